@@ -1,0 +1,7 @@
+//! stub
+/// k
+pub struct Kernel;
+/// a
+pub struct Act;
+/// d
+pub struct Done;

@@ -1,0 +1,394 @@
+//! From a Rust struct to a [`ClassDef`]: the trait of built-in classes and its builder.
+//!
+//! Doc comments of the struct become the help text. Whatever the builder is told is checked by the registry at start, where a
+//! wrong name stops the program: a class that cannot be projected never runs.
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use crate::class::{Check, ClassDef, Compute, Guard, LinkDef, OnDelete, StateDef, TransitionDef, Verb};
+use crate::ids::Kind;
+use crate::shape::{Field, Word, fields_of_schema, title_of};
+
+/// A built-in class: its fields are those of the struct.
+pub trait Class: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static {
+    /// Name in kebab-case.
+    const KIND: &'static str;
+    /// Fills in life cycle, links and columns.
+    fn define(def: Define<Self>) -> Define<Self>;
+}
+
+/// The key of another record. Its field must be named in [`Define::refers`], which lifts it into a link.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Ref(pub String);
+
+impl fmt::Display for Ref {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<&str> for Ref {
+    fn from(key: &str) -> Self {
+        Self(key.to_owned())
+    }
+}
+
+/// A span of time as a field; text such as `30s` in JSON and YAML.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Dur(pub Duration);
+
+impl Dur {
+    /// So many seconds.
+    pub const fn seconds(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+}
+
+impl Serialize for Dur {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&crate::clock::format_duration(self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Dur {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(d)?;
+        crate::clock::parse_duration(&text).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A size in bytes as a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Bytes(pub u64);
+
+macro_rules! word_schema {
+    ($type:ty, $name:literal, $schema:tt) => {
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                $name.into()
+            }
+            fn inline_schema() -> bool {
+                true
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!($schema)
+            }
+        }
+    };
+}
+word_schema!(Ref, "Ref", {"type": "string", "format": "ref"});
+word_schema!(Dur, "Dur", {"type": "string", "format": "duration"});
+word_schema!(Bytes, "Bytes", {"type": "integer", "format": "bytes", "minimum": 0});
+
+/// The fields of a struct, in the order in which they are written.
+///
+/// # Errors
+/// The name of a field that no word of a shape covers.
+pub fn fields_of<T: JsonSchema>() -> Result<Vec<Field>, String> {
+    fields_of_schema(&schema_of::<T>())
+}
+
+fn schema_of<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true);
+    settings.into_generator().into_root_schema_for::<T>().to_value()
+}
+
+/// Builds the definition of a class.
+pub struct Define<T> {
+    def: ClassDef,
+    indexed: Vec<String>,
+    _class: PhantomData<fn() -> T>,
+}
+
+impl<T: Class> Define<T> {
+    /// A definition with the fields of `T`, one state `active`, and the columns key, title, state.
+    ///
+    /// # Panics
+    /// At start, when a field of `T` has no word: a defect in the program, not in data.
+    pub fn new(verb: Verb) -> Self {
+        let schema = schema_of::<T>();
+        let fields = fields_of_schema(&schema).unwrap_or_else(|why| panic!("class {}: {why}", T::KIND));
+        let help = schema.get("description").and_then(Value::as_str).unwrap_or_default().replace('\n', " ");
+        let title = title_of(T::KIND);
+        Self {
+            def: ClassDef {
+                name: Kind::new(T::KIND),
+                plural: plural_of(&title),
+                title,
+                verb,
+                help,
+                prefix: None,
+                builtin: true,
+                fields,
+                states: vec![StateDef { name: "active".into(), open: true, initial: true, help: String::new() }],
+                transitions: Vec::new(),
+                links: Vec::new(),
+                columns: vec!["key".into(), "title".into(), "state".into()],
+                sort: vec!["-updated".into()],
+                practices: Vec::new(),
+                checks: Vec::new(),
+                rules: Vec::new(),
+                compute: Vec::new(),
+                retention_days: None,
+            },
+            indexed: Vec::new(),
+            _class: PhantomData,
+        }
+    }
+
+    /// Names for people.
+    pub fn titled(mut self, singular: &str, plural: &str) -> Self {
+        self.def.title = singular.into();
+        self.def.plural = plural.into();
+        self
+    }
+
+    /// Keys are numbered with this prefix, hyphen included.
+    pub fn numbered(mut self, prefix: &str) -> Self {
+        self.def.prefix = Some(prefix.into());
+        self
+    }
+
+    /// The states in order, the first is where a record starts: `(name, open, what it means)`.
+    pub fn states(mut self, states: &[(&str, bool, &str)]) -> Self {
+        self.def.states = states
+            .iter()
+            .enumerate()
+            .map(|(i, (name, open, help))| StateDef { name: (*name).into(), open: *open, initial: i == 0, help: (*help).into() })
+            .collect();
+        self
+    }
+
+    /// A step `name` from any of `from` to `to`; an empty `to` leaves the state as it is. Its title is made from its name.
+    pub fn step(self, name: &str, from: &[&str], to: &str, help: &str) -> Self {
+        self.transition(Step::new(name, from, to, help))
+    }
+
+    /// A step with more to it.
+    pub fn transition(mut self, step: Step) -> Self {
+        self.def.transitions.push(step.0);
+        self
+    }
+
+    /// The ref field `field` points at one of `classes` and is lifted into a link of type `relation`.
+    pub fn refers(mut self, field: &str, classes: &[&str], relation: &str, on_delete: OnDelete) -> Self {
+        let class: Vec<String> = classes.iter().map(|c| (*c).into()).collect();
+        let found = self.def.fields.iter_mut().find(|f| f.name == field);
+        let found = found.unwrap_or_else(|| panic!("class {}: refers to a field \"{field}\" that it does not have", T::KIND));
+        let (many, required) = (found.word == Word::List, found.required);
+        let target = if many { found.item.as_mut().expect("a list has an item") } else { found };
+        target.class.clone_from(&class);
+        target.relation = Some(relation.into());
+        let mut link = link_def(relation, &class, on_delete, "");
+        link.many = many;
+        link.required = required;
+        link.field = Some(field.into());
+        self.def.links.push(link);
+        self
+    }
+
+    /// A link of type `name` to `to` (empty: any class), any number of them, gone when the target is deleted.
+    pub fn link(mut self, name: &str, to: &[&str], help: &str) -> Self {
+        let to: Vec<String> = to.iter().map(|c| (*c).into()).collect();
+        self.def.links.push(link_def(name, &to, OnDelete::Unlink, help));
+        self
+    }
+
+    /// Marks the link added last: trouble of its target is trouble of this record; impact walks follow it.
+    pub fn carries_impact(mut self) -> Self {
+        self.def.links.last_mut().expect("carries_impact follows a link").impact = true;
+        self
+    }
+
+    /// Marks the link added last as at most one.
+    pub fn at_most_one(mut self) -> Self {
+        self.def.links.last_mut().expect("at_most_one follows a link").many = false;
+        self
+    }
+
+    /// Says how the link added last reads from its target, in kebab-case.
+    pub fn reversed(mut self, reverse: &str) -> Self {
+        let link = self.def.links.last_mut().expect("reversed follows a link");
+        link.reverse = reverse.into();
+        link.reverse_title = title_of(reverse);
+        self
+    }
+
+    /// Fields with an index.
+    pub fn indexed(mut self, fields: &[&str]) -> Self {
+        self.indexed.extend(fields.iter().map(|f| (*f).to_owned()));
+        self
+    }
+
+    /// Columns of the table, in order.
+    pub fn columns(mut self, columns: &[&str]) -> Self {
+        self.def.columns = columns.iter().map(|c| (*c).into()).collect();
+        self
+    }
+
+    /// Sort orders that have an index; the first is the default.
+    pub fn sorts(mut self, sorts: &[&str]) -> Self {
+        self.def.sort = sorts.iter().map(|c| (*c).into()).collect();
+        self
+    }
+
+    /// ITIL practices that records of this class are evidence for.
+    pub fn practices(mut self, practices: &[&str]) -> Self {
+        self.def.practices = practices.iter().map(|c| (*c).into()).collect();
+        self
+    }
+
+    /// A check of all fields together.
+    pub fn check(mut self, check: Check) -> Self {
+        self.def.checks.push(check);
+        self
+    }
+
+    /// Fields that Mainstay fills, and how.
+    pub fn computes(mut self, fields: &[&str], compute: Compute) -> Self {
+        for name in fields {
+            let field = self.def.fields.iter_mut().find(|f| f.name == *name);
+            field.unwrap_or_else(|| panic!("class {}: computes a field \"{name}\" that it does not have", T::KIND)).computed = true;
+        }
+        self.def.compute.push(compute);
+        self
+    }
+
+    /// Closed records may be removed after so many days.
+    pub fn retention_days(mut self, days: u32) -> Self {
+        self.def.retention_days = Some(days);
+        self
+    }
+
+    /// The finished definition.
+    pub fn done(mut self) -> ClassDef {
+        for name in &self.indexed {
+            let field = self.def.fields.iter_mut().find(|f| f.name == *name);
+            field.unwrap_or_else(|| panic!("class {}: indexes a field \"{name}\" that it does not have", T::KIND)).indexed = true;
+        }
+        self.def
+    }
+}
+
+/// A step of a life cycle, built up.
+pub struct Step(TransitionDef);
+
+impl Step {
+    /// A step `name` from any of `from` to `to` (empty: stays).
+    pub fn new(name: &str, from: &[&str], to: &str, help: &str) -> Self {
+        Self(TransitionDef {
+            name: name.into(),
+            title: title_of(name),
+            from: from.iter().map(|s| (*s).into()).collect(),
+            to: (!to.is_empty()).then(|| to.into()),
+            help: help.into(),
+            takes_owner: false,
+            requires: Vec::new(),
+            input: Vec::new(),
+            machine: false,
+            sets: serde_json::Map::new(),
+            guard: None,
+        })
+    }
+
+    /// Title on the button.
+    pub fn titled(mut self, title: &str) -> Self {
+        self.0.title = title.into();
+        self
+    }
+
+    /// Whoever does it becomes the owner.
+    pub fn takes_owner(mut self) -> Self {
+        self.0.takes_owner = true;
+        self
+    }
+
+    /// Fields that must have a value first.
+    pub fn requires(mut self, fields: &[&str]) -> Self {
+        self.0.requires = fields.iter().map(|f| (*f).into()).collect();
+        self
+    }
+
+    /// Asks for a field.
+    pub fn asks(mut self, field: Field) -> Self {
+        self.0.input.push(field);
+        self
+    }
+
+    /// Only for Mainstay's own controllers.
+    pub fn machine(mut self) -> Self {
+        self.0.machine = true;
+        self
+    }
+
+    /// Sets a field; `"$now"` and `"$actor"` are filled in.
+    pub fn sets(mut self, field: &str, value: impl Into<Value>) -> Self {
+        self.0.sets.insert(field.into(), value.into());
+        self
+    }
+
+    /// A guard in code.
+    pub fn guarded(mut self, guard: Guard) -> Self {
+        self.0.guard = Some(guard);
+        self
+    }
+}
+
+/// A link definition with its names for people.
+pub fn link_def(name: &str, to: &[String], on_delete: OnDelete, help: &str) -> LinkDef {
+    let reverse = reverse_of(name);
+    LinkDef {
+        name: name.into(),
+        title: title_of(name),
+        reverse_title: title_of(&reverse),
+        reverse,
+        to: to.to_vec(),
+        many: true,
+        required: false,
+        on_delete,
+        help: help.into(),
+        field: None,
+        impact: matches!(name, "runs-on" | "depends-on" | "part-of" | "hosted-by" | "connects-to" | "served-by"),
+    }
+}
+
+/// How a link type reads from the other end; the common ones have their own words.
+fn reverse_of(name: &str) -> String {
+    match name {
+        "runs-on" => "runs",
+        "depends-on" => "needed-by",
+        "part-of" => "contains",
+        "affects" => "affected-by",
+        "caused-by" => "causes",
+        "covered-by" => "covers",
+        "checked-by" => "checks",
+        "member-of" => "members",
+        "located-in" => "holds",
+        "owned-by" => "owns",
+        "supplied-by" => "supplies",
+        "on" => "has",
+        "of" => "instances",
+        "about" => "subject-of",
+        other => return format!("{other}-of"),
+    }
+    .into()
+}
+
+fn plural_of(title: &str) -> String {
+    if let Some(stem) = title.strip_suffix('y')
+        && !stem.ends_with(['a', 'e', 'o', 'u'])
+    {
+        return format!("{stem}ies");
+    }
+    if title.ends_with('s') || title.ends_with('x') || title.ends_with("ch") { format!("{title}es") } else { format!("{title}s") }
+}
