@@ -392,3 +392,15 @@ fn plural_of(title: &str) -> String {
     }
     if title.ends_with('s') || title.ends_with('x') || title.ends_with("ch") { format!("{title}es") } else { format!("{title}s") }
 }
+
+impl Step {
+    /// The finished step.
+    pub fn into_def(self) -> TransitionDef {
+        self.0
+    }
+}
+
+/// The definition of a built-in class: what a domain lists, one line a class.
+pub fn class<T: Class>(verb: Verb) -> ClassDef {
+    T::define(Define::new(verb)).done()
+}
