@@ -14,6 +14,8 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use crate::class::{Check, ClassDef, Compute, Guard, LinkDef, OnDelete, StateDef, TransitionDef, Verb};
+use crate::clock::Time;
+use crate::error::FieldError;
 use crate::ids::Kind;
 use crate::shape::{Field, Word, fields_of_schema, title_of};
 
@@ -175,8 +177,18 @@ impl<T: Class> Define<T> {
     }
 
     /// A step with more to it.
+    ///
+    /// # Panics
+    /// At start, when the step asks for a field that the class does not have.
     pub fn transition(mut self, step: Step) -> Self {
-        self.def.transitions.push(step.0);
+        let Step { mut def, own } = step;
+        for name in own {
+            let field = self.def.fields.iter().find(|f| f.name == name);
+            let field = field.unwrap_or_else(|| panic!("class {}: {} asks for a field \"{name}\" that it does not have", T::KIND, def.name));
+            // Whether it must have a value is for `requires`, which also sees the value that the record already has.
+            def.input.push(Field { required: false, default: None, ..field.clone() });
+        }
+        self.def.transitions.push(def);
         self
     }
 
@@ -185,11 +197,11 @@ impl<T: Class> Define<T> {
         let class: Vec<String> = classes.iter().map(|c| (*c).into()).collect();
         let found = self.def.fields.iter_mut().find(|f| f.name == field);
         let found = found.unwrap_or_else(|| panic!("class {}: refers to a field \"{field}\" that it does not have", T::KIND));
-        let (many, required) = (found.word == Word::List, found.required);
+        let (many, required, help) = (found.word == Word::List, found.required, found.help.clone());
         let target = if many { found.item.as_mut().expect("a list has an item") } else { found };
         target.class.clone_from(&class);
         target.relation = Some(relation.into());
-        let mut link = link_def(relation, &class, on_delete, "");
+        let mut link = link_def(relation, &class, on_delete, &help);
         link.many = many;
         link.required = required;
         link.field = Some(field.into());
@@ -281,12 +293,16 @@ impl<T: Class> Define<T> {
 }
 
 /// A step of a life cycle, built up.
-pub struct Step(TransitionDef);
+pub struct Step {
+    def: TransitionDef,
+    /// Fields of the class itself that are asked for.
+    own: Vec<String>,
+}
 
 impl Step {
     /// A step `name` from any of `from` to `to` (empty: stays).
     pub fn new(name: &str, from: &[&str], to: &str, help: &str) -> Self {
-        Self(TransitionDef {
+        let def = TransitionDef {
             name: name.into(),
             title: title_of(name),
             from: from.iter().map(|s| (*s).into()).collect(),
@@ -298,48 +314,62 @@ impl Step {
             machine: false,
             sets: serde_json::Map::new(),
             guard: None,
-        })
+        };
+        Self { def, own: Vec::new() }
     }
 
     /// Title on the button.
     pub fn titled(mut self, title: &str) -> Self {
-        self.0.title = title.into();
+        self.def.title = title.into();
         self
     }
 
     /// Whoever does it becomes the owner.
     pub fn takes_owner(mut self) -> Self {
-        self.0.takes_owner = true;
+        self.def.takes_owner = true;
         self
     }
 
     /// Fields that must have a value first.
     pub fn requires(mut self, fields: &[&str]) -> Self {
-        self.0.requires = fields.iter().map(|f| (*f).into()).collect();
+        self.def.requires = fields.iter().map(|f| (*f).into()).collect();
         self
     }
 
-    /// Asks for a field.
+    /// Asks for these fields of the class, which may stay empty.
+    pub fn asks_for(mut self, fields: &[&str]) -> Self {
+        self.own.extend(fields.iter().map(|f| (*f).to_owned()));
+        self
+    }
+
+    /// Asks for these fields of the class and is refused while one of them has no value.
+    pub fn needs(self, fields: &[&str]) -> Self {
+        let mut step = self.asks_for(fields);
+        step.def.requires.extend(fields.iter().map(|f| (*f).to_owned()));
+        step
+    }
+
+    /// Asks for a field that is not one of the class.
     pub fn asks(mut self, field: Field) -> Self {
-        self.0.input.push(field);
+        self.def.input.push(field);
         self
     }
 
     /// Only for Mainstay's own controllers.
     pub fn machine(mut self) -> Self {
-        self.0.machine = true;
+        self.def.machine = true;
         self
     }
 
     /// Sets a field; `"$now"` and `"$actor"` are filled in.
     pub fn sets(mut self, field: &str, value: impl Into<Value>) -> Self {
-        self.0.sets.insert(field.into(), value.into());
+        self.def.sets.insert(field.into(), value.into());
         self
     }
 
     /// A guard in code.
     pub fn guarded(mut self, guard: Guard) -> Self {
-        self.0.guard = Some(guard);
+        self.def.guard = Some(guard);
         self
     }
 }
@@ -358,30 +388,84 @@ pub fn link_def(name: &str, to: &[String], on_delete: OnDelete, help: &str) -> L
         on_delete,
         help: help.into(),
         field: None,
-        impact: matches!(name, "runs-on" | "depends-on" | "part-of" | "hosted-by" | "connects-to" | "served-by"),
+        impact: matches!(name, "runs-on" | "depends-on" | "part-of" | "hosted-by" | "connects-to" | "served-by" | "located-in" | "secured-by"),
     }
 }
 
-/// How a link type reads from the other end; the common ones have their own words.
+/// How a link type reads from the other end. A type reads back in one way in all classes, users' own included: hence one table.
 fn reverse_of(name: &str) -> String {
     match name {
         "runs-on" => "runs",
         "depends-on" => "needed-by",
         "part-of" => "contains",
+        "hosted-by" => "hosts",
+        "connects-to" => "connected-from",
+        "served-by" => "serves",
+        "located-in" => "holds",
+        "secured-by" => "secures",
         "affects" => "affected-by",
         "caused-by" => "causes",
-        "covered-by" => "covers",
-        "checked-by" => "checks",
-        "member-of" => "members",
-        "located-in" => "holds",
-        "owned-by" => "owns",
-        "supplied-by" => "supplies",
+        "resolved-by" => "resolves",
+        "explains" => "explained-by",
+        "relates-to" => "related-from",
+        "duplicate-of" => "duplicates",
+        "follows-up" => "followed-up-by",
         "on" => "has",
         "of" => "instances",
+        "for" => "answered-by",
         "about" => "subject-of",
+        "covers" => "covered-by",
+        "checked-by" => "checks",
+        "checked-from" => "checks-from",
+        "raised-by" => "raises",
+        "changes" => "changed-by",
+        "includes" => "included-in",
+        "protects" => "protected-by",
+        "mitigated-by" => "mitigates",
+        "examines" => "examined-in",
+        "applies-to" => "subject-to",
+        "evidenced-by" => "evidence-for",
+        "promises-for" => "promised-by",
+        "uses" => "used-by",
+        "unlocks" => "unlocked-by",
+        "shows" => "shown-on",
+        "installed-on" => "installs",
+        "licenses" => "licensed-by",
+        "carried-by" => "carries",
+        "assigned-to" => "assigned",
+        "supplied-by" => "supplies",
+        "supported-by" => "supports",
+        "agreed-with" => "agreed",
+        "member-of" => "members",
+        "holds-role" => "held-by",
+        "owned-by" => "owns",
+        "managed-by" => "manages",
+        "requested-by" => "requested",
+        "requested-for" => "receives",
+        "reported-by" => "reported",
+        "approved-by" => "approves",
+        "acknowledged-by" => "acknowledged",
+        "done-by" => "does",
+        "notifies" => "notified-by",
+        "escalates-by" => "escalates-for",
+        "sent-through" => "sends",
+        "staffed-by" => "staffs",
+        "follows-calendar" => "times",
         other => return format!("{other}-of"),
     }
     .into()
+}
+
+/// A check that one time of a record is not before another; either may be absent.
+///
+/// # Errors
+/// At `later`, when it lies before `earlier`.
+pub fn in_order(fields: &serde_json::Map<String, Value>, earlier: &str, later: &str) -> Result<(), FieldError> {
+    let time = |name: &str| fields.get(name).and_then(Value::as_str).and_then(Time::parse);
+    match (time(earlier), time(later)) {
+        (Some(first), Some(second)) if second < first => Err(FieldError::new(later, format!("must not be before {earlier}, which is {first}"))),
+        _ => Ok(()),
+    }
 }
 
 fn plural_of(title: &str) -> String {
@@ -396,7 +480,7 @@ fn plural_of(title: &str) -> String {
 impl Step {
     /// The finished step.
     pub fn into_def(self) -> TransitionDef {
-        self.0
+        self.def
     }
 }
 
