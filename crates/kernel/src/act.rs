@@ -249,7 +249,12 @@ impl Kernel {
     ///
     /// # Errors
     /// What the backend says.
-    pub async fn start(backend: Arc<dyn Backend>, registry: Registry, clock: Arc<dyn Clock>, policy: Arc<dyn Policy>) -> Result<Self, StoreError> {
+    pub async fn start(
+        backend: Arc<dyn Backend>,
+        registry: Registry,
+        clock: Arc<dyn Clock>,
+        policy: Arc<dyn Policy>,
+    ) -> Result<Self, StoreError> {
         backend.fit(&registry.classes()).await?;
         let mut tenants: BTreeMap<TenantId, String> = backend.tenants().await?.into_iter().collect();
         if tenants.is_empty() {
@@ -258,7 +263,12 @@ impl Kernel {
         }
         let head = watch::Sender::new(backend.head().await?);
         let inner = Inner { backend, registry, clock, policy, head, tenants: RwLock::new(tenants) };
-        Ok(Self { inner: Arc::new(inner) })
+        let kernel = Self { inner: Arc::new(inner) };
+        if let Err(error) = kernel.reload_classes().await {
+            // A class that no longer fits must not keep the pager down: it is told, and its records are served without it.
+            tracing::error!(%error, "users' classes do not fit and are left out; see `mainstay doctor`");
+        }
+        Ok(kernel)
     }
 
     /// The classes.
@@ -323,7 +333,12 @@ impl Kernel {
     ///
     /// # Errors
     /// Why they were not done; nothing was changed then.
-    pub async fn acts(&self, session: &Session, acts: Vec<Act>, idempotency: Option<(String, [u8; 32])>) -> Result<Done, ActError> {
+    pub async fn acts(
+        &self,
+        session: &Session,
+        acts: Vec<Act>,
+        idempotency: Option<(String, [u8; 32])>,
+    ) -> Result<Done, ActError> {
         let mut attempts_left = 8u32;
         loop {
             match self.attempt(session, &acts, idempotency.clone()).await {
@@ -334,12 +349,22 @@ impl Kernel {
         }
     }
 
-    async fn attempt(&self, session: &Session, acts: &[Act], idempotency: Option<(String, [u8; 32])>) -> Result<Done, ActError> {
+    async fn attempt(
+        &self,
+        session: &Session,
+        acts: &[Act],
+        idempotency: Option<(String, [u8; 32])>,
+    ) -> Result<Done, ActError> {
         let mut plan = Plan::new(self, session);
         for act in acts {
             plan.add(act).await?;
         }
         let Plan { steps, results, new_tenants, .. } = plan;
+        let classes: Vec<&Record> = results.iter().map(|r| &r.record).filter(|r| r.kind.as_str() == "class").collect();
+        for class in &classes {
+            self.check_class(class).await?;
+        }
+        let reload = !classes.is_empty();
         if steps.is_empty() {
             return Ok(Done { records: results.into_iter().map(|r| r.record).collect(), ..Done::default() });
         }
@@ -349,7 +374,9 @@ impl Kernel {
         let committed = match self.inner.backend.commit(commit).await {
             Ok(committed) => committed,
             Err(StoreError::Repeated { same: true, record }) => return self.replay(session, record).await,
-            Err(StoreError::Repeated { same: false, .. }) => return Err(ActError::IdempotencyReused(key.split_once('|').map_or(key.clone(), |(_, k)| k.to_owned()))),
+            Err(StoreError::Repeated { same: false, .. }) => {
+                return Err(ActError::IdempotencyReused(key.split_once('|').map_or(key.clone(), |(_, k)| k.to_owned())));
+            }
             Err(StoreError::KeyTaken(key)) => return Err(ActError::KeyTaken(key)),
             Err(StoreError::Link(why)) => return Err(ActError::Conflict(why)),
             Err(error) => return Err(error.into()),
@@ -357,6 +384,9 @@ impl Kernel {
         for tenant in new_tenants {
             let id = self.inner.backend.add_tenant(&tenant).await?;
             self.inner.tenants.write().insert(id, tenant);
+        }
+        if reload {
+            self.reload_classes().await?;
         }
         let mut keys = committed.keys.into_iter();
         let records = results
@@ -391,7 +421,8 @@ impl Kernel {
     async fn replay(&self, session: &Session, record: Option<Id>) -> Result<Done, ActError> {
         let id = record.ok_or_else(|| ActError::Conflict("the request was done before and made no record".into()))?;
         let record = self.inner.backend.get(session.tenant(), id).await?;
-        let record = record.ok_or_else(|| ActError::Unknown { noun: Noun::Record, name: id.to_string(), near: Vec::new() })?;
+        let record =
+            record.ok_or_else(|| ActError::Unknown { noun: Noun::Record, name: id.to_string(), near: Vec::new() })?;
         Ok(Done { records: vec![record], seqs: Vec::new(), repeated: true })
     }
 }

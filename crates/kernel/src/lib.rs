@@ -38,6 +38,7 @@ pub mod read;
 pub mod controller;
 pub mod driver;
 pub mod own;
+mod classes;
 
 pub use act::{Act, Done, Kernel};
 pub use class::{ClassDef, LinkDef, OnDelete, StateDef, TransitionDef, Verb};

@@ -82,35 +82,54 @@ impl Registry {
     /// # Errors
     /// One sentence for each thing that is wrong; nothing is changed then.
     pub fn replace_user_classes(&self, users: Vec<ClassDef>) -> Result<(), Vec<String>> {
-        let mut classes: BTreeMap<Kind, ClassRef> = self.classes.load().iter().filter(|(_, c)| c.builtin).map(|(k, c)| (k.clone(), c.clone())).collect();
+        let classes = self.with_user_classes(&users)?;
+        self.classes.store(Arc::new(classes));
+        Ok(())
+    }
+
+    /// Whether these would do as users' classes.
+    ///
+    /// # Errors
+    /// One sentence for each thing that is wrong.
+    pub fn check_user_classes(&self, users: &[ClassDef]) -> Result<(), Vec<String>> {
+        self.with_user_classes(users).map(|_| ())
+    }
+
+    fn with_user_classes(&self, users: &[ClassDef]) -> Result<BTreeMap<Kind, ClassRef>, Vec<String>> {
+        let mut classes: BTreeMap<Kind, ClassRef> =
+            self.classes.load().iter().filter(|(_, c)| c.builtin).map(|(k, c)| (k.clone(), c.clone())).collect();
         let mut wrong = Vec::new();
         for class in users {
-            wrong.extend(faults(&class));
+            wrong.extend(faults(class));
             if classes.get(&class.name).is_some_and(|c| c.builtin) {
                 wrong.push(format!("class {}: a built-in class has this name; choose another", class.name));
                 continue;
             }
-            classes.insert(class.name.clone(), Arc::new(class));
+            classes.insert(class.name.clone(), Arc::new(class.clone()));
         }
         wrong.extend(cross_faults(&classes));
-        if wrong.is_empty() {
-            self.classes.store(Arc::new(classes));
-            return Ok(());
-        }
         wrong.sort();
         wrong.dedup();
-        Err(wrong)
+        if wrong.is_empty() { Ok(classes) } else { Err(wrong) }
     }
 
     /// Classes that have a link which reads `reverse` from a record of `target`.
     pub fn sources_of_reverse(&self, reverse: &str, target: &Kind) -> Vec<Kind> {
-        let fits = |c: &ClassRef| c.links.iter().any(|l| l.reverse == reverse && (l.to.is_empty() || l.to.iter().any(|t| t == target.as_str())));
+        let fits = |c: &ClassRef| {
+            c.links
+                .iter()
+                .any(|l| l.reverse == reverse && (l.to.is_empty() || l.to.iter().any(|t| t == target.as_str())))
+        };
         self.classes().into_iter().filter(fits).map(|c| c.name.clone()).collect()
     }
 
     /// Link types that carry impact from target to source, over all classes.
     pub fn impact_links(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.classes().iter().flat_map(|c| c.links.iter().filter(|l| l.impact).map(|l| l.name.clone()).collect::<Vec<_>>()).collect();
+        let mut names: Vec<String> = self
+            .classes()
+            .iter()
+            .flat_map(|c| c.links.iter().filter(|l| l.impact).map(|l| l.name.clone()).collect::<Vec<_>>())
+            .collect();
         names.sort();
         names.dedup();
         names
@@ -130,7 +149,11 @@ pub struct IndexDef {
 /// the first sort order, so that two halves that exclude each other are not read through.
 pub fn indexes(class: &ClassDef) -> Vec<IndexDef> {
     let mut single: Vec<Column> = vec![Column::Open, Column::State];
-    single.extend(class.fields.iter().filter(|f| f.indexed).map(|f| Column::Field { path: f.name.clone(), word: f.word, indexed: true }));
+    single.extend(class.fields.iter().filter(|f| f.indexed).map(|f| Column::Field {
+        path: f.name.clone(),
+        word: f.word,
+        indexed: true,
+    }));
     let few: Vec<Column> = class
         .fields
         .iter()
@@ -172,7 +195,11 @@ pub fn faults(class: &ClassDef) -> Vec<String> {
     }
     for t in &class.transitions {
         for state in t.from.iter().chain(&t.to).filter(|s| !states.contains(&s.as_str())) {
-            say(format!("transition {} names a state \"{state}\" that it does not have; its states are {}", t.name, states.join(", ")));
+            say(format!(
+                "transition {} names a state \"{state}\" that it does not have; its states are {}",
+                t.name,
+                states.join(", ")
+            ));
         }
         for field in t.requires.iter().chain(t.sets.keys()).filter(|f| class.field(f).is_none()) {
             say(format!("transition {} names a field \"{field}\" that it does not have", t.name));
@@ -184,7 +211,10 @@ pub fn faults(class: &ClassDef) -> Vec<String> {
     let meta = ["key", "title", "state", "owner", "health", "created", "updated", "version", "state_since"];
     for column in &class.columns {
         if !meta.contains(&column.as_str()) && class.field(column).is_none() {
-            say(format!("column \"{column}\" is not a field; fields are {}", class.fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>().join(", ")));
+            say(format!(
+                "column \"{column}\" is not a field; fields are {}",
+                class.fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>().join(", ")
+            ));
         }
     }
     for sort in &class.sort {
@@ -198,7 +228,9 @@ pub fn faults(class: &ClassDef) -> Vec<String> {
         }
     }
     if let Some(prefix) = &class.prefix
-        && (!prefix.ends_with('-') || prefix.len() < 2 || !prefix[..prefix.len() - 1].chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit()))
+        && (!prefix.ends_with('-')
+            || prefix.len() < 2
+            || !prefix[..prefix.len() - 1].chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit()))
     {
         say(format!("prefix \"{prefix}\" must be capitals and digits with a hyphen at the end, such as INC-"));
     }
@@ -217,7 +249,10 @@ fn field_faults(fields: &[Field], inside: &str) -> Vec<String> {
             wrong.push(format!("field \"{path}\" is there twice"));
         }
         seen.push(&field.name);
-        if inside.is_empty() && ["key", "state", "owner", "health", "open", "version", "created", "updated", "id", "class", "tenant"].contains(&field.name.as_str()) {
+        if inside.is_empty()
+            && ["key", "state", "owner", "health", "open", "version", "created", "updated", "id", "class", "tenant"]
+                .contains(&field.name.as_str())
+        {
             wrong.push(format!("field \"{path}\" has the name of something that every record has"));
         }
         if field.word == Word::Enum && field.values.is_empty() {
@@ -248,7 +283,10 @@ fn cross_faults(classes: &BTreeMap<Kind, ClassRef>) -> Vec<String> {
             }
             let (known, first) = *reverses.entry(&link.name).or_insert((&link.reverse, name));
             if known != link.reverse {
-                wrong.push(format!("class {name}: link {} reads back as \"{}\", but as \"{known}\" in class {first}", link.name, link.reverse));
+                wrong.push(format!(
+                    "class {name}: link {} reads back as \"{}\", but as \"{known}\" in class {first}",
+                    link.name, link.reverse
+                ));
             }
         }
         if let Some(prefix) = &class.prefix
