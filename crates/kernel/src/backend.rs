@@ -187,9 +187,21 @@ pub trait Backend: Send + Sync + 'static {
     /// How many match, exact up to `cap`.
     async fn total(&self, tenant: TenantId, kind: &Kind, predicate: &Predicate, cap: u64) -> Answer<Total>;
     /// How many match by each value of a column, most first, at most 50 values.
-    async fn counts(&self, tenant: TenantId, kind: &Kind, predicate: &Predicate, by: &crate::query::Column) -> Answer<Vec<(Value, u64)>>;
+    async fn counts(
+        &self,
+        tenant: TenantId,
+        kind: &Kind,
+        predicate: &Predicate,
+        by: &crate::query::Column,
+    ) -> Answer<Vec<(Value, u64)>>;
     /// Newest records with all the words, over these classes (each with what may be read of it).
-    async fn search(&self, tenant: TenantId, words: &[String], readable: &[(Kind, Predicate)], limit: usize) -> Answer<Vec<Record>>;
+    async fn search(
+        &self,
+        tenant: TenantId,
+        words: &[String],
+        readable: &[(Kind, Predicate)],
+        limit: usize,
+    ) -> Answer<Vec<Record>>;
     /// Links of a record, both directions; deleted ends are left out.
     async fn neighbours(&self, tenant: TenantId, id: Id) -> Answer<Vec<Neighbour>>;
     /// Whether that link stands.
@@ -203,13 +215,35 @@ pub trait Backend: Send + Sync + 'static {
     /// Records of these classes touched after `seq`, each once, oldest change first.
     async fn touched_after(&self, kinds: &[Kind], seq: u64, limit: usize) -> Answer<Vec<Touched>>;
     /// Ids of all records of a class that are not deleted (of one tenant or all), from `after` on, for a full scan.
-    async fn scan(&self, kind: &Kind, tenant: Option<TenantId>, only_open: bool, after: Option<Id>, limit: usize) -> Answer<Vec<(TenantId, Id)>>;
+    async fn scan(
+        &self,
+        kind: &Kind,
+        tenant: Option<TenantId>,
+        only_open: bool,
+        after: Option<Id>,
+        limit: usize,
+    ) -> Answer<Vec<(TenantId, Id)>>;
     /// Intervals of a record that touch `from..to`, oldest first, superseded ones included.
-    async fn intervals(&self, tenant: TenantId, subject: Id, from: Time, to: Time, limit: usize) -> Answer<Vec<Interval>>;
+    async fn intervals(
+        &self,
+        tenant: TenantId,
+        subject: Id,
+        from: Time,
+        to: Time,
+        limit: usize,
+    ) -> Answer<Vec<Interval>>;
     /// One interval, with its subject.
     async fn interval(&self, tenant: TenantId, id: Id) -> Answer<Option<Interval>>;
     /// Observations of a record: of one table or all of the small ones ([`crate::observation::FIELDS`] and accepted differences).
-    async fn observations(&self, tenant: TenantId, subject: Id, table: Option<&str>, containing: &str, after: Option<&str>, limit: usize) -> Answer<Vec<Observation>>;
+    async fn observations(
+        &self,
+        tenant: TenantId,
+        subject: Id,
+        table: Option<&str>,
+        containing: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Answer<Vec<Observation>>;
     /// Tables that were observed of a record, with their present number of rows.
     async fn observed_tables(&self, tenant: TenantId, subject: Id) -> Answer<BTreeMap<String, u64>>;
     /// Leases jobs of these kinds that are due, oldest first. A lease that ran out counts as free.

@@ -166,7 +166,12 @@ impl<T: Class> Define<T> {
         self.def.states = states
             .iter()
             .enumerate()
-            .map(|(i, (name, open, help))| StateDef { name: (*name).into(), open: *open, initial: i == 0, help: (*help).into() })
+            .map(|(i, (name, open, help))| StateDef {
+                name: (*name).into(),
+                open: *open,
+                initial: i == 0,
+                help: (*help).into(),
+            })
             .collect();
         self
     }
@@ -184,7 +189,9 @@ impl<T: Class> Define<T> {
         let Step { mut def, own } = step;
         for name in own {
             let field = self.def.fields.iter().find(|f| f.name == name);
-            let field = field.unwrap_or_else(|| panic!("class {}: {} asks for a field \"{name}\" that it does not have", T::KIND, def.name));
+            let field = field.unwrap_or_else(|| {
+                panic!("class {}: {} asks for a field \"{name}\" that it does not have", T::KIND, def.name)
+            });
             // Whether it must have a value is for `requires`, which also sees the value that the record already has.
             def.input.push(Field { required: false, default: None, ..field.clone() });
         }
@@ -196,7 +203,8 @@ impl<T: Class> Define<T> {
     pub fn refers(mut self, field: &str, classes: &[&str], relation: &str, on_delete: OnDelete) -> Self {
         let class: Vec<String> = classes.iter().map(|c| (*c).into()).collect();
         let found = self.def.fields.iter_mut().find(|f| f.name == field);
-        let found = found.unwrap_or_else(|| panic!("class {}: refers to a field \"{field}\" that it does not have", T::KIND));
+        let found =
+            found.unwrap_or_else(|| panic!("class {}: refers to a field \"{field}\" that it does not have", T::KIND));
         let (many, required, help) = (found.word == Word::List, found.required, found.help.clone());
         let target = if many { found.item.as_mut().expect("a list has an item") } else { found };
         target.class.clone_from(&class);
@@ -270,7 +278,9 @@ impl<T: Class> Define<T> {
     pub fn computes(mut self, fields: &[&str], compute: Compute) -> Self {
         for name in fields {
             let field = self.def.fields.iter_mut().find(|f| f.name == *name);
-            field.unwrap_or_else(|| panic!("class {}: computes a field \"{name}\" that it does not have", T::KIND)).computed = true;
+            field
+                .unwrap_or_else(|| panic!("class {}: computes a field \"{name}\" that it does not have", T::KIND))
+                .computed = true;
         }
         self.def.compute.push(compute);
         self
@@ -286,7 +296,9 @@ impl<T: Class> Define<T> {
     pub fn done(mut self) -> ClassDef {
         for name in &self.indexed {
             let field = self.def.fields.iter_mut().find(|f| f.name == *name);
-            field.unwrap_or_else(|| panic!("class {}: indexes a field \"{name}\" that it does not have", T::KIND)).indexed = true;
+            field
+                .unwrap_or_else(|| panic!("class {}: indexes a field \"{name}\" that it does not have", T::KIND))
+                .indexed = true;
         }
         self.def
     }
@@ -388,7 +400,17 @@ pub fn link_def(name: &str, to: &[String], on_delete: OnDelete, help: &str) -> L
         on_delete,
         help: help.into(),
         field: None,
-        impact: matches!(name, "runs-on" | "depends-on" | "part-of" | "hosted-by" | "connects-to" | "served-by" | "located-in" | "secured-by"),
+        impact: matches!(
+            name,
+            "runs-on"
+                | "depends-on"
+                | "part-of"
+                | "hosted-by"
+                | "connects-to"
+                | "served-by"
+                | "located-in"
+                | "secured-by"
+        ),
     }
 }
 
@@ -463,7 +485,9 @@ fn reverse_of(name: &str) -> String {
 pub fn in_order(fields: &serde_json::Map<String, Value>, earlier: &str, later: &str) -> Result<(), FieldError> {
     let time = |name: &str| fields.get(name).and_then(Value::as_str).and_then(Time::parse);
     match (time(earlier), time(later)) {
-        (Some(first), Some(second)) if second < first => Err(FieldError::new(later, format!("must not be before {earlier}, which is {first}"))),
+        (Some(first), Some(second)) if second < first => {
+            Err(FieldError::new(later, format!("must not be before {earlier}, which is {first}")))
+        }
         _ => Ok(()),
     }
 }
@@ -474,7 +498,11 @@ fn plural_of(title: &str) -> String {
     {
         return format!("{stem}ies");
     }
-    if title.ends_with('s') || title.ends_with('x') || title.ends_with("ch") { format!("{title}es") } else { format!("{title}s") }
+    if title.ends_with('s') || title.ends_with('x') || title.ends_with("ch") {
+        format!("{title}es")
+    } else {
+        format!("{title}s")
+    }
 }
 
 impl Step {

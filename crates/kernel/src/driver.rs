@@ -106,7 +106,11 @@ async fn load_state(kernel: &Kernel, name: &str) -> ControllerState {
     match kernel.backend().controller(name).await {
         Ok(Some(state)) => state,
         // A new controller starts at the head: the scan shows it everything that stands.
-        Ok(None) => ControllerState { name: name.to_owned(), cursor: kernel.backend().head().await.unwrap_or(0), ..ControllerState::default() },
+        Ok(None) => ControllerState {
+            name: name.to_owned(),
+            cursor: kernel.backend().head().await.unwrap_or(0),
+            ..ControllerState::default()
+        },
         Err(error) => {
             tracing::warn!(controller = name, %error, "could not read its last state; it scans everything");
             ControllerState { name: name.to_owned(), ..ControllerState::default() }
@@ -145,7 +149,15 @@ async fn scan(kernel: &Kernel, controller: &dyn Controller, kinds: &[Kind], due:
     Ok(())
 }
 
-async fn look(kernel: &Kernel, controller: &dyn Controller, state: &mut ControllerState, due: &mut Due, tenant: TenantId, id: Id, cause: u64) {
+async fn look(
+    kernel: &Kernel,
+    controller: &dyn Controller,
+    state: &mut ControllerState,
+    due: &mut Due,
+    tenant: TenantId,
+    id: Id,
+    cause: u64,
+) {
     let session = Session::controller(controller.name(), tenant);
     let session = if cause > 0 { session.because(cause) } else { session };
     let cx = Cx { kernel: kernel.clone(), session, tenant };
@@ -236,7 +248,12 @@ async fn one_job(kernel: &Kernel, worker: &dyn Worker, lease: &Lease, job: crate
         }
     };
     let finish = after(&job, &attempt, kernel.now());
-    let commit = crate::backend::Commit { tenant: job.tenant, steps: vec![crate::backend::Step::Finish(finish)], idempotency: None, now: kernel.now() };
+    let commit = crate::backend::Commit {
+        tenant: job.tenant,
+        steps: vec![crate::backend::Step::Finish(finish)],
+        idempotency: None,
+        now: kernel.now(),
+    };
     if let Err(error) = kernel.backend().commit(commit).await {
         tracing::warn!(job = %job.id, kind = job.kind, %error, "could not keep the result; the job will be repeated");
     }

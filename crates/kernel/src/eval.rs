@@ -70,7 +70,9 @@ pub(crate) fn value_of(record: &Record, column: &Column) -> Value {
             let value = names.fold(first, |v, n| v.get(n).cloned().unwrap_or(Value::Null));
             match (word, value.as_str()) {
                 (Word::Time, Some(text)) => crate::clock::Time::parse(text).map(|t| t.as_micros()).into(),
-                (Word::Duration, Some(text)) => parse_duration(text).ok().and_then(|d| i64::try_from(d.as_millis()).ok()).into(),
+                (Word::Duration, Some(text)) => {
+                    parse_duration(text).ok().and_then(|d| i64::try_from(d.as_millis()).ok()).into()
+                }
                 _ => value,
             }
         }
@@ -79,7 +81,9 @@ pub(crate) fn value_of(record: &Record, column: &Column) -> Value {
 
 fn equal(column: &Column, value: &Value, operand: &Operand) -> bool {
     match operand {
-        Operand::Text(t) => value.as_str().is_some_and(|v| if *column == Column::Title { v.to_lowercase() == t.to_lowercase() } else { v == t }),
+        Operand::Text(t) => value
+            .as_str()
+            .is_some_and(|v| if *column == Column::Title { v.to_lowercase() == t.to_lowercase() } else { v == t }),
         Operand::Int(n) => value.as_i64() == Some(*n) || value.as_f64() == Some(*n as f64),
         Operand::Float(n) => value.as_f64() == Some(*n),
         Operand::Bool(b) => value.as_bool() == Some(*b),
@@ -89,7 +93,9 @@ fn equal(column: &Column, value: &Value, operand: &Operand) -> bool {
 fn ordered(_: &Column, value: &Value, compare: Compare, operand: &Operand) -> bool {
     let order = match operand {
         Operand::Text(t) => value.as_str().map(|v| v.cmp(t.as_str())),
-        Operand::Int(n) => value.as_i64().map(|v| v.cmp(n)).or_else(|| value.as_f64().and_then(|v| v.partial_cmp(&(*n as f64)))),
+        Operand::Int(n) => {
+            value.as_i64().map(|v| v.cmp(n)).or_else(|| value.as_f64().and_then(|v| v.partial_cmp(&(*n as f64))))
+        }
         Operand::Float(n) => value.as_f64().and_then(|v| v.partial_cmp(n)),
         Operand::Bool(b) => value.as_bool().map(|v| v.cmp(b)),
     };
@@ -122,7 +128,12 @@ mod tests {
 
     #[test]
     fn a_star_stands_for_any_text() {
-        for (value, pattern, fits) in [("nginx.service", "nginx*", true), ("nginx", "*gin*", true), ("nginx", "*y", false), ("aba", "ab*ba", false)] {
+        for (value, pattern, fits) in [
+            ("nginx.service", "nginx*", true),
+            ("nginx", "*gin*", true),
+            ("nginx", "*y", false),
+            ("aba", "ab*ba", false),
+        ] {
             assert_eq!(like(value, pattern), fits, "{value} {pattern}");
         }
     }

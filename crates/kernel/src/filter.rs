@@ -152,9 +152,20 @@ fn term_predicate(term: &Term, class: &ClassDef, registry: &Registry, now: Time)
     named(term, name, class, registry, now, 0)
 }
 
-fn named(term: &Term, name: &str, class: &ClassDef, registry: &Registry, now: Time, depth: usize) -> Result<Predicate, ActError> {
+fn named(
+    term: &Term,
+    name: &str,
+    class: &ClassDef,
+    registry: &Registry,
+    now: Time,
+    depth: usize,
+) -> Result<Predicate, ActError> {
     if depth > 4 {
-        return Err(ActError::Filter { at: term.at, message: "a name follows more than four links".into(), near: Vec::new() });
+        return Err(ActError::Filter {
+            at: term.at,
+            message: "a name follows more than four links".into(),
+            near: Vec::new(),
+        });
     }
     if let Some(column) = column_of(name, class) {
         return column_predicate(term, column, class, now);
@@ -167,7 +178,10 @@ fn named(term: &Term, name: &str, class: &ClassDef, registry: &Registry, now: Ti
         return Ok(linked(term, Some(link.name.clone()), true, kinds, inner));
     }
     for source in registry.classes() {
-        let back = source.links.iter().find(|l| l.reverse == first_kebab && (l.to.is_empty() || l.to.iter().any(|t| t == class.name.as_str())));
+        let back = source
+            .links
+            .iter()
+            .find(|l| l.reverse == first_kebab && (l.to.is_empty() || l.to.iter().any(|t| t == class.name.as_str())));
         if let Some(link) = back {
             let kinds = registry.sources_of_reverse(&first_kebab, &class.name);
             let inner = other_end(term, rest, &kinds, registry, now, depth)?;
@@ -190,12 +204,21 @@ fn named(term: &Term, name: &str, class: &ClassDef, registry: &Registry, now: Ti
 
 fn linked(term: &Term, name: Option<String>, out: bool, kinds: Vec<Kind>, inner: Predicate) -> Predicate {
     let any = Predicate::Linked { name, out, kinds, inner: Box::new(inner) };
-    let wants_none = term.values.len() == 1 && term.values[0] == ("none".to_owned(), false) && !term.name.as_deref().unwrap_or_default().contains('.');
+    let wants_none = term.values.len() == 1
+        && term.values[0] == ("none".to_owned(), false)
+        && !term.name.as_deref().unwrap_or_default().contains('.');
     if wants_none { Predicate::Not(Box::new(any)) } else { any }
 }
 
 /// What the other end of a link must match: its key or title, or by a further name.
-fn other_end(term: &Term, rest: Option<&str>, kinds: &[Kind], registry: &Registry, now: Time, depth: usize) -> Result<Predicate, ActError> {
+fn other_end(
+    term: &Term,
+    rest: Option<&str>,
+    kinds: &[Kind],
+    registry: &Registry,
+    now: Time,
+    depth: usize,
+) -> Result<Predicate, ActError> {
     let Some(rest) = rest else {
         if term.values.iter().all(|(v, quoted)| !quoted && (v == "none" || v == "any")) {
             return Ok(Predicate::All);
@@ -205,7 +228,11 @@ fn other_end(term: &Term, rest: Option<&str>, kinds: &[Kind], registry: &Registr
     };
     let mut alternatives = Vec::new();
     let mut last = None;
-    let targets: Vec<_> = if kinds.is_empty() { registry.classes() } else { kinds.iter().filter_map(|k| registry.class(k.as_str())).collect() };
+    let targets: Vec<_> = if kinds.is_empty() {
+        registry.classes()
+    } else {
+        kinds.iter().filter_map(|k| registry.class(k.as_str())).collect()
+    };
     for target in targets {
         match named(term, rest, &target, registry, now, depth + 1) {
             Ok(p) if !alternatives.contains(&p) => alternatives.push(p),
@@ -254,7 +281,11 @@ fn field_at<'a>(fields: &'a [Field], path: &str) -> Option<&'a Field> {
 /// All names that a filter on the class can use.
 pub fn names_of(class: &ClassDef) -> Vec<String> {
     let own = ["key", "state", "open", "title", "owner", "health", "version", "created", "updated", "state_since"];
-    own.iter().map(|s| (*s).to_owned()).chain(class.fields.iter().map(|f| f.name.clone())).chain(class.links.iter().map(|l| l.name.clone())).collect()
+    own.iter()
+        .map(|s| (*s).to_owned())
+        .chain(class.fields.iter().map(|f| f.name.clone()))
+        .chain(class.links.iter().map(|l| l.name.clone()))
+        .collect()
 }
 
 fn column_predicate(term: &Term, column: Column, class: &ClassDef, now: Time) -> Result<Predicate, ActError> {
@@ -273,7 +304,9 @@ fn column_predicate(term: &Term, column: Column, class: &ClassDef, now: Time) ->
             "none" if !quoted => any.push(Predicate::Not(Box::new(Predicate::Present(column.clone())))),
             "any" if !quoted => any.push(Predicate::Present(column.clone())),
             "open" if column == Column::State => any.push(Predicate::In(Column::Open, vec![Operand::Bool(true)])),
-            "closed" if column == Column::State && !class.states.iter().any(|s| s.name == "closed") => any.push(Predicate::In(Column::Open, vec![Operand::Bool(false)])),
+            "closed" if column == Column::State && !class.states.iter().any(|s| s.name == "closed") => {
+                any.push(Predicate::In(Column::Open, vec![Operand::Bool(false)]))
+            }
             text if !quoted && text.contains('*') => any.push(Predicate::Like(column.clone(), text.to_owned())),
             text => {
                 let text = known_value(text, &column, class).map_err(|(m, n)| refuse(m, n))?;
@@ -294,7 +327,9 @@ fn known_value(text: &str, column: &Column, class: &ClassDef) -> Result<String, 
     let known: Vec<String> = match column {
         Column::State => class.states.iter().map(|s| s.name.clone()).collect(),
         Column::Health => health.to_vec(),
-        Column::Field { path, word: Word::Enum, .. } => field_at(&class.fields, path).map(|f| f.values.clone()).unwrap_or_default(),
+        Column::Field { path, word: Word::Enum, .. } => {
+            field_at(&class.fields, path).map(|f| f.values.clone()).unwrap_or_default()
+        }
         _ => return Ok(text.to_owned()),
     };
     known.iter().find(|k| k.eq_ignore_ascii_case(text)).cloned().ok_or_else(|| {
@@ -337,11 +372,14 @@ fn time_operand(text: &str, now: Time) -> Result<Time, String> {
     let day = Duration::from_secs(86_400);
     match text {
         "now" => return Ok(now),
-        "today" => return Ok(Time::from_micros(now.as_micros().div_euclid(day.as_micros() as i64) * day.as_micros() as i64)),
+        "today" => {
+            return Ok(Time::from_micros(now.as_micros().div_euclid(day.as_micros() as i64) * day.as_micros() as i64));
+        }
         _ => {}
     }
     let full = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
-    Time::parse(&full).ok_or_else(|| format!("\"{text}\" is not a time such as -7d, today, 2026-11-21 or 2026-11-21T03:12:09Z"))
+    Time::parse(&full)
+        .ok_or_else(|| format!("\"{text}\" is not a time such as -7d, today, 2026-11-21 or 2026-11-21T03:12:09Z"))
 }
 
 fn number_with_unit(text: &str) -> Result<i64, String> {
@@ -355,7 +393,11 @@ fn number_with_unit(text: &str) -> Result<i64, String> {
         "T" | "TiB" => 1 << 40,
         _ => return Err(format!("\"{text}\" is not a whole number")),
     };
-    digits.parse::<i64>().ok().and_then(|n| n.checked_mul(scale)).ok_or_else(|| format!("\"{text}\" is not a whole number"))
+    digits
+        .parse::<i64>()
+        .ok()
+        .and_then(|n| n.checked_mul(scale))
+        .ok_or_else(|| format!("\"{text}\" is not a whole number"))
 }
 
 /// The words of a text as the index knows them: lower case, letters and digits.
@@ -369,7 +411,8 @@ pub fn words_of(text: &str) -> Vec<String> {
 /// [`ActError::Unknown`] with the near names.
 pub fn sort_key(text: &str, class: &ClassDef) -> Result<SortKey, ActError> {
     let (name, descending) = text.strip_prefix('-').map_or((text, false), |n| (n, true));
-    let column = column_of(name, class).filter(|c| !matches!(c, Column::Field { word: Word::List | Word::Map | Word::Group, .. }));
+    let column = column_of(name, class)
+        .filter(|c| !matches!(c, Column::Field { word: Word::List | Word::Map | Word::Group, .. }));
     let column = column.ok_or_else(|| {
         let names = names_of(class);
         ActError::unknown(crate::error::Noun::Field, name, names.iter().map(String::as_str))

@@ -14,7 +14,8 @@ impl Id {
     /// A new id made at `now`; the random part comes from the operating system.
     pub fn new(now: crate::clock::Time) -> Self {
         let micros = now.as_micros().max(0).unsigned_abs();
-        let stamp = uuid::Timestamp::from_unix(uuid::NoContext, micros / 1_000_000, ((micros % 1_000_000) * 1000) as u32);
+        let stamp =
+            uuid::Timestamp::from_unix(uuid::NoContext, micros / 1_000_000, ((micros % 1_000_000) * 1000) as u32);
         Self(Uuid::new_v7(stamp))
     }
 

@@ -76,7 +76,14 @@ pub struct Draft {
 
 impl Draft {
     /// An entry that tells of `before` becoming `after`.
-    pub fn new(time: Time, actor: Actor, subject: (Id, &str, &Kind), action: &str, before: &Map<String, Value>, after: &Map<String, Value>) -> Self {
+    pub fn new(
+        time: Time,
+        actor: Actor,
+        subject: (Id, &str, &Kind),
+        action: &str,
+        before: &Map<String, Value>,
+        after: &Map<String, Value>,
+    ) -> Self {
         let before = serde_json::to_string(before).expect("a JSON object is text");
         let after = serde_json::to_string(after).expect("a JSON object is text");
         let bodies = body_hashes(&before, &after);
@@ -171,7 +178,18 @@ mod tests {
     #[test]
     fn every_part_of_an_entry_changes_its_hash() {
         let id = Id::new(Time::from_micros(5));
-        let header = Header { seq: 1, time: Time::from_micros(5), tenant: TenantId(1), actor: "person:ana", subject: &id, key: "K", kind: "a", action: "create", cause: 0, note: "" };
+        let header = Header {
+            seq: 1,
+            time: Time::from_micros(5),
+            tenant: TenantId(1),
+            actor: "person:ana",
+            subject: &id,
+            key: "K",
+            kind: "a",
+            action: "create",
+            cause: 0,
+            note: "",
+        };
         let bodies = body_hashes("{}", "{\"a\":1}");
         let hash = chain(&GENESIS, header, &bodies);
         for other in [

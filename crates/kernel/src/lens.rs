@@ -44,7 +44,10 @@ impl LensDef {
             match class.field(&field.name) {
                 None => wrong.push(format!("lens {}: class {} has no field {}", self.name, self.kind, field.name)),
                 Some(real) if real.word != field.word => {
-                    wrong.push(format!("lens {}: {}.{} holds {:?}, not {:?}", self.name, self.kind, field.name, real.word, field.word));
+                    wrong.push(format!(
+                        "lens {}: {}.{} holds {:?}, not {:?}",
+                        self.name, self.kind, field.name, real.word, field.word
+                    ));
                 }
                 Some(_) => {}
             }
@@ -58,5 +61,6 @@ impl LensDef {
 /// # Errors
 /// The sentence of the deserialiser: the record was written by another version of its class.
 pub fn read<T: DeserializeOwned>(record: &Record) -> Result<T, String> {
-    serde_json::from_value(Value::Object(record.fields.clone())).map_err(|e| format!("{} {}: {e}", record.kind, record.key))
+    serde_json::from_value(Value::Object(record.fields.clone()))
+        .map_err(|e| format!("{} {}: {e}", record.kind, record.key))
 }

@@ -100,7 +100,11 @@ pub const ACCEPTED: &str = "accepted";
 pub fn open_drift(declared: &Map<String, Value>, observations: &[Observation]) -> Vec<Drift> {
     drift(declared, observations)
         .into_iter()
-        .filter(|d| !observations.iter().any(|o| o.table == ACCEPTED && o.item == d.field && o.value == d.observed && o.gone.is_none()))
+        .filter(|d| {
+            !observations
+                .iter()
+                .any(|o| o.table == ACCEPTED && o.item == d.field && o.value == d.observed && o.gone.is_none())
+        })
         .collect()
 }
 

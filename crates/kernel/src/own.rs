@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::Time;
 use crate::class::{OnDelete, Verb};
 use crate::define::{Class, Define, Ref, class};
 use crate::registry::Domain;
-use crate::Time;
 
 /// A customer or part of the organisation whose data is kept apart from all others'.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -63,7 +63,10 @@ impl Class for Person {
     const KIND: &'static str = "person";
     fn define(def: Define<Self>) -> Define<Self> {
         def.titled("Person", "People")
-            .states(&[("active", true, "Can sign in."), ("disabled", false, "Cannot sign in; sessions and tokens are ended.")])
+            .states(&[
+                ("active", true, "Can sign in."),
+                ("disabled", false, "Cannot sign in; sessions and tokens are ended."),
+            ])
             .step("disable", &["active"], "disabled", "Ends all sessions and tokens and refuses new ones.")
             .step("enable", &["disabled"], "active", "Lets the person sign in again.")
             .refers("roles", &["role"], "holds-role", OnDelete::Block)
@@ -118,7 +121,9 @@ pub struct Role {
 impl Class for Role {
     const KIND: &'static str = "role";
     fn define(def: Define<Self>) -> Define<Self> {
-        def.sorts(&["key", "-updated"]).columns(&["key", "name", "help"]).practices(&["information security management"])
+        def.sorts(&["key", "-updated"])
+            .columns(&["key", "name", "help"])
+            .practices(&["information security management"])
     }
 }
 
@@ -265,7 +270,11 @@ pub struct SavedView {
 impl Class for SavedView {
     const KIND: &'static str = "saved-view";
     fn define(def: Define<Self>) -> Define<Self> {
-        def.numbered("VIEW-").indexed(&["lists"]).columns(&["key", "name", "lists", "query", "shared", "owner"]).sorts(&["key", "-updated"]).practices(&["knowledge management"])
+        def.numbered("VIEW-")
+            .indexed(&["lists"])
+            .columns(&["key", "name", "lists", "query", "shared", "owner"])
+            .sorts(&["key", "-updated"])
+            .practices(&["knowledge management"])
     }
 }
 

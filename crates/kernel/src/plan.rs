@@ -41,7 +41,15 @@ pub(crate) struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     pub(crate) fn new(kernel: &'a Kernel, session: &'a Session) -> Self {
-        Self { kernel, session, now: kernel.now(), steps: Vec::new(), results: Vec::new(), new_tenants: Vec::new(), working: BTreeMap::new() }
+        Self {
+            kernel,
+            session,
+            now: kernel.now(),
+            steps: Vec::new(),
+            results: Vec::new(),
+            new_tenants: Vec::new(),
+            working: BTreeMap::new(),
+        }
     }
 
     /// Adds what `act` becomes.
@@ -104,7 +112,9 @@ impl<'a> Plan<'a> {
         let class = self.kernel.registry().need(record.kind.as_str())?;
         self.allow(operation, &class, Some(&record))?;
         match expect {
-            Some(expected) if expected != record.version => Err(ActError::Stale { expected, current: Box::new(record) }),
+            Some(expected) if expected != record.version => {
+                Err(ActError::Stale { expected, current: Box::new(record) })
+            }
             _ => Ok(record),
         }
     }
@@ -145,8 +155,15 @@ impl<'a> Plan<'a> {
         if verdict.allowed {
             return Ok(());
         }
-        let subject = record.filter(|r| !r.key.is_empty()).map_or_else(|| class.name.to_string(), |r| format!("{} {}", r.kind, r.key));
-        Err(ActError::Denied { actor: self.session.actor().to_string(), operation: operation.to_owned(), subject, reason: verdict.reason })
+        let subject = record
+            .filter(|r| !r.key.is_empty())
+            .map_or_else(|| class.name.to_string(), |r| format!("{} {}", r.kind, r.key));
+        Err(ActError::Denied {
+            actor: self.session.actor().to_string(),
+            operation: operation.to_owned(),
+            subject,
+            reason: verdict.reason,
+        })
     }
 
     fn own_only(&self, operation: &str, subject: &str) -> Result<(), ActError> {
@@ -154,12 +171,31 @@ impl<'a> Plan<'a> {
             return Ok(());
         }
         let reason = "only Mainstay's own controllers do that".to_owned();
-        Err(ActError::Denied { actor: self.session.actor().to_string(), operation: operation.to_owned(), subject: subject.to_owned(), reason })
+        Err(ActError::Denied {
+            actor: self.session.actor().to_string(),
+            operation: operation.to_owned(),
+            subject: subject.to_owned(),
+            reason,
+        })
     }
 
     /// A journal entry about `record`, and the record as the plan leaves it.
-    pub(crate) fn tell(&mut self, record: &Record, action: &str, before: &Map<String, Value>, after: &Map<String, Value>, note: Option<&str>) {
-        let mut draft = Draft::new(self.now, self.session.actor().clone(), (record.id, &record.key, &record.kind), action, before, after);
+    pub(crate) fn tell(
+        &mut self,
+        record: &Record,
+        action: &str,
+        before: &Map<String, Value>,
+        after: &Map<String, Value>,
+        note: Option<&str>,
+    ) {
+        let mut draft = Draft::new(
+            self.now,
+            self.session.actor().clone(),
+            (record.id, &record.key, &record.kind),
+            action,
+            before,
+            after,
+        );
         draft.cause = self.session.cause();
         draft.note = note.map(str::to_owned);
         self.steps.push(Step::Entry(Box::new(draft)));
@@ -234,7 +270,14 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    pub(crate) async fn update(&mut self, record: Record, patch: &Map<String, Value>, owner: Option<&Option<String>>, action: &str, note: Option<&str>) -> Result<(), ActError> {
+    pub(crate) async fn update(
+        &mut self,
+        record: Record,
+        patch: &Map<String, Value>,
+        owner: Option<&Option<String>>,
+        action: &str,
+        note: Option<&str>,
+    ) -> Result<(), ActError> {
         let class = self.kernel.registry().need(record.kind.as_str())?;
         self.computed_are_ours(&class, patch)?;
         let mut next = record.clone();
@@ -247,7 +290,14 @@ impl<'a> Plan<'a> {
     }
 
     /// Validates `next`, and adds the steps that make it of `record`; nothing when nothing differs.
-    pub(crate) async fn write(&mut self, class: &ClassRef, record: &Record, mut next: Record, action: &str, note: Option<&str>) -> Result<(), ActError> {
+    pub(crate) async fn write(
+        &mut self,
+        class: &ClassRef,
+        record: &Record,
+        mut next: Record,
+        action: &str,
+        note: Option<&str>,
+    ) -> Result<(), ActError> {
         for compute in &class.compute {
             compute(&mut next.fields);
         }
@@ -256,7 +306,12 @@ impl<'a> Plan<'a> {
         next.open = class.is_open(&next.state);
         holds(class, &next, self.kernel, self.now)?;
         let (before, after) = difference(&record.comparable(), &next.comparable());
-        if before.is_empty() && after.is_empty() && note.is_none() && record.deleted == next.deleted && action == "update" {
+        if before.is_empty()
+            && after.is_empty()
+            && note.is_none()
+            && record.deleted == next.deleted
+            && action == "update"
+        {
             self.settle(next, false);
             return Ok(());
         }
@@ -266,7 +321,11 @@ impl<'a> Plan<'a> {
         next.version = record.version + 1;
         next.updated = self.now.max(record.updated);
         let links = self.ref_links(class, &record.fields, &next).await?;
-        self.steps.push(Step::Update { record: Box::new(next.clone()), expect: record.version, search: search_text(&next) });
+        self.steps.push(Step::Update {
+            record: Box::new(next.clone()),
+            expect: record.version,
+            search: search_text(&next),
+        });
         self.tell(&next, action, &before, &after, note);
         for (link, add) in links {
             self.steps.push(if add { Step::Link(link) } else { Step::Unlink(link) });
@@ -275,16 +334,38 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    async fn transition(&mut self, record: Record, name: &str, given: &Map<String, Value>, note: Option<&str>) -> Result<(), ActError> {
+    async fn transition(
+        &mut self,
+        record: Record,
+        name: &str,
+        given: &Map<String, Value>,
+        note: Option<&str>,
+    ) -> Result<(), ActError> {
         let class = self.kernel.registry().need(record.kind.as_str())?;
-        let step = class.transition(name).ok_or_else(|| ActError::unknown(Noun::Transition, name, class.transitions.iter().map(|t| t.name.as_str())))?;
+        let step = class.transition(name).ok_or_else(|| {
+            ActError::unknown(Noun::Transition, name, class.transitions.iter().map(|t| t.name.as_str()))
+        })?;
         if step.machine && !self.session.is_own() {
             return Err(ActError::Conflict(format!("{name} is done by Mainstay itself, from what it measures")));
         }
         if !step.from.is_empty() && !step.from.contains(&record.state) {
-            let next: Vec<&str> = class.transitions.iter().filter(|t| !t.machine && (t.from.is_empty() || t.from.contains(&record.state))).map(|t| t.name.as_str()).collect();
-            let possible = if next.is_empty() { "nothing more can be done".to_owned() } else { format!("possible: {}", next.join(", ")) };
-            return Err(ActError::Conflict(format!("{} is {}; {name} starts from {}; {possible}", record.key, record.state, step.from.join(", "))));
+            let next: Vec<&str> = class
+                .transitions
+                .iter()
+                .filter(|t| !t.machine && (t.from.is_empty() || t.from.contains(&record.state)))
+                .map(|t| t.name.as_str())
+                .collect();
+            let possible = if next.is_empty() {
+                "nothing more can be done".to_owned()
+            } else {
+                format!("possible: {}", next.join(", "))
+            };
+            return Err(ActError::Conflict(format!(
+                "{} is {}; {name} starts from {}; {possible}",
+                record.key,
+                record.state,
+                step.from.join(", ")
+            )));
         }
         let mut next = record.clone();
         let asked = self.transition_input(&class, step, given)?;
@@ -297,7 +378,12 @@ impl<'a> Plan<'a> {
             };
             next.fields.insert(field.clone(), value);
         }
-        let missing: Vec<FieldError> = step.requires.iter().filter(|f| next.get(f).is_none()).map(|f| FieldError::new(f.as_str(), format!("must have a value before {name}"))).collect();
+        let missing: Vec<FieldError> = step
+            .requires
+            .iter()
+            .filter(|f| next.get(f).is_none())
+            .map(|f| FieldError::new(f.as_str(), format!("must have a value before {name}")))
+            .collect();
         if !missing.is_empty() {
             return Err(ActError::Invalid(missing));
         }
@@ -318,7 +404,12 @@ impl<'a> Plan<'a> {
     }
 
     /// Input of a transition: what it asks for, and any field of the class that is not computed.
-    fn transition_input(&self, class: &ClassRef, step: &TransitionDef, given: &Map<String, Value>) -> Result<Map<String, Value>, ActError> {
+    fn transition_input(
+        &self,
+        class: &ClassRef,
+        step: &TransitionDef,
+        given: &Map<String, Value>,
+    ) -> Result<Map<String, Value>, ActError> {
         let (mut asked, mut others) = (Map::new(), Map::new());
         for (name, value) in given {
             let into = if step.input.iter().any(|f| f.name == *name) { &mut asked } else { &mut others };
@@ -350,10 +441,20 @@ impl<'a> Plan<'a> {
             return;
         }
         let health = Health { state, since: self.now, reason: reason.to_owned() };
-        let word = |s: Option<HealthState>| Map::from_iter([("health".to_owned(), Value::from(s.map(HealthState::as_str)))]);
+        let word =
+            |s: Option<HealthState>| Map::from_iter([("health".to_owned(), Value::from(s.map(HealthState::as_str)))]);
         self.tell(&record, "health", &word(was), &word(Some(state)), Some(reason));
         self.steps.push(Step::Health { subject: record.id, health: Some(health.clone()) });
-        self.steps.push(Step::OpenInterval(Interval { id: Id::new(self.now), subject: Some(record.id), state, start: self.now, end: None, cause: 0, reason: reason.to_owned(), corrected_by: None }));
+        self.steps.push(Step::OpenInterval(Interval {
+            id: Id::new(self.now),
+            subject: Some(record.id),
+            state,
+            start: self.now,
+            end: None,
+            cause: 0,
+            reason: reason.to_owned(),
+            corrected_by: None,
+        }));
         record.health = Some(health);
         self.settle(record, false);
     }
@@ -363,7 +464,11 @@ impl<'a> Plan<'a> {
         if self.session.is_own() {
             return Ok(());
         }
-        let wrong: Vec<FieldError> = fields.keys().filter(|n| class.field(n).is_some_and(|f| f.computed)).map(|n| FieldError::new(n.as_str(), "is set by Mainstay, from other fields or from what it measures")).collect();
+        let wrong: Vec<FieldError> = fields
+            .keys()
+            .filter(|n| class.field(n).is_some_and(|f| f.computed))
+            .map(|n| FieldError::new(n.as_str(), "is set by Mainstay, from other fields or from what it measures"))
+            .collect();
         if wrong.is_empty() { Ok(()) } else { Err(ActError::Invalid(wrong)) }
     }
 
@@ -377,7 +482,12 @@ impl<'a> Plan<'a> {
     }
 
     /// Links that appear (true) and disappear (false) when the ref fields change from `before` to those of `next`.
-    async fn ref_links(&self, class: &ClassRef, before: &Map<String, Value>, next: &Record) -> Result<Vec<(Link, bool)>, ActError> {
+    async fn ref_links(
+        &self,
+        class: &ClassRef,
+        before: &Map<String, Value>,
+        next: &Record,
+    ) -> Result<Vec<(Link, bool)>, ActError> {
         let mut changes = Vec::new();
         let mut wrong = Vec::new();
         for def in class.links.iter().filter(|l| l.field.is_some()) {
@@ -413,13 +523,21 @@ impl<'a> Plan<'a> {
     }
 
     async fn checked_link(&self, class: &ClassRef, from: &Record, link: &NewLink) -> Result<(Link, String), ActError> {
-        let def = class.link(&link.name).ok_or_else(|| ActError::unknown(Noun::Link, &link.name, class.links.iter().map(|l| l.name.as_str())))?;
+        let def = class
+            .link(&link.name)
+            .ok_or_else(|| ActError::unknown(Noun::Link, &link.name, class.links.iter().map(|l| l.name.as_str())))?;
         let to = match &link.to {
             Target::Id(id) if *id == from.id => from.clone(),
             target => self.load(target).await?,
         };
         if !def.to.is_empty() && !def.to.iter().any(|c| c == to.kind.as_str()) {
-            return Err(ActError::Conflict(format!("{} {} leads to {}, not to a {}", class.name, def.name, def.to.join(" or "), to.kind)));
+            return Err(ActError::Conflict(format!(
+                "{} {} leads to {}, not to a {}",
+                class.name,
+                def.name,
+                def.to.join(" or "),
+                to.kind
+            )));
         }
         if to.id == from.id {
             return Err(ActError::Conflict(format!("{} cannot be linked to itself", from.key)));
@@ -433,14 +551,20 @@ impl<'a> Plan<'a> {
             .links
             .iter()
             .filter(|def| def.required && !links.iter().any(|(l, add)| *add && l.name == def.name))
-            .map(|def| FieldError::new(def.field.clone().unwrap_or_else(|| def.name.clone()), format!("needs a link {} to {}", def.name, def.to.join(" or "))))
+            .map(|def| {
+                FieldError::new(
+                    def.field.clone().unwrap_or_else(|| def.name.clone()),
+                    format!("needs a link {} to {}", def.name, def.to.join(" or ")),
+                )
+            })
             .collect();
         if missing.is_empty() { Ok(()) } else { Err(ActError::Invalid(missing)) }
     }
 
     async fn link(&mut self, record: Record, name: &str, to: &Target) -> Result<(), ActError> {
         let class = self.kernel.registry().need(record.kind.as_str())?;
-        let (link, shown) = self.checked_link(&class, &record, &NewLink { name: name.to_owned(), to: to.clone() }).await?;
+        let (link, shown) =
+            self.checked_link(&class, &record, &NewLink { name: name.to_owned(), to: to.clone() }).await?;
         let def = class.link(name).ok_or_else(|| ActError::unknown(Noun::Link, name, []))?;
         if let Some(field) = &def.field {
             let value = match class.field(field).map(|f| f.word) {
@@ -461,7 +585,10 @@ impl<'a> Plan<'a> {
         if !def.many {
             let there = self.kernel.backend().neighbours(self.session.tenant(), record.id).await?;
             if let Some(other) = there.iter().find(|n| n.name == def.name && n.direction == crate::link::Side::Out) {
-                return Err(ActError::Conflict(format!("{} has a link {} already, to {}; unlink that first", record.key, def.name, other.other.key)));
+                return Err(ActError::Conflict(format!(
+                    "{} has a link {} already, to {}; unlink that first",
+                    record.key, def.name, other.other.key
+                )));
             }
         }
         self.tell(&record, "link", &Map::new(), &Map::from_iter([(name.to_owned(), shown.into())]), None);
@@ -472,7 +599,8 @@ impl<'a> Plan<'a> {
 
     async fn unlink(&mut self, record: Record, name: &str, to: &Target) -> Result<(), ActError> {
         let class = self.kernel.registry().need(record.kind.as_str())?;
-        let (link, shown) = self.checked_link(&class, &record, &NewLink { name: name.to_owned(), to: to.clone() }).await?;
+        let (link, shown) =
+            self.checked_link(&class, &record, &NewLink { name: name.to_owned(), to: to.clone() }).await?;
         let def = class.link(name).ok_or_else(|| ActError::unknown(Noun::Link, name, []))?;
         if let Some(field) = &def.field {
             let left: Vec<String> = ref_keys(record.fields.get(field)).into_iter().filter(|k| *k != shown).collect();
@@ -481,7 +609,11 @@ impl<'a> Plan<'a> {
             return self.update(record, &Map::from_iter([(field.clone(), value)]), None, "unlink", None).await;
         }
         if !self.kernel.backend().linked(self.session.tenant(), &link).await? {
-            return Err(ActError::Unknown { noun: Noun::Link, name: format!("{} {name} {shown}", record.key), near: Vec::new() });
+            return Err(ActError::Unknown {
+                noun: Noun::Link,
+                name: format!("{} {name} {shown}", record.key),
+                near: Vec::new(),
+            });
         }
         self.tell(&record, "unlink", &Map::from_iter([(name.to_owned(), shown.into())]), &Map::new(), None);
         self.steps.push(Step::Unlink(link));
@@ -544,7 +676,12 @@ fn holds(class: &ClassRef, record: &Record, kernel: &Kernel, now: Time) -> Resul
 fn new_key(class: &ClassRef, create: &Create, fields: &Map<String, Value>) -> Result<NewKey, ActError> {
     if let Some(key) = &create.key {
         if !is_key(key) {
-            return Err(ActError::field("key", format!("\"{key}\" cannot be a key: use 1 to 128 letters, digits and . _ - : @ / *, not starting with -")));
+            return Err(ActError::field(
+                "key",
+                format!(
+                    "\"{key}\" cannot be a key: use 1 to 128 letters, digits and . _ - : @ / *, not starting with -"
+                ),
+            ));
         }
         return Ok(NewKey::Given(key.clone()));
     }
@@ -552,7 +689,14 @@ fn new_key(class: &ClassRef, create: &Create, fields: &Map<String, Value>) -> Re
         return Ok(NewKey::Numbered(prefix.clone()));
     }
     let key = key_from(&class.title_for(fields, ""));
-    if is_key(&key) { Ok(NewKey::Given(key)) } else { Err(ActError::field("key", format!("a {} needs a key, or a title or name that one can be made from", class.name))) }
+    if is_key(&key) {
+        Ok(NewKey::Given(key))
+    } else {
+        Err(ActError::field(
+            "key",
+            format!("a {} needs a key, or a title or name that one can be made from", class.name),
+        ))
+    }
 }
 
 fn ref_keys(value: Option<&Value>) -> Vec<String> {

@@ -28,7 +28,9 @@ impl Plan<'_> {
             for hanging in self.hanging_on(&record, &doomed).await? {
                 doomed.push(hanging);
                 if doomed.len() > MAX_CASCADE {
-                    return Err(ActError::Conflict(format!("deleting it would take more than {MAX_CASCADE} records along; delete those first")));
+                    return Err(ActError::Conflict(format!(
+                        "deleting it would take more than {MAX_CASCADE} records along; delete those first"
+                    )));
                 }
             }
         }
@@ -59,7 +61,10 @@ impl Plan<'_> {
             let Some(def) = class.link(&neighbour.name) else { continue };
             match def.on_delete {
                 OnDelete::Block => {
-                    return Err(ActError::Conflict(format!("{} cannot be deleted: {} {} {} it", record.key, other.kind, other.key, def.name)));
+                    return Err(ActError::Conflict(format!(
+                        "{} cannot be deleted: {} {} {} it",
+                        record.key, other.kind, other.key, def.name
+                    )));
                 }
                 OnDelete::Cascade => {
                     let source = self.load(&Target::Id(other.id)).await?;
@@ -67,16 +72,27 @@ impl Plan<'_> {
                     hanging.push(source);
                 }
                 OnDelete::Unlink => {
-                    let source = backend.get(self.session.tenant(), other.id).await?.ok_or_else(|| not_there(&Target::Id(other.id)))?;
+                    let source = backend
+                        .get(self.session.tenant(), other.id)
+                        .await?
+                        .ok_or_else(|| not_there(&Target::Id(other.id)))?;
                     let link = Link { from: source.id, name: def.name.clone(), to: record.id };
                     if let Some(field) = &def.field {
                         let value = match source.fields.get(field) {
-                            Some(Value::Array(keys)) => Value::Array(keys.iter().filter(|k| k.as_str() != Some(&record.key)).cloned().collect()),
+                            Some(Value::Array(keys)) => {
+                                Value::Array(keys.iter().filter(|k| k.as_str() != Some(&record.key)).cloned().collect())
+                            }
                             _ => Value::Null,
                         };
                         self.update(source, &Map::from_iter([(field.clone(), value)]), None, "unlink", None).await?;
                     } else {
-                        self.tell(&source, "unlink", &Map::from_iter([(def.name.clone(), record.key.clone().into())]), &Map::new(), None);
+                        self.tell(
+                            &source,
+                            "unlink",
+                            &Map::from_iter([(def.name.clone(), record.key.clone().into())]),
+                            &Map::new(),
+                            None,
+                        );
                     }
                     self.steps.push(Step::Unlink(link));
                 }
@@ -90,7 +106,10 @@ impl Plan<'_> {
         let known = self.kernel.backend().observations(self.session.tenant(), record.id, None, "", None, 1000).await?;
         for look in looks {
             if look.table.is_empty() || look.table.len() > 63 || look.rows.len() > 100_000 {
-                return Err(ActError::field("table", "a look has a table's name of at most 63 characters and at most 100,000 rows"));
+                return Err(ActError::field(
+                    "table",
+                    "a look has a table's name of at most 63 characters and at most 100,000 rows",
+                ));
             }
             if look.table == FIELDS {
                 self.tell_new_drift(&record, look, &known);
@@ -122,7 +141,11 @@ impl Plan<'_> {
         let drifts = open_drift(&record.fields, &seen);
         let drift = drifts.iter().find(|d| d.field == field).ok_or_else(|| {
             let fields: Vec<&str> = drifts.iter().map(|d| d.field.as_str()).collect();
-            ActError::Conflict(if fields.is_empty() { format!("{} does not drift in any field", record.key) } else { format!("{} does not drift in {field}; it does in {}", record.key, fields.join(", ")) })
+            ActError::Conflict(if fields.is_empty() {
+                format!("{} does not drift in any field", record.key)
+            } else {
+                format!("{} does not drift in {field}; it does in {}", record.key, fields.join(", "))
+            })
         })?;
         match side {
             AcceptSide::Observed => {
@@ -130,7 +153,12 @@ impl Plan<'_> {
                 self.update(record, &patch, None, "accept-observed", None).await
             }
             AcceptSide::Declared => {
-                let look = Look { table: ACCEPTED.into(), source: self.session.actor().to_string(), rows: vec![(field.to_owned(), drift.observed.clone())], whole: false };
+                let look = Look {
+                    table: ACCEPTED.into(),
+                    source: self.session.actor().to_string(),
+                    rows: vec![(field.to_owned(), drift.observed.clone())],
+                    whole: false,
+                };
                 let one = |value: &Value| Map::from_iter([(field.to_owned(), value.clone())]);
                 self.tell(&record, "accept-declared", &one(&drift.observed), &one(&drift.declared), None);
                 self.steps.push(Step::Observe { subject: record.id, look, at: self.now });
@@ -160,9 +188,19 @@ impl Plan<'_> {
 
     /// Takes back what an entry tells of, if nothing has changed the same things since.
     pub(crate) async fn undo(&mut self, record: Record, seq: u64) -> Result<(), ActError> {
-        let query = JournalQuery { tenant: Some(self.session.tenant()), since: seq.saturating_sub(1), subject: Some(record.id), limit: 1, ..JournalQuery::default() };
+        let query = JournalQuery {
+            tenant: Some(self.session.tenant()),
+            since: seq.saturating_sub(1),
+            subject: Some(record.id),
+            limit: 1,
+            ..JournalQuery::default()
+        };
         let entry = self.kernel.backend().journal(&query).await?.into_iter().find(|e| e.seq == seq);
-        let entry = entry.ok_or_else(|| ActError::Unknown { noun: Noun::Entry, name: format!("{seq} of {}", record.key), near: Vec::new() })?;
+        let entry = entry.ok_or_else(|| ActError::Unknown {
+            noun: Noun::Entry,
+            name: format!("{seq} of {}", record.key),
+            near: Vec::new(),
+        })?;
         let class = self.kernel.registry().need(record.kind.as_str())?;
         let note = format!("undo of entry {seq}");
         match entry.action.as_str() {
@@ -170,10 +208,22 @@ impl Plan<'_> {
                 self.allow("delete", &class, Some(&record))?;
                 self.delete(record).await
             }
-            "link" | "unlink" if entry.before.keys().chain(entry.after.keys()).all(|name| class.field(name).is_none()) => self.undo_link(record, &entry).await,
-            "note" | "health" | "drift" | "correct-interval" | "accept-declared" => Err(ActError::Conflict(format!("{} cannot be taken back", entry.action))),
+            "link" | "unlink"
+                if entry.before.keys().chain(entry.after.keys()).all(|name| class.field(name).is_none()) =>
+            {
+                self.undo_link(record, &entry).await
+            }
+            "note" | "health" | "drift" | "correct-interval" | "accept-declared" => {
+                Err(ActError::Conflict(format!("{} cannot be taken back", entry.action)))
+            }
             action => {
-                let operation = if record.deleted { "delete".to_owned() } else if entry.after.contains_key("state") { format!("transition:{action}") } else { "update".to_owned() };
+                let operation = if record.deleted {
+                    "delete".to_owned()
+                } else if entry.after.contains_key("state") {
+                    format!("transition:{action}")
+                } else {
+                    "update".to_owned()
+                };
                 self.allow(&operation, &class, Some(&record))?;
                 let next = restored(&record, &entry)?;
                 self.write(&class, &record, next, "undo", Some(&note)).await
@@ -187,7 +237,8 @@ impl Plan<'_> {
         let (names, add) = if entry.action == "link" { (&entry.after, false) } else { (&entry.before, true) };
         for (name, key) in names {
             let key = key.as_str().unwrap_or_default();
-            let Some(target) = self.kernel.backend().by_key(self.session.tenant(), key).await?.filter(|r| !r.deleted) else {
+            let Some(target) = self.kernel.backend().by_key(self.session.tenant(), key).await?.filter(|r| !r.deleted)
+            else {
                 return Err(ActError::Conflict(format!("{key} is no longer there")));
             };
             let link = Link { from: record.id, name: name.clone(), to: target.id };
@@ -247,14 +298,26 @@ pub(crate) fn cut(old: &Interval, correction: &Correction, now: crate::clock::Ti
     }
     match (correction.end, old.end) {
         (None, Some(end)) => wrong.push(FieldError::new("end", format!("must have a value, at most {end}"))),
-        (Some(end), limit) if end > limit.unwrap_or(now) => wrong.push(FieldError::new("end", format!("must not be after {}, where the interval ends", limit.unwrap_or(now)))),
+        (Some(end), limit) if end > limit.unwrap_or(now) => wrong.push(FieldError::new(
+            "end",
+            format!("must not be after {}, where the interval ends", limit.unwrap_or(now)),
+        )),
         (Some(end), _) if end <= correction.start => wrong.push(FieldError::new("end", "must be after the start")),
         _ => {}
     }
     if !wrong.is_empty() {
         return Err(ActError::Invalid(wrong));
     }
-    let piece = |state, start, end, reason: &str| Interval { id: Id::new(now), subject: old.subject, state, start, end, cause: 0, reason: reason.to_owned(), corrected_by: None };
+    let piece = |state, start, end, reason: &str| Interval {
+        id: Id::new(now),
+        subject: old.subject,
+        state,
+        start,
+        end,
+        cause: 0,
+        reason: reason.to_owned(),
+        corrected_by: None,
+    };
     let mut pieces = vec![piece(correction.state, correction.start, correction.end, &correction.reason)];
     if correction.start > old.start {
         pieces.push(piece(old.state, old.start, Some(correction.start), &old.reason));
@@ -279,7 +342,16 @@ mod tests {
     }
 
     fn down(start: i64, end: Option<i64>) -> Interval {
-        Interval { id: Id::new(at(0)), subject: None, state: HealthState::Down, start: at(start), end: end.map(at), cause: 1, reason: "no answer".into(), corrected_by: None }
+        Interval {
+            id: Id::new(at(0)),
+            subject: None,
+            state: HealthState::Down,
+            start: at(start),
+            end: end.map(at),
+            cause: 1,
+            reason: "no answer".into(),
+            corrected_by: None,
+        }
     }
 
     proptest! {
@@ -307,6 +379,8 @@ mod tests {
     #[test]
     fn a_correction_says_why() {
         let correction = Correction { state: HealthState::Up, start: at(1), end: Some(at(2)), reason: " ".into() };
-        assert!(matches!(cut(&down(0, Some(9)), &correction, at(10)), Err(ActError::Invalid(e)) if e[0].field == "reason"));
+        assert!(
+            matches!(cut(&down(0, Some(9)), &correction, at(10)), Err(ActError::Invalid(e)) if e[0].field == "reason")
+        );
     }
 }

@@ -148,7 +148,17 @@ impl Predicate {
             Self::Or(any) => any.iter().all(Self::indexed),
             Self::Not(_) | Self::Like(..) | Self::Contains(..) | Self::Present(_) => false,
             Self::In(column, _) | Self::Cmp(column, ..) => {
-                matches!(column, Column::Key | Column::State | Column::Open | Column::Owner | Column::Health | Column::Updated | Column::Created | Column::Field { indexed: true, .. })
+                matches!(
+                    column,
+                    Column::Key
+                        | Column::State
+                        | Column::Open
+                        | Column::Owner
+                        | Column::Health
+                        | Column::Updated
+                        | Column::Created
+                        | Column::Field { indexed: true, .. }
+                )
             }
         }
     }

@@ -66,7 +66,12 @@ impl Kernel {
         self.policy().readable(session, &class.name).ok_or_else(|| {
             let ask = Ask { operation: "read", kind: &class.name, verb: crate::plan::verb_word(class), record: None };
             let reason = self.policy().decide(session, &ask).reason;
-            ActError::Denied { actor: session.actor().to_string(), operation: "read".into(), subject: class.name.to_string(), reason }
+            ActError::Denied {
+                actor: session.actor().to_string(),
+                operation: "read".into(),
+                subject: class.name.to_string(),
+                reason,
+            }
         })
     }
 
@@ -119,15 +124,36 @@ impl Kernel {
         let asked = filter::compile(&ask.filter, &class, self.registry(), self.now())?;
         let slow = !asked.indexed();
         let predicate = readable.and(asked);
-        let sort = if ask.sort.is_empty() { class.sort.first().cloned().unwrap_or_else(|| "-updated".into()) } else { ask.sort.clone() };
+        let sort = if ask.sort.is_empty() {
+            class.sort.first().cloned().unwrap_or_else(|| "-updated".into())
+        } else {
+            ask.sort.clone()
+        };
         let after = match &ask.cursor {
             None => None,
-            Some(text) => Some(Cursor::decode(text).ok_or_else(|| ActError::field("cursor", "is not one that a list answered with"))?),
+            Some(text) => Some(
+                Cursor::decode(text)
+                    .ok_or_else(|| ActError::field("cursor", "is not one that a list answered with"))?,
+            ),
         };
-        let query = Query { kind: class.name.clone(), predicate, sort: filter::sort_key(&sort, &class)?, limit: ask.limit, after };
+        let query = Query {
+            kind: class.name.clone(),
+            predicate,
+            sort: filter::sort_key(&sort, &class)?,
+            limit: ask.limit,
+            after,
+        };
         let page = self.backend().page(session.tenant(), &query).await?;
-        let total = if ask.total { Some(self.backend().total(session.tenant(), &class.name, &query.predicate, EXACT_TOTAL).await?) } else { None };
-        let next = if page.more { page.records.last().map(|r| Cursor { value: sort_value(r, &query), id: r.id }.encode()) } else { None };
+        let total = if ask.total {
+            Some(self.backend().total(session.tenant(), &class.name, &query.predicate, EXACT_TOTAL).await?)
+        } else {
+            None
+        };
+        let next = if page.more {
+            page.records.last().map(|r| Cursor { value: sort_value(r, &query), id: r.id }.encode())
+        } else {
+            None
+        };
         Ok(List { records: page.records, next, total, damaged: page.damaged, slow })
     }
 
@@ -135,9 +161,16 @@ impl Kernel {
     ///
     /// # Errors
     /// A filter or name that does not fit the class.
-    pub async fn counts(&self, session: &Session, kind: &str, text: &str, by: &str) -> Result<Vec<(Value, u64)>, ActError> {
+    pub async fn counts(
+        &self,
+        session: &Session,
+        kind: &str,
+        text: &str,
+        by: &str,
+    ) -> Result<Vec<(Value, u64)>, ActError> {
         let class = self.registry().need(kind)?;
-        let predicate = self.readable(session, &class)?.and(filter::compile(text, &class, self.registry(), self.now())?);
+        let predicate =
+            self.readable(session, &class)?.and(filter::compile(text, &class, self.registry(), self.now())?);
         let column = filter::sort_key(by, &class)?.column;
         Ok(self.backend().counts(session.tenant(), &class.name, &predicate, &column).await?)
     }
@@ -192,7 +225,11 @@ impl Kernel {
     ///
     /// # Errors
     /// What the backend says.
-    pub async fn journal(&self, session: &Session, mut query: JournalQuery) -> Result<(Vec<Entry>, Option<u64>), ActError> {
+    pub async fn journal(
+        &self,
+        session: &Session,
+        mut query: JournalQuery,
+    ) -> Result<(Vec<Entry>, Option<u64>), ActError> {
         query.tenant = Some(session.tenant());
         query.limit = query.limit.clamp(1, 1000);
         let entries = self.backend().journal(&query).await?;
@@ -226,7 +263,13 @@ impl Kernel {
     ///
     /// # Errors
     /// What the backend says.
-    pub async fn intervals(&self, session: &Session, record: &Record, from: Time, to: Time) -> Result<Vec<Interval>, ActError> {
+    pub async fn intervals(
+        &self,
+        session: &Session,
+        record: &Record,
+        from: Time,
+        to: Time,
+    ) -> Result<Vec<Interval>, ActError> {
         Ok(self.backend().intervals(session.tenant(), record.id, from, to, 1000).await?)
     }
 
@@ -234,8 +277,19 @@ impl Kernel {
     ///
     /// # Errors
     /// What the backend says.
-    pub async fn observations(&self, session: &Session, record: &Record, table: Option<&str>, containing: &str, after: Option<&str>, limit: usize) -> Result<Vec<Observation>, ActError> {
-        Ok(self.backend().observations(session.tenant(), record.id, table, containing, after, limit.clamp(1, 1000)).await?)
+    pub async fn observations(
+        &self,
+        session: &Session,
+        record: &Record,
+        table: Option<&str>,
+        containing: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Observation>, ActError> {
+        Ok(self
+            .backend()
+            .observations(session.tenant(), record.id, table, containing, after, limit.clamp(1, 1000))
+            .await?)
     }
 
     /// Where a record's declared fields differ from what is seen, and nobody has accepted it.
@@ -251,7 +305,13 @@ impl Kernel {
     ///
     /// # Errors
     /// No words, or what the backend says.
-    pub async fn search(&self, session: &Session, text: &str, kinds: &[String], limit: usize) -> Result<Vec<Record>, ActError> {
+    pub async fn search(
+        &self,
+        session: &Session,
+        text: &str,
+        kinds: &[String],
+        limit: usize,
+    ) -> Result<Vec<Record>, ActError> {
         let words = filter::words_of(text);
         if words.is_empty() {
             return Err(ActError::field("q", "must have at least one word"));

@@ -36,7 +36,9 @@ impl HealthState {
 
     /// From the word.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Up, Self::Maintenance, Self::Unknown, Self::Degraded, Self::Down].into_iter().find(|s| s.as_str() == word)
+        [Self::Up, Self::Maintenance, Self::Unknown, Self::Degraded, Self::Down]
+            .into_iter()
+            .find(|s| s.as_str() == word)
     }
 }
 
@@ -145,6 +147,13 @@ pub struct Head {
 
 impl From<&Record> for Head {
     fn from(r: &Record) -> Self {
-        Self { id: r.id, kind: r.kind.clone(), key: r.key.clone(), title: r.title.clone(), state: r.state.clone(), health: r.health.clone() }
+        Self {
+            id: r.id,
+            kind: r.kind.clone(),
+            key: r.key.clone(),
+            title: r.title.clone(),
+            state: r.state.clone(),
+            health: r.health.clone(),
+        }
     }
 }

@@ -66,7 +66,15 @@ impl Actor {
     /// From its stored text `kind:key`.
     pub fn parse(text: &str) -> Self {
         let (kind, key) = text.split_once(':').unwrap_or(("anonymous", text));
-        let kinds = [ActorKind::Person, ActorKind::Token, ActorKind::Ingest, ActorKind::Agent, ActorKind::Controller, ActorKind::Local, ActorKind::System];
+        let kinds = [
+            ActorKind::Person,
+            ActorKind::Token,
+            ActorKind::Ingest,
+            ActorKind::Agent,
+            ActorKind::Controller,
+            ActorKind::Local,
+            ActorKind::System,
+        ];
         let kind = kinds.into_iter().find(|k| k.as_str() == kind).unwrap_or(ActorKind::Anonymous);
         Self::new(kind, key)
     }

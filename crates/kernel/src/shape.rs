@@ -134,7 +134,9 @@ impl Field {
     pub fn json_schema(&self) -> Value {
         let mut schema = match self.word {
             Word::Text => serde_json::json!({"type": "string"}),
-            Word::Ref => serde_json::json!({"type": "string", "description": format!("key of {}", if self.class.is_empty() { "a record".into() } else { self.class.join(" or ") })}),
+            Word::Ref => {
+                serde_json::json!({"type": "string", "description": format!("key of {}", if self.class.is_empty() { "a record".into() } else { self.class.join(" or ") })})
+            }
             Word::Int => serde_json::json!({"type": "integer"}),
             Word::Bytes => serde_json::json!({"type": "integer", "minimum": 0}),
             Word::Float => serde_json::json!({"type": "number"}),
@@ -142,8 +144,12 @@ impl Field {
             Word::Time => serde_json::json!({"type": "string", "format": "date-time"}),
             Word::Duration => serde_json::json!({"type": "string", "pattern": "^(0|([0-9]+(ms|s|m|h|d|w))+)$"}),
             Word::Enum => serde_json::json!({"type": "string", "enum": self.values}),
-            Word::List => serde_json::json!({"type": "array", "items": self.item.as_ref().map_or(Value::Bool(true), |i| i.json_schema())}),
-            Word::Map => serde_json::json!({"type": "object", "additionalProperties": self.item.as_ref().map_or(Value::Bool(true), |i| i.json_schema())}),
+            Word::List => {
+                serde_json::json!({"type": "array", "items": self.item.as_ref().map_or(Value::Bool(true), |i| i.json_schema())})
+            }
+            Word::Map => {
+                serde_json::json!({"type": "object", "additionalProperties": self.item.as_ref().map_or(Value::Bool(true), |i| i.json_schema())})
+            }
             Word::Group if self.open => Value::Object(Map::new()),
             Word::Group => object_schema(&self.fields),
         };
@@ -180,7 +186,8 @@ pub fn object_schema(fields: &[Field]) -> Value {
             (f.name.clone(), nullable)
         })
         .collect();
-    let required: Vec<&str> = fields.iter().filter(|f| f.required && f.default.is_none()).map(|f| f.name.as_str()).collect();
+    let required: Vec<&str> =
+        fields.iter().filter(|f| f.required && f.default.is_none()).map(|f| f.name.as_str()).collect();
     serde_json::json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
 }
 
@@ -224,7 +231,11 @@ fn field_of(name: &str, schema: &Value) -> Result<Field, String> {
     field.pattern = text("pattern").map(str::to_owned);
     field.default = described.get("default").filter(|d| !d.is_null()).cloned();
     let number = |keys: &[&str]| keys.iter().find_map(|k| schema.get(k)).and_then(Value::as_f64);
-    field.min = number(&["minLength", "minItems"]).or_else(|| number(&["minimum"]).filter(|_| described.get("x-range").is_some() || schema.get("maximum").is_some() || number(&["minimum"]) == Some(0.0)));
+    field.min = number(&["minLength", "minItems"]).or_else(|| {
+        number(&["minimum"]).filter(|_| {
+            described.get("x-range").is_some() || schema.get("maximum").is_some() || number(&["minimum"]) == Some(0.0)
+        })
+    });
     field.max = number(&["maximum", "maxLength", "maxItems"]);
     field.multiline = described.get("x-multiline").is_some() || schema.get("x-multiline").is_some();
     field.computed = described.get("x-computed").is_some();
@@ -285,7 +296,12 @@ fn word_of(schema: &Value) -> Result<Word, String> {
         Some("array") if schema.get("prefixItems").is_none() => Ok(Word::List),
         Some("object") if schema.get("properties").is_some() => Ok(Word::Group),
         Some("object") if schema.get("additionalProperties").is_some() => Ok(Word::Map),
-        None if schema.as_object().is_some_and(|o| !o.contains_key("anyOf") && !o.contains_key("oneOf") && !o.contains_key("$ref")) => Ok(Word::Group),
+        None if schema
+            .as_object()
+            .is_some_and(|o| !o.contains_key("anyOf") && !o.contains_key("oneOf") && !o.contains_key("$ref")) =>
+        {
+            Ok(Word::Group)
+        }
         _ => Err(format!("none of the twelve words of a shape covers {schema}")),
     }
 }
@@ -297,7 +313,11 @@ fn enum_values(schema: &Value) -> Vec<String> {
         .and_then(Value::as_array)
         .into_iter()
         .flatten()
-        .filter_map(|s| s.get("const").and_then(Value::as_str).map(|c| vec![c]).or_else(|| s.get("enum").and_then(Value::as_array).map(|e| e.iter().filter_map(Value::as_str).collect())))
+        .filter_map(|s| {
+            s.get("const").and_then(Value::as_str).map(|c| vec![c]).or_else(|| {
+                s.get("enum").and_then(Value::as_array).map(|e| e.iter().filter_map(Value::as_str).collect())
+            })
+        })
         .flatten();
     plain.chain(documented).map(str::to_owned).collect()
 }

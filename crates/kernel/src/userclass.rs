@@ -153,14 +153,23 @@ pub fn define(name: &str, document: &Value) -> Result<ClassDef, Vec<String>> {
         .enumerate()
         .map(|(i, s)| match s {
             UserState::Name(n) => StateDef { name: n.clone(), open: true, initial: i == 0, help: String::new() },
-            UserState::Full { name, open, help } => StateDef { name: name.clone(), open: *open, initial: i == 0, help: help.clone() },
+            UserState::Full { name, open, help } => {
+                StateDef { name: name.clone(), open: *open, initial: i == 0, help: help.clone() }
+            }
         })
         .collect();
     let mut transitions: Vec<TransitionDef> = said.transitions.iter().map(|(n, t)| transition(n, t)).collect();
     if states.is_empty() {
-        states = [("active", true), ("retired", false)].iter().enumerate().map(|(i, (n, open))| StateDef { name: (*n).into(), open: *open, initial: i == 0, help: String::new() }).collect();
+        states = [("active", true), ("retired", false)]
+            .iter()
+            .enumerate()
+            .map(|(i, (n, open))| StateDef { name: (*n).into(), open: *open, initial: i == 0, help: String::new() })
+            .collect();
         if transitions.is_empty() {
-            transitions = vec![transition("retire", &step("active", "retired")), transition("reinstate", &step("retired", "active"))];
+            transitions = vec![
+                transition("retire", &step("active", "retired")),
+                transition("reinstate", &step("retired", "active")),
+            ];
         }
     }
     let mut links = Vec::new();
@@ -176,9 +185,15 @@ pub fn define(name: &str, document: &Value) -> Result<ClassDef, Vec<String>> {
         links.push(def);
     }
     for field in &fields {
-        let (list, target) = if field.word == Word::List { (true, field.item.as_deref()) } else { (false, Some(field)) };
+        let (list, target) =
+            if field.word == Word::List { (true, field.item.as_deref()) } else { (false, Some(field)) };
         if let Some(relation) = target.filter(|t| t.word == Word::Ref).and_then(|t| t.relation.clone()) {
-            let mut def = link_def(&relation, &target.map(|t| t.class.clone()).unwrap_or_default(), OnDelete::Unlink, &field.help);
+            let mut def = link_def(
+                &relation,
+                &target.map(|t| t.class.clone()).unwrap_or_default(),
+                OnDelete::Unlink,
+                &field.help,
+            );
             def.many = list;
             def.required = field.required;
             def.field = Some(field.name.clone());
@@ -189,7 +204,11 @@ pub fn define(name: &str, document: &Value) -> Result<ClassDef, Vec<String>> {
         return Err(wrong);
     }
     let title = if said.title.is_empty() { title_of(name) } else { said.title.clone() };
-    let columns = if said.columns.is_empty() { ["key", "title", "state"].iter().map(|c| (*c).to_owned()).collect() } else { said.columns };
+    let columns = if said.columns.is_empty() {
+        ["key", "title", "state"].iter().map(|c| (*c).to_owned()).collect()
+    } else {
+        said.columns
+    };
     Ok(ClassDef {
         name: Kind::new(name),
         plural: if said.plural.is_empty() { format!("{title}s") } else { said.plural },
@@ -213,7 +232,15 @@ pub fn define(name: &str, document: &Value) -> Result<ClassDef, Vec<String>> {
 }
 
 fn step(from: &str, to: &str) -> UserStep {
-    UserStep { from: vec![from.into()], to: Some(to.into()), title: String::new(), help: String::new(), requires: Vec::new(), sets: Map::new(), takes_owner: false }
+    UserStep {
+        from: vec![from.into()],
+        to: Some(to.into()),
+        title: String::new(),
+        help: String::new(),
+        requires: Vec::new(),
+        sets: Map::new(),
+        takes_owner: false,
+    }
 }
 
 fn transition(name: &str, t: &UserStep) -> TransitionDef {

@@ -41,7 +41,14 @@ pub fn input(asked: &[Field], given: Map<String, Value>, of: &str) -> Result<Map
     if errors.is_empty() { Ok(clean) } else { Err(errors) }
 }
 
-fn group(fields: &[Field], mut given: Map<String, Value>, inside: &str, errors: &mut Vec<FieldError>, depth: usize, of: &str) -> Map<String, Value> {
+fn group(
+    fields: &[Field],
+    mut given: Map<String, Value>,
+    inside: &str,
+    errors: &mut Vec<FieldError>,
+    depth: usize,
+    of: &str,
+) -> Map<String, Value> {
     let mut clean = Map::new();
     for field in fields {
         let path = format!("{inside}{}", field.name);
@@ -86,7 +93,10 @@ fn one(field: &Field, value: Value, path: &str, errors: &mut Vec<FieldError>, de
             if !bounds(field, items.len() as f64, "items", path, errors) {
                 return None;
             }
-            let clean = items.into_iter().enumerate().filter_map(|(i, v)| one(item, v, &format!("{path}.{i}"), errors, depth + 1));
+            let clean = items
+                .into_iter()
+                .enumerate()
+                .filter_map(|(i, v)| one(item, v, &format!("{path}.{i}"), errors, depth + 1));
             Some(Value::Array(clean.collect()))
         }
         (Word::Map, Value::Object(entries)) => {
@@ -94,7 +104,9 @@ fn one(field: &Field, value: Value, path: &str, errors: &mut Vec<FieldError>, de
             if !bounds(field, entries.len() as f64, "entries", path, errors) {
                 return None;
             }
-            let clean = entries.into_iter().filter_map(|(k, v)| one(item, v, &format!("{path}.{k}"), errors, depth + 1).map(|v| (k, v)));
+            let clean = entries
+                .into_iter()
+                .filter_map(|(k, v)| one(item, v, &format!("{path}.{k}"), errors, depth + 1).map(|v| (k, v)));
             Some(Value::Object(clean.collect()))
         }
         (Word::Group, value) if field.open => {
@@ -104,7 +116,9 @@ fn one(field: &Field, value: Value, path: &str, errors: &mut Vec<FieldError>, de
             }
             Some(value)
         }
-        (Word::Group, Value::Object(entries)) => Some(Value::Object(group(&field.fields, entries, &format!("{path}."), errors, depth + 1, path))),
+        (Word::Group, Value::Object(entries)) => {
+            Some(Value::Object(group(&field.fields, entries, &format!("{path}."), errors, depth + 1, path)))
+        }
         (word, value) => {
             let wants = match word {
                 Word::List => "a list",
@@ -128,12 +142,18 @@ fn plain(field: &Field, value: &Value) -> Result<Option<Value>, String> {
         Word::Ref => {
             let key = text()?;
             if !crate::ids::is_key(key) {
-                return Err(format!("must be the key of {}, not {}", if field.class.is_empty() { "a record".into() } else { field.class.join(" or ") }, shown(value)));
+                return Err(format!(
+                    "must be the key of {}, not {}",
+                    if field.class.is_empty() { "a record".into() } else { field.class.join(" or ") },
+                    shown(value)
+                ));
             }
             key.into()
         }
         Word::Int | Word::Bytes => {
-            let whole = value.as_i64().or_else(|| value.as_f64().filter(|f| f.fract() == 0.0 && f.abs() < 9e15).map(|f| f as i64));
+            let whole = value
+                .as_i64()
+                .or_else(|| value.as_f64().filter(|f| f.fract() == 0.0 && f.abs() < 9e15).map(|f| f as i64));
             let number = whole.ok_or_else(|| format!("must be a whole number, not {}", shown(value)))?;
             in_range(field, number as f64)?;
             if field.word == Word::Bytes && number < 0 {
@@ -152,7 +172,8 @@ fn plain(field: &Field, value: &Value) -> Result<Option<Value>, String> {
         },
         Word::Time => {
             let text = text()?;
-            let time = Time::parse(text).ok_or_else(|| format!("must be a time such as 2026-11-21T03:12:09Z, not {}", shown(value)))?;
+            let time = Time::parse(text)
+                .ok_or_else(|| format!("must be a time such as 2026-11-21T03:12:09Z, not {}", shown(value)))?;
             time.to_string().into()
         }
         Word::Duration => {
@@ -182,7 +203,11 @@ fn text_fits(field: &Field, text: &str) -> Result<(), String> {
     }
     let length = text.chars().count() as f64;
     if field.min.is_some_and(|m| length < m) {
-        return Err(if length == 0.0 { "must not be empty".into() } else { format!("must have at least {} characters", field.min.unwrap_or_default()) });
+        return Err(if length == 0.0 {
+            "must not be empty".into()
+        } else {
+            format!("must have at least {} characters", field.min.unwrap_or_default())
+        });
     }
     if field.max.is_some_and(|m| length > m) {
         return Err(format!("must have at most {} characters, not {length}", field.max.unwrap_or_default()));
@@ -199,7 +224,9 @@ fn text_fits(field: &Field, text: &str) -> Result<(), String> {
 fn in_range(field: &Field, number: f64) -> Result<(), String> {
     let unit = field.unit.as_deref().map(|u| format!(" {u}")).unwrap_or_default();
     match (field.min, field.max) {
-        (Some(min), Some(max)) if number < min || number > max => Err(format!("must be {min} to {max}{unit}, not {number}")),
+        (Some(min), Some(max)) if number < min || number > max => {
+            Err(format!("must be {min} to {max}{unit}, not {number}"))
+        }
         (Some(min), None) if number < min => Err(format!("must be at least {min}{unit}, not {number}")),
         (None, Some(max)) if number > max => Err(format!("must be at most {max}{unit}, not {number}")),
         _ => Ok(()),
@@ -232,7 +259,11 @@ fn shown(value: &Value) -> String {
 }
 
 fn clip(text: &str) -> String {
-    if text.chars().count() <= 60 { text.to_owned() } else { format!("{}…", text.chars().take(60).collect::<String>()) }
+    if text.chars().count() <= 60 {
+        text.to_owned()
+    } else {
+        format!("{}…", text.chars().take(60).collect::<String>())
+    }
 }
 
 #[cfg(test)]
@@ -248,9 +279,17 @@ mod tests {
     fn a_refusal_names_field_value_and_what_is_allowed() {
         for (shape, value, says) in [
             (json!({"type": "int", "min": 1, "max": 5}), json!(9), "must be 1 to 5, not 9"),
-            (json!({"type": "enum", "values": ["low", "high"]}), json!("hgih"), "must be one of low, high, not \"hgih\""),
+            (
+                json!({"type": "enum", "values": ["low", "high"]}),
+                json!("hgih"),
+                "must be one of low, high, not \"hgih\"",
+            ),
             (json!({"type": "duration"}), json!(30), "must be a duration with its unit, such as 30s or 30m"),
-            (json!({"type": "time"}), json!("yesterday"), "must be a time such as 2026-11-21T03:12:09Z, not \"yesterday\""),
+            (
+                json!({"type": "time"}),
+                json!("yesterday"),
+                "must be a time such as 2026-11-21T03:12:09Z, not \"yesterday\"",
+            ),
             (json!({"type": "bool"}), json!("yes"), "must be true or false, not \"yes\""),
             (json!({"type": "text", "pattern": "[a-z]+"}), json!("A"), "must match [a-z]+, which \"A\" does not"),
             (json!({"type": "list", "item": {"type": "int"}}), json!("x"), "must be a list, not \"x\""),
