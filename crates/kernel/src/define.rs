@@ -3,6 +3,8 @@
 //! Doc comments of the struct become the help text. Whatever the builder is told is checked by the registry at start, where a
 //! wrong name stops the program: a class that cannot be projected never runs.
 
+pub mod proof;
+
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::de::DeserializeOwned;
