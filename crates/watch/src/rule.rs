@@ -1,0 +1,85 @@
+//! Rule: a condition over time series that raises alerts. It is text here; the engine that evaluates it is elsewhere.
+
+use kernel::{Class, Define, Dur, OnDelete, Ref, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use crate::severity::Severity;
+
+/// A condition over metrics that raises an alert for every series for which it holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// What it finds, in a few words.
+    #[schemars(length(min = 1, max = 200))]
+    pub title: String,
+    /// The condition in PromQL; each series that it returns is an alert.
+    #[schemars(length(min = 1, max = 20000), extend("x-multiline" = true))]
+    pub expression: String,
+    /// How long the condition must hold before the alert is raised; at once when left out.
+    pub for_at_least: Option<Dur>,
+    /// How long the alert stays after the condition last held, against trembling values.
+    pub keep_firing_for: Option<Dur>,
+    /// Condition for recovery, when it is not simply that the first one no longer holds.
+    #[schemars(extend("x-multiline" = true))]
+    pub recovery: Option<String>,
+    /// How often it is evaluated.
+    #[serde(default = "interval_default")]
+    pub interval: Dur,
+    /// What it means when the expression has nothing to look at.
+    #[serde(default)]
+    pub no_data: NoData,
+    /// How bad it is when it fires.
+    #[serde(default)]
+    pub severity: Severity,
+    /// What the page says; `{{ value }}` and `{{ labels.name }}` are filled in.
+    #[schemars(extend("x-multiline" = true))]
+    pub say: Option<String>,
+    /// Labels that are put on its alerts.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Filter of the records it looks at, such as `environment:production`; all when left out.
+    pub scope: Option<String>,
+    /// The runbook that fits.
+    pub runbook: Option<Ref>,
+    /// When it was last evaluated.
+    pub last_evaluated: Option<Time>,
+    /// Why it could not be evaluated, if it could not.
+    pub last_error: Option<String>,
+}
+
+/// What a rule makes of missing data. That the condition does not hold is not among the choices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoData {
+    /// The alert becomes unknown; what was firing keeps firing.
+    #[default]
+    Unknown,
+    /// Missing data is itself an alert.
+    Alert,
+}
+
+impl Class for Rule {
+    const KIND: &'static str = "rule";
+    fn define(def: Define<Self>) -> Define<Self> {
+        def.states(&[
+            ("active", true, "It is evaluated."),
+            ("paused", false, "It is not evaluated; its alerts stay as they were."),
+        ])
+        .step("pause", &["active"], "paused", "Stops evaluating it.")
+        .step("resume", &["paused"], "active", "Evaluates it again.")
+        .refers("runbook", &["runbook"], "answered-with", OnDelete::Unlink)
+        .reversed("answers")
+        .computes(&["last_evaluated", "last_error"], |_| {})
+        .link("about", &[], "Records that it watches over.")
+        .indexed(&["severity"])
+        .columns(&["key", "title", "severity", "expression", "for_at_least", "last_evaluated", "state"])
+        .sorts(&["key", "-updated"])
+        .practices(&["monitoring and event management", "ISO/IEC 20000-1 8.7.1"])
+    }
+}
+
+fn interval_default() -> Dur {
+    Dur::seconds(30)
+}
