@@ -1,1 +1,48 @@
-//! probe
+//! Probe: protocols spoken to real peers. Bytes in, value out.
+//!
+//! A [`Request`] names a [`Protocol`], a target and typed parameters; [`check`] answers with an [`Outcome`]: a
+//! [`State`], one sentence, readings with units, and what each phase took. Every decision is a pure function
+//! (`decide` in each protocol's file) of what was seen, so it is tested without a network.
+//!
+//! What is absent, and why:
+//! - No record, no tenant, no schedule and no history: hold-down, retries and soft states belong to whoever calls.
+//!   The crate must never depend on `kernel`.
+//! - No direct network, file, process or clock outside [`env`](mod@env): a decision cannot do I/O.
+//! - No shell. A command is an argument vector with a time limit and an output limit.
+//! - No answer without bounds: every check ends within its timeout, every body, list and loop has a limit.
+//!
+//! Who lies? Nobody: what the peer did (refused, was silent, answered wrongly) is CRITICAL; what *we* could not do (no
+//! permission, a wrong parameter, no resolver) is UNKNOWN, with a sentence that says what to do about it.
+//!
+//! Parsers, each `pub`, total and fuzzed (`bytes in, value or error out`, never a panic):
+//! [`target::parse_host_port`], [`target::parse_web_address`], [`params::parse_span`], [`dns::parse_answer`],
+//! [`dns::parse_resolv_conf`], [`http::parse_json_condition`], [`ntp::parse_answer`], [`tls::parse_certificate`],
+//! [`tls::parse_authorities`], [`process::parse_status`], [`process::parse_command_line`],
+//! [`process::parse_pid_file`], [`systemd::parse_unit`], [`disk::parse_mounts`], [`memory::parse_meminfo`],
+//! [`load::parse_load_average`], [`load::parse_cpu_list`].
+
+pub mod env;
+mod outcome;
+pub mod params;
+mod protocol;
+mod registry;
+pub mod target;
+mod trace;
+
+pub mod disk;
+pub mod dns;
+pub mod http;
+pub mod icmp;
+pub mod load;
+pub mod memory;
+pub mod ntp;
+pub mod process;
+pub mod systemd;
+pub mod tcp;
+pub mod tls;
+
+pub use env::{Clock, Env, Failure, Host, Net};
+pub use outcome::{Outcome, Reading, State};
+pub use params::ParamError;
+pub use protocol::{ProbeError, Protocol, Request};
+pub use registry::{check, protocol, protocols, validate};

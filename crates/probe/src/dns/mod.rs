@@ -1,0 +1,279 @@
+//! DNS: does a name server give the right answer? Asks one server one question, over UDP, then TCP when it does not fit.
+//!
+//! It asks the server itself and no resolver library, so that the server's words (response code, authority, TTL) are seen
+//! as they were said, and no cache stands between.
+
+mod message;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+pub use message::{Answer, Found, parse_answer, parse_resolv_conf};
+
+use crate::env::{Failure, addresses};
+use crate::outcome::{Outcome, State, in_words};
+use crate::params::{Family, OneOrMany, ParamError, Span, ordered};
+use crate::protocol::{Check, Cx};
+use crate::target::parse_host_port;
+
+/// Parameters of `dns`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dns {
+    /// What is asked for: A, AAAA, CNAME, MX, NS, TXT, PTR, SOA or SRV.
+    #[serde(rename = "type")]
+    kind: Kind,
+    /// The name server, with a port where it is not 53; the first one of /etc/resolv.conf when left out.
+    server: Option<String>,
+    /// Values that must be among the answers, as dig shows them: "192.0.2.1", "10 mail.example.org". A text or a list.
+    answer: OneOrMany,
+    /// Whether there may be no other answers than those.
+    exactly: bool,
+    /// The response code that is expected.
+    rcode: Rcode,
+    /// Whether the server must be an authority for the name.
+    authoritative: bool,
+    /// WARNING when the answer took at least this long.
+    warn_time: Option<Span>,
+    /// CRITICAL when the answer took at least this long.
+    critical_time: Option<Span>,
+}
+
+/// The types of records that can be asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Kind {
+    /// IPv4 addresses.
+    #[default]
+    A,
+    /// IPv6 addresses.
+    Aaaa,
+    /// The name this one is an alias of.
+    Cname,
+    /// Mail servers with preference.
+    Mx,
+    /// Name servers.
+    Ns,
+    /// Texts.
+    Txt,
+    /// The name of an address; the target may be the address itself.
+    Ptr,
+    /// The zone's start of authority.
+    Soa,
+    /// Servers of a service, with priority, weight and port.
+    Srv,
+}
+
+/// The response codes that can be expected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Rcode {
+    /// There is such a name.
+    #[default]
+    NoError,
+    /// There is no such name.
+    NxDomain,
+    /// The server will not answer us.
+    Refused,
+    /// The server could not find out.
+    ServFail,
+}
+
+impl Rcode {
+    /// The word that dig shows.
+    fn as_str(self) -> &'static str {
+        match self {
+            Rcode::NoError => "NOERROR",
+            Rcode::NxDomain => "NXDOMAIN",
+            Rcode::Refused => "REFUSED",
+            Rcode::ServFail => "SERVFAIL",
+        }
+    }
+}
+
+const PORT: u16 = 53;
+
+impl Check for Dns {
+    const NAME: &'static str = "dns";
+    const TITLE: &'static str = "DNS";
+    const HELP: &'static str = "Asks a name server for a name and compares the answer with what is expected.";
+    const TARGET: &'static str = "the name to ask for, for example www.example.org; for PTR also an address";
+
+    fn problems(&self, target: &str) -> Vec<ParamError> {
+        let mut problems = Vec::new();
+        problems.extend(message::question_name(target, self.kind).err().map(|why| ParamError::new("target", why)));
+        let server = self.server.as_deref().and_then(|server| parse_host_port(server.as_bytes()).err());
+        problems.extend(server.map(|why| ParamError::new("server", why)));
+        if self.exactly && self.answer.0.is_empty() {
+            problems.push(ParamError::new("exactly", "needs the answers that are expected, in answer"));
+        }
+        if self.rcode != Rcode::NoError && !self.answer.0.is_empty() {
+            problems.push(ParamError::new("answer", format!("there are no answers with {}", self.rcode.as_str())));
+        }
+        problems.extend(ordered(("warn_time", "critical_time"), self.warn_time, self.critical_time, |a, b| a > b));
+        problems
+    }
+
+    async fn run<'a>(&'a self, cx: &'a Cx<'a>) -> Result<Outcome, Failure> {
+        let server = self.server(cx).await?;
+        let question = message::question(cx.target, self.kind).map_err(Failure::Local)?;
+        cx.trace.phase("query", "waiting for the name server");
+        let doing = format!("asking the name server {server}");
+        let is_answer = |bytes: &[u8]| message::answers(bytes, &question);
+        let mut bytes = cx
+            .env
+            .net
+            .exchange(server, &question.bytes, &is_answer)
+            .await
+            .map_err(|error| Failure::from_io(&doing, &error))?;
+        let mut seconds = cx.trace.seconds("query");
+        if message::is_truncated(&bytes) {
+            cx.trace.phase("tcp_query", "waiting for the name server over TCP");
+            bytes =
+                ask_over_tcp(cx, server, &question.bytes).await.map_err(|error| Failure::from_io(&doing, &error))?;
+            seconds += cx.trace.seconds("tcp_query");
+        }
+        let answer = parse_answer(&bytes).map_err(|why| Failure::Peer(format!("the name server {server} {why}")))?;
+        Ok(decide(self, cx.target, &server.to_string(), &answer, seconds))
+    }
+}
+
+impl Dns {
+    async fn server(&self, cx: &Cx<'_>) -> Result<SocketAddr, Failure> {
+        if let Some(server) = &self.server {
+            let parsed = parse_host_port(server.as_bytes()).map_err(Failure::Local)?;
+            let found = addresses(cx, &parsed.host, Family::Any).await?;
+            return Ok(SocketAddr::new(found[0], parsed.port.unwrap_or(PORT)));
+        }
+        const FILE: &str = "/etc/resolv.conf";
+        let bytes = cx.env.host.read(Path::new(FILE)).await.unwrap_or_default();
+        let servers: Vec<IpAddr> = parse_resolv_conf(&bytes);
+        let first = servers
+            .first()
+            .ok_or_else(|| Failure::Local(format!("{FILE} names no name server; give one in server")))?;
+        Ok(SocketAddr::new(*first, PORT))
+    }
+}
+
+/// The same question with its length before it, and an answer of at most 64 KiB (RFC 1035, section 4.2.2).
+async fn ask_over_tcp(cx: &Cx<'_>, server: SocketAddr, question: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut stream = cx.env.net.connect(server).await?;
+    let length = u16::try_from(question.len()).map_err(std::io::Error::other)?;
+    stream.write_all(&[&length.to_be_bytes(), question].concat()).await?;
+    let length = stream.read_u16().await?;
+    let mut bytes = vec![0; usize::from(length)];
+    stream.read_exact(&mut bytes).await?;
+    Ok(bytes)
+}
+
+/// The whole judgement.
+pub fn decide(want: &Dns, name: &str, server: &str, answer: &Answer, seconds: f64) -> Outcome {
+    let kind = message::kind_name(want.kind);
+    let found: Vec<&Found> = answer.records.iter().filter(|record| record.kind == kind).collect();
+    let shown = if found.is_empty() {
+        format!("no {kind} record")
+    } else {
+        let values: Vec<&str> = found.iter().take(5).map(|record| record.value.as_str()).collect();
+        let more = if found.len() > 5 { format!(" and {} more", found.len() - 5) } else { String::new() };
+        format!("{kind} {}{more}", values.join(", "))
+    };
+    let plain = |value: &str| message::comparable(want.kind, value);
+    let seen: Vec<String> = found.iter().map(|record| plain(&record.value)).collect();
+    let wanted: Vec<String> = want.answer.0.iter().map(|value| plain(value)).collect();
+    let missing = wanted.iter().find(|value| !seen.contains(value));
+    let surplus = seen.iter().find(|value| want.exactly && !wanted.contains(value));
+    let slow = State::when_above(seconds, want.warn_time.map(Span::seconds), want.critical_time.map(Span::seconds));
+    let (state, summary) = if answer.rcode != want.rcode.as_str() {
+        let expected = want.rcode.as_str();
+        (State::Critical, format!("{server} answers {} for {name}, not {expected}", answer.rcode))
+    } else if want.rcode == Rcode::NoError && found.is_empty() {
+        (State::Critical, format!("{server} has {shown} for {name}"))
+    } else if let Some(value) = missing {
+        (State::Critical, format!("{server} answers {shown} for {name}, without {value}"))
+    } else if let Some(value) = surplus {
+        (State::Critical, format!("{server} answers {value} for {name}, which is not expected"))
+    } else if want.authoritative && !answer.authoritative {
+        (State::Critical, format!("{server} answers {shown} for {name}, but is no authority for it"))
+    } else if want.rcode != Rcode::NoError {
+        (slow, format!("{server} answers {} for {name} in {}", answer.rcode, in_words(seconds)))
+    } else {
+        (slow, format!("{server} answers {shown} for {name} in {}", in_words(seconds)))
+    };
+    let mut outcome = Outcome::new(state, summary).with("dns_response_seconds", seconds, "seconds").with(
+        "dns_answers_count",
+        found.len() as f64,
+        "",
+    );
+    if let Some(ttl) = found.iter().map(|record| record.ttl_seconds).min() {
+        outcome = outcome.with("dns_ttl_seconds", f64::from(ttl), "seconds");
+    }
+    if let Some(serial) = found.iter().find_map(|record| record.serial) {
+        outcome = outcome.with("dns_zone_serial", f64::from(serial), "");
+    }
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn found(kind: &str, value: &str) -> Found {
+        Found { kind: kind.into(), value: value.into(), ttl_seconds: 60, serial: None }
+    }
+
+    #[test]
+    fn code_values_and_authority_decide() {
+        let two = || vec![found("CNAME", "web.example.org."), found("A", "192.0.2.1"), found("A", "192.0.2.2")];
+        for (params, rcode, records, state, part) in [
+            (json!({}), "NOERROR", two(), State::Ok, "A 192.0.2.1, 192.0.2.2"),
+            (json!({"answer": "192.0.2.2"}), "NOERROR", two(), State::Ok, "192.0.2.1"),
+            (json!({"answer": ["192.0.2.3"]}), "NOERROR", two(), State::Critical, "without 192.0.2.3"),
+            (
+                json!({"answer": "192.0.2.1", "exactly": true}),
+                "NOERROR",
+                two(),
+                State::Critical,
+                "192.0.2.2 for n, which is not expected",
+            ),
+            (json!({"answer": ["192.0.2.2", "192.0.2.1"], "exactly": true}), "NOERROR", two(), State::Ok, "A "),
+            (json!({"type": "AAAA"}), "NOERROR", two(), State::Critical, "no AAAA record"),
+            (json!({}), "NXDOMAIN", vec![], State::Critical, "answers NXDOMAIN for n, not NOERROR"),
+            (json!({"rcode": "NXDOMAIN"}), "NXDOMAIN", vec![], State::Ok, "NXDOMAIN"),
+            (json!({"authoritative": true}), "NOERROR", two(), State::Critical, "no authority"),
+            (
+                json!({"type": "MX", "answer": "10 MAIL.example.org"}),
+                "NOERROR",
+                vec![found("MX", "10 mail.example.org.")],
+                State::Ok,
+                "MX 10",
+            ),
+            (
+                json!({"type": "TXT", "answer": "v=Spf1"}),
+                "NOERROR",
+                vec![found("TXT", "v=spf1")],
+                State::Critical,
+                "without v=Spf1",
+            ),
+            (
+                json!({"type": "AAAA", "answer": "2001:DB8:0::1"}),
+                "NOERROR",
+                vec![found("AAAA", "2001:db8::1")],
+                State::Ok,
+                "AAAA",
+            ),
+            (json!({"warn_time": "10ms"}), "NOERROR", two(), State::Warning, "in 20.0 ms"),
+        ] {
+            let want: Dns = serde_json::from_value(params.clone()).unwrap();
+            let answer = Answer { rcode: rcode.into(), authoritative: false, records };
+            let outcome = decide(&want, "n", "192.0.2.53:53", &answer, 0.02);
+            assert_eq!(outcome.state, state, "{params}: {}", outcome.summary);
+            assert!(outcome.summary.contains(part), "{params}: {}", outcome.summary);
+        }
+    }
+}

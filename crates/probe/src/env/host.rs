@@ -1,0 +1,182 @@
+//! Host: files, file systems, processes and commands of the machine this runs on. Parses nothing, decides nothing.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use async_trait::async_trait;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// How full a file system is, as `statvfs` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes in all.
+    pub total_bytes: u64,
+    /// Bytes nobody uses.
+    pub free_bytes: u64,
+    /// Bytes that an ordinary user may still write; less than `free_bytes` where root has a reserve.
+    pub available_bytes: u64,
+    /// Inodes in all; 0 where the file system has no such limit.
+    pub total_inodes: u64,
+    /// Inodes nobody uses.
+    pub free_inodes: u64,
+}
+
+/// A process as `/proc` shows it, unread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawProcess {
+    /// Its number.
+    pub pid: u32,
+    /// `/proc/PID/status`.
+    pub status: Vec<u8>,
+    /// `/proc/PID/cmdline`: arguments that end in NUL; empty for kernel threads.
+    pub command_line: Vec<u8>,
+}
+
+/// What a command did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// Its exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// At most 64 KiB of its output.
+    pub stdout: Vec<u8>,
+    /// At most 64 KiB of its complaints.
+    pub stderr: Vec<u8>,
+}
+
+/// The machine this runs on.
+#[async_trait]
+pub trait Host: Send + Sync {
+    /// A file's bytes, at most 4 MiB.
+    ///
+    /// # Errors
+    /// What the operating system said.
+    async fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// How full the file system at that path is. A dead network file system never answers: bound the wait.
+    ///
+    /// # Errors
+    /// What the operating system said.
+    async fn space(&self, path: &Path) -> io::Result<Space>;
+
+    /// Every process that can be seen. One that ends while we look is left out.
+    ///
+    /// # Errors
+    /// When `/proc` itself cannot be listed.
+    async fn processes(&self) -> io::Result<Vec<RawProcess>>;
+
+    /// Runs a command, no shell, with a bare environment (`PATH`, `LC_ALL=C`). Dropping the future ends the command.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    async fn run(&self, argv: &[&str]) -> io::Result<Ran>;
+}
+
+const FILE_LIMIT_BYTES: u64 = 4 << 20;
+const OUTPUT_LIMIT_BYTES: u64 = 64 << 10;
+
+/// The real machine.
+pub(crate) struct RealHost;
+
+#[async_trait]
+impl Host for RealHost {
+    async fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let path = path.to_owned();
+        blocking(move || read_at_most(&path, FILE_LIMIT_BYTES)).await
+    }
+
+    async fn space(&self, path: &Path) -> io::Result<Space> {
+        let path = path.to_owned();
+        blocking(move || {
+            let stat = rustix::fs::statvfs(&path)?;
+            Ok(Space {
+                total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+                free_bytes: stat.f_bfree.saturating_mul(stat.f_frsize),
+                available_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+                total_inodes: stat.f_files,
+                free_inodes: stat.f_ffree,
+            })
+        })
+        .await
+    }
+
+    async fn processes(&self) -> io::Result<Vec<RawProcess>> {
+        blocking(|| {
+            let mut processes = Vec::new();
+            for entry in std::fs::read_dir("/proc")? {
+                let name = entry?.file_name();
+                let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+                let folder = PathBuf::from("/proc").join(&name);
+                let Ok(status) = read_at_most(&folder.join("status"), OUTPUT_LIMIT_BYTES) else { continue };
+                let command_line = read_at_most(&folder.join("cmdline"), OUTPUT_LIMIT_BYTES).unwrap_or_default();
+                processes.push(RawProcess { pid, status, command_line });
+            }
+            Ok(processes)
+        })
+        .await
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one place where probe starts commands")]
+    async fn run(&self, argv: &[&str]) -> io::Result<Ran> {
+        let (program, arguments) = argv.split_first().ok_or_else(|| io::Error::other("an empty command"))?;
+        let mut child = tokio::process::Command::new(program)
+            .args(arguments)
+            .env_clear()
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let (stdout, stderr) = tokio::join!(capped(child.stdout.take()), capped(child.stderr.take()));
+        // Both pipes are closed now: a command that would write on gets SIGPIPE, and ends.
+        let status = child.wait().await?;
+        Ok(Ran { code: status.code(), stdout: stdout?, stderr: stderr? })
+    }
+}
+
+async fn capped(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(pipe) = pipe {
+        pipe.take(OUTPUT_LIMIT_BYTES).read_to_end(&mut bytes).await?;
+    }
+    Ok(bytes)
+}
+
+fn read_at_most(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_command_that_writes_without_end_is_ended() {
+        let ran = RealHost.run(&["yes"]).await.unwrap();
+        assert_eq!(ran.stdout.len() as u64, OUTPUT_LIMIT_BYTES);
+        assert_eq!(ran.code, None, "ended by a signal");
+    }
+
+    #[tokio::test]
+    async fn a_command_gets_its_arguments_as_they_are() {
+        let ran = RealHost.run(&["printf", "%s|", "a b", "$HOME", ";ls"]).await.unwrap();
+        assert_eq!(ran.stdout, b"a b|$HOME|;ls|");
+        assert_eq!(ran.code, Some(0));
+    }
+
+    #[tokio::test]
+    async fn this_very_process_is_seen() {
+        let seen = RealHost.processes().await.unwrap();
+        let me = seen.iter().find(|process| process.pid == std::process::id()).unwrap();
+        assert!(me.status.starts_with(b"Name:"));
+        assert!(!me.command_line.is_empty());
+    }
+}

@@ -1,0 +1,201 @@
+//! Trust: which certificate authorities count, and the TLS settings made from them. Never reads the wall clock itself.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::time_provider::TimeProvider;
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+
+use crate::env::{Clock, Failure};
+use crate::tls::parse_authorities;
+
+/// The certificate authorities of this machine, read once on first use, and the clock that certificates are judged by.
+pub struct Trust {
+    clock: Arc<dyn Clock>,
+    provider: Arc<CryptoProvider>,
+    system: OnceLock<Arc<RootCertStore>>,
+    /// The settings that nearly every check uses: verified, by the system's authorities, HTTP/1.1.
+    usual: OnceLock<Arc<ClientConfig>>,
+}
+
+impl Trust {
+    /// The system's authorities, judged by that clock.
+    pub fn new(clock: Arc<dyn Clock>) -> Trust {
+        Trust { clock, provider: Arc::new(ring::default_provider()), system: OnceLock::new(), usual: OnceLock::new() }
+    }
+
+    /// The authorities to judge by: those of the PEM text when one is given, else the system's.
+    ///
+    /// # Errors
+    /// [`Failure::Local`] when there are none.
+    pub(crate) fn authorities(&self, own: Option<&str>) -> Result<Arc<RootCertStore>, Failure> {
+        if let Some(pem) = own {
+            let mut store = RootCertStore::empty();
+            store.add_parsable_certificates(parse_authorities(pem.as_bytes()).map_err(Failure::Local)?);
+            return Ok(Arc::new(store));
+        }
+        let system = self.system.get_or_init(|| {
+            let mut store = RootCertStore::empty();
+            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            Arc::new(store)
+        });
+        if system.is_empty() {
+            let what_to_do =
+                "this machine has no certificate authorities; install ca-certificates, or name your own in ca";
+            return Err(Failure::Local(what_to_do.to_owned()));
+        }
+        Ok(system.clone())
+    }
+
+    /// Settings for an HTTP client over TLS. With `verify` false anyone is believed.
+    ///
+    /// # Errors
+    /// [`Failure::Local`] when there are no authorities to judge by.
+    pub(crate) fn for_http(&self, verify: bool, own: Option<&str>) -> Result<Arc<ClientConfig>, Failure> {
+        if !verify {
+            return Ok(Arc::new(self.recording(Arc::new(Recording::new(self.provider.clone())), HTTP)));
+        }
+        if own.is_none()
+            && let Some(usual) = self.usual.get()
+        {
+            return Ok(usual.clone());
+        }
+        let mut config = self.versions()?.with_root_certificates(self.authorities(own)?).with_no_client_auth();
+        config.alpn_protocols = HTTP.iter().map(|name| name.to_vec()).collect();
+        let config = Arc::new(config);
+        if own.is_none() {
+            let _ = self.usual.set(config.clone()); // Another check may have been first; its settings are the same.
+        }
+        Ok(config)
+    }
+
+    /// Settings that believe anyone and keep what was shown, for a check that judges afterwards.
+    pub(crate) fn for_inspection(&self) -> (ClientConfig, Arc<Recording>) {
+        let recording = Arc::new(Recording::new(self.provider.clone()));
+        (self.recording(recording.clone(), &[]), recording)
+    }
+
+    /// Judges a chain, leaf first, as a client at that time would.
+    ///
+    /// # Errors
+    /// What rustls says is wrong; [`Failure`] when there is nothing to judge by.
+    pub(crate) fn judge(
+        &self,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        own: Option<&str>,
+    ) -> Result<Result<(), rustls::Error>, Failure> {
+        let authorities = self.authorities(own)?;
+        let verifier = WebPkiServerVerifier::builder_with_provider(authorities, self.provider.clone())
+            .build()
+            .map_err(|error| Failure::Local(format!("the authorities cannot be used: {error}")))?;
+        let Some((leaf, between)) = chain.split_first() else {
+            return Err(Failure::Peer("the peer showed no certificate".to_owned()));
+        };
+        Ok(verifier.verify_server_cert(leaf, between, name, &[], self.now()).map(|_| ()))
+    }
+
+    fn now(&self) -> UnixTime {
+        ClockTime(self.clock.clone()).current_time().expect("a clock always tells a time")
+    }
+
+    fn versions(&self) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, Failure> {
+        ClientConfig::builder_with_details(self.provider.clone(), Arc::new(ClockTime(self.clock.clone())))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Failure::Local(format!("TLS is not available: {error}")))
+    }
+
+    fn recording(&self, recording: Arc<Recording>, alpn: &[&[u8]]) -> ClientConfig {
+        let mut config = self
+            .versions()
+            .expect("ring offers the default versions")
+            .dangerous()
+            .with_custom_certificate_verifier(recording)
+            .with_no_client_auth();
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        config
+    }
+}
+
+const HTTP: &[&[u8]] = &[b"http/1.1"];
+
+/// The name for SNI and verification: a host name or an address.
+pub(crate) fn parse_server_name(host: &str) -> Result<ServerName<'static>, String> {
+    ServerName::try_from(host.trim_end_matches('.').to_owned())
+        .map_err(|_| format!("{host:?} is no name that a certificate can carry"))
+}
+
+/// A verifier that accepts every chain and keeps the last one. The handshake's signature is still checked: what was
+/// shown is really the peer's.
+#[derive(Debug)]
+pub(crate) struct Recording {
+    provider: Arc<CryptoProvider>,
+    chain: Mutex<Vec<CertificateDer<'static>>>,
+}
+
+impl Recording {
+    fn new(provider: Arc<CryptoProvider>) -> Recording {
+        Recording { provider, chain: Mutex::default() }
+    }
+
+    /// What the peer showed, leaf first; empty when it showed nothing yet.
+    pub(crate) fn chain(&self) -> Vec<CertificateDer<'static>> {
+        self.chain.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ServerCertVerifier for Recording {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let shown = std::iter::once(leaf).chain(between).map(|one| one.clone().into_owned()).collect();
+        *self.chain.lock().unwrap_or_else(PoisonError::into_inner) = shown;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, leaf, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, leaf, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+struct ClockTime(Arc<dyn Clock>);
+
+impl std::fmt::Debug for ClockTime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ClockTime")
+    }
+}
+
+impl TimeProvider for ClockTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        let seconds = u64::try_from(self.0.now().as_second()).unwrap_or(0);
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    }
+}

@@ -1,0 +1,117 @@
+//! HTTP: does a web address answer as it should? One request (and its redirects), judged by status, headers, body and time.
+//!
+//! It speaks HTTP/1.1 over connections it opens itself, not through a client library, so that each phase is timed, every
+//! redirect's address is looked up and connected to knowingly, and no pool keeps a dead server looking alive.
+
+mod condition;
+mod decide;
+mod fetch;
+mod json;
+mod status;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub use condition::{Condition, parse_json_condition};
+pub use decide::{Answer, decide};
+pub use json::JsonConditions;
+pub use status::Status;
+
+use crate::env::Failure;
+use crate::outcome::Outcome;
+use crate::params::{Family, ParamError, Pattern, Span, ordered};
+use crate::protocol::{Check, Cx};
+use crate::target::parse_web_address;
+use crate::tls::parse_authorities;
+
+/// Parameters of `http`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// The request's method.
+    method: String,
+    /// Headers to send. Authorization, Cookie and Host are not sent on to another host by a redirect.
+    send_headers: BTreeMap<String, String>,
+    /// Body to send.
+    send_body: Option<String>,
+    /// Status that is expected after redirects: a number, a class such as "2xx", or a list of them.
+    status: Status,
+    /// Text that the body must contain.
+    body: Option<String>,
+    /// Regular expression that the body must match.
+    body_regex: Option<Pattern>,
+    /// JSON paths (RFC 9535) and what every value there must be: {"$.status": "UP", "$.queue.depth": "< 100"}.
+    /// Operators: == != < <= > >= and ~ for a regular expression.
+    json: JsonConditions,
+    /// Headers of the answer and what they must be, with the same operators: {"content-type": "~ ^text/html"}.
+    header: BTreeMap<String, Condition>,
+    /// How many redirects are followed, 0 to 20. A redirect whose status is expected is not followed.
+    redirects: u8,
+    /// WARNING when the whole answer took at least this long.
+    warn_time: Option<Span>,
+    /// CRITICAL when the whole answer took at least this long.
+    critical_time: Option<Span>,
+    /// Whether the server's certificate must be valid for the name.
+    verify: bool,
+    /// Certificate authorities to trust instead of the system's, as PEM text.
+    ca: Option<String>,
+    /// Address family to use: any, ipv4 or ipv6.
+    family: Family,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Http {
+            method: "GET".to_owned(),
+            send_headers: BTreeMap::new(),
+            send_body: None,
+            status: Status::default(),
+            body: None,
+            body_regex: None,
+            json: JsonConditions::default(),
+            header: BTreeMap::new(),
+            redirects: 5,
+            warn_time: None,
+            critical_time: None,
+            verify: true,
+            ca: None,
+            family: Family::Any,
+        }
+    }
+}
+
+/// The most of a body that is read; what comes after is neither waited for nor judged.
+pub const BODY_LIMIT_BYTES: usize = 1 << 20;
+
+impl Check for Http {
+    const NAME: &'static str = "http";
+    const TITLE: &'static str = "HTTP and HTTPS";
+    const HELP: &'static str = "Sends one request, follows redirects, and judges status, headers, body (text, regular expression, JSON paths) and time.";
+    const TARGET: &'static str = "a web address, for example https://shop.example.org/health";
+
+    fn problems(&self, target: &str) -> Vec<ParamError> {
+        let mut problems = Vec::new();
+        problems.extend(parse_web_address(target.as_bytes()).err().map(|why| ParamError::new("target", why)));
+        if http::Method::from_bytes(self.method.as_bytes()).is_err() || self.method == "CONNECT" {
+            problems.push(ParamError::new("method", format!("{:?} is no method that can be sent", self.method)));
+        }
+        problems.extend(fetch::headers(&self.send_headers).err().map(|why| ParamError::new("send_headers", why)));
+        for name in self.header.keys().filter(|name| http::HeaderName::from_bytes(name.as_bytes()).is_err()) {
+            problems.push(ParamError::new("header", format!("{name:?} is no header's name")));
+        }
+        if self.redirects > 20 {
+            problems.push(ParamError::new("redirects", format!("{} is not between 0 and 20", self.redirects)));
+        }
+        let ca = self.ca.as_deref().and_then(|pem| parse_authorities(pem.as_bytes()).err());
+        problems.extend(ca.map(|why| ParamError::new("ca", why)));
+        problems.extend(ordered(("warn_time", "critical_time"), self.warn_time, self.critical_time, |a, b| a > b));
+        problems
+    }
+
+    async fn run<'a>(&'a self, cx: &'a Cx<'a>) -> Result<Outcome, Failure> {
+        let answer = fetch::fetch(self, cx).await?;
+        Ok(decide(self, &answer))
+    }
+}

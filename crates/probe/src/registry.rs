@@ -1,0 +1,191 @@
+//! Registry: every protocol there is, one line each, and the way in: [`validate`] and [`check`].
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::env::{Env, Failure};
+use crate::outcome::{Outcome, State, in_words};
+use crate::params::{ParamError, near_names};
+use crate::protocol::{Cx, ProbeError, Protocol, Request, entry};
+use crate::trace::Trace;
+use crate::{disk, dns, http, icmp, load, memory, ntp, process, systemd, tcp, tls};
+
+/// Sorted by name. To add a protocol: one file, and one line here.
+static PROTOCOLS: [Protocol; 11] = [
+    entry::<disk::Disk>(),
+    entry::<dns::Dns>(),
+    entry::<http::Http>(),
+    entry::<icmp::Icmp>(),
+    entry::<load::Load>(),
+    entry::<memory::Memory>(),
+    entry::<ntp::Ntp>(),
+    entry::<process::Process>(),
+    entry::<systemd::Systemd>(),
+    entry::<tcp::Tcp>(),
+    entry::<tls::Tls>(),
+];
+
+/// The longest timeout a request may have. A check that takes longer is not a check.
+const MAX_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Every protocol, sorted by name.
+pub fn protocols() -> &'static [Protocol] {
+    &PROTOCOLS
+}
+
+/// The protocol of that name. `https` is spoken by `http`.
+///
+/// # Errors
+/// [`ProbeError::UnknownProtocol`] with the names nearest to it.
+pub fn protocol(name: &str) -> Result<&'static Protocol, ProbeError> {
+    let wanted = if name == "https" { "http" } else { name };
+    PROTOCOLS.iter().find(|protocol| protocol.name == wanted).ok_or_else(|| ProbeError::UnknownProtocol {
+        name: name.to_owned(),
+        near: near_names(name, PROTOCOLS.iter().map(|protocol| protocol.name)),
+    })
+}
+
+/// Whether the request can be run at all, without running it.
+///
+/// # Errors
+/// Everything that is wrong, each with its field: the protocol's name, the target, the timeout, any parameter.
+pub fn validate(request: &Request) -> Result<(), Vec<ParamError>> {
+    let protocol = protocol(&request.protocol).map_err(|error| vec![ParamError::new("protocol", error.to_string())])?;
+    let mut errors = (protocol.problems)(&request.target, &request.params);
+    errors.extend(timeout_problem(request.timeout));
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+fn timeout_problem(timeout: Duration) -> Option<ParamError> {
+    (timeout.is_zero() || timeout > MAX_TIMEOUT)
+        .then(|| ParamError::new("timeout", format!("{timeout:?} is not between 1 ms and {MAX_TIMEOUT:?}")))
+}
+
+/// Runs the request once. Never panics, never takes longer than the request's timeout.
+///
+/// A wrong request and whatever this machine refuses are UNKNOWN; what the peer refuses, and its silence until the
+/// timeout, are CRITICAL. A local check that does not end in time is UNKNOWN: it tells nothing about its subject.
+pub async fn check(env: &Env, request: &Request) -> Outcome {
+    let protocol = match protocol(&request.protocol) {
+        Ok(protocol) => protocol,
+        Err(error) => return Outcome::new(State::Unknown, error.to_string()),
+    };
+    if let Some(problem) = timeout_problem(request.timeout) {
+        return Failure::Params(vec![problem]).into_outcome();
+    }
+    let trace = Trace::new(env.clock.clone());
+    let cx = Cx { env, target: &request.target, timeout: request.timeout, trace: &trace };
+    let run = contain_panic((protocol.run)(&cx, &request.params));
+    let mut outcome = match tokio::time::timeout(request.timeout, run).await {
+        Ok(Ok(Ok(outcome))) => outcome,
+        Ok(Ok(Err(failure))) => failure.into_outcome(),
+        Ok(Err(Panicked)) => {
+            tracing::error!(protocol = protocol.name, target = request.target, "a check panicked");
+            Outcome::new(
+                State::Unknown,
+                format!("the {} check failed inside Mainstay; please report it", protocol.name),
+            )
+        }
+        Err(_) => timed_out(protocol, request, trace.doing()),
+    };
+    outcome.timings = trace.finish();
+    outcome
+}
+
+fn timed_out(protocol: &Protocol, request: &Request, doing: Option<&'static str>) -> Outcome {
+    let limit = in_words(request.timeout.as_secs_f64());
+    let doing = doing.map(|doing| format!(" while {doing}")).unwrap_or_default();
+    if protocol.local {
+        let subject = if request.target.is_empty() { protocol.name } else { &request.target };
+        return Outcome::new(
+            State::Unknown,
+            format!("this machine gave no answer about {subject} within {limit}{doing}"),
+        );
+    }
+    Outcome::new(State::Critical, format!("no answer from {} within {limit}{doing} (timeout)", request.target))
+}
+
+struct Panicked;
+
+/// The last wall: no parser of ours panics, but a peer's bytes also pass through code of others.
+async fn contain_panic<T>(mut future: Pin<Box<dyn Future<Output = T> + Send + '_>>) -> Result<T, Panicked> {
+    poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+        Ok(Poll::Pending) => Poll::Pending,
+        Err(_) => Poll::Ready(Err(Panicked)),
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn request(protocol: &str, target: &str, params: serde_json::Value) -> Request {
+        Request { protocol: protocol.into(), target: target.into(), params, timeout: Duration::from_secs(5) }
+    }
+
+    #[test]
+    fn a_slip_in_the_protocols_name_is_answered_with_the_near_one() {
+        for (wrong, near) in [("htp", "http"), ("sytemd", "systemd"), ("proces", "process"), ("disks", "disk")] {
+            let error = protocol(wrong).unwrap_err();
+            assert!(error.to_string().contains(near), "{error}");
+        }
+        assert!(protocol("snmp-v9").unwrap_err().to_string().contains("check list"));
+        assert_eq!(protocol("https").unwrap().name, "http");
+    }
+
+    #[test]
+    fn every_protocol_is_complete_and_sorted() {
+        let names: Vec<&str> = protocols().iter().map(|protocol| protocol.name).collect();
+        assert!(names.is_sorted());
+        for protocol in protocols() {
+            let schema = (protocol.schema)();
+            assert_eq!(schema["additionalProperties"], false, "{}", protocol.name);
+            for (field, property) in schema["properties"].as_object().unwrap() {
+                assert!(property["description"].is_string(), "{}.{field} has no help", protocol.name);
+                assert!(property.get("default").is_some(), "{}.{field} has no default", protocol.name);
+            }
+            assert!(!protocol.help.is_empty() && !protocol.title.is_empty() && !protocol.target.is_empty());
+        }
+    }
+
+    #[test]
+    fn every_protocol_refuses_a_parameter_it_does_not_know() {
+        for protocol in protocols() {
+            let errors = validate(&request(protocol.name, "", json!({"colour": "red"}))).unwrap_err();
+            assert!(errors.iter().any(|error| error.field == "colour"), "{}: {errors:?}", protocol.name);
+        }
+    }
+
+    #[test]
+    fn a_request_is_refused_with_the_field_that_is_wrong() {
+        for (given, field) in [
+            (request("ftp", "x", json!({})), "protocol"),
+            (request("tcp", "no-port", json!({})), "target"),
+            (request("http", "https://example.org/", json!({"status": "2yy"})), "status"),
+            (request("http", "https://example.org/", json!({"boddy": "x"})), "boddy"),
+            (request("tls", "example.org", json!({"warn_days": 3, "critical_days": 9})), "critical_days"),
+            (request("process", "", json!({})), "target"),
+            (Request { timeout: Duration::ZERO, ..request("load", "", json!({})) }, "timeout"),
+        ] {
+            let errors = validate(&given).unwrap_err();
+            assert_eq!(errors[0].field, field, "{given:?}: {errors:?}");
+        }
+        assert_eq!(
+            validate(&request("http", "https://example.org/", json!({"status": 200, "body": "Welcome"}))),
+            Ok(())
+        );
+    }
+
+    #[tokio::test]
+    async fn a_panic_inside_a_check_stays_inside() {
+        let broken: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async { panic!("as a foreign parser might") });
+        assert!(contain_panic(broken).await.is_err());
+    }
+}
