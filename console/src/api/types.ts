@@ -1,0 +1,242 @@
+/**
+ * The shapes of the API, written by hand until they are generated from the server's OpenAPI document
+ * (`npm run generate -- openapi.json`). Times are RFC 3339 in UTC, durations are text such as "30s".
+ */
+
+export type HealthState = 'up' | 'degraded' | 'down' | 'unknown' | 'maintenance'
+
+export interface Health {
+  state: HealthState
+  since: string
+  reason: string
+}
+
+export type Json = null | boolean | number | string | Json[] | { [name: string]: Json }
+export type Fields = Record<string, Json>
+
+/** Where another record is mentioned: enough to show and open it. */
+export interface Head {
+  class: string
+  key: string
+  title: string
+  state: string
+  health: Health | HealthState | null
+}
+
+export interface Link extends Head {
+  type: string
+  direction: 'out' | 'in'
+}
+
+export interface Rec {
+  class: string
+  key: string
+  id: string
+  tenant: string
+  state: string
+  open: boolean
+  state_since?: string
+  version: number
+  title: string
+  owner: string | null
+  health: Health | null
+  fields: Fields
+  created: string
+  updated: string
+  /** Only when one record is read. */
+  links?: Link[]
+}
+
+export interface RecordPage {
+  records: Rec[]
+  next_cursor: string | null
+  total: number | null
+  estimate?: number
+  slow?: boolean
+}
+
+export interface Counts {
+  by: string
+  counts: { value: string | null; count: number }[]
+}
+
+export type Word = 'text' | 'int' | 'float' | 'bool' | 'time' | 'duration' | 'bytes' | 'enum' | 'ref' | 'list' | 'map' | 'group'
+
+export interface Field {
+  name: string
+  title: string
+  help: string
+  type: Word
+  unit?: string | null
+  required?: boolean
+  default?: Json
+  values?: string[]
+  class?: string[]
+  relation?: string
+  min?: number
+  max?: number
+  pattern?: string
+  item?: Field
+  fields?: Field[]
+  indexed?: boolean
+  computed?: boolean
+  multiline?: boolean
+}
+
+export interface StateDef {
+  name: string
+  open: boolean
+  initial: boolean
+  help: string
+}
+
+export interface TransitionDef {
+  name: string
+  title: string
+  from: string[]
+  /** null: the state stays. */
+  to: string | null
+  help: string
+  input: Field[]
+  machine: boolean
+  takes_owner?: boolean
+}
+
+export interface LinkDef {
+  type: string
+  title: string
+  reverse: string
+  reverse_title: string
+  to: string[]
+  many: boolean
+  required: boolean
+  on_delete: 'unlink' | 'block' | 'cascade'
+  help: string
+  /** The ref field from which the link is lifted, if any: then the field is edited, not the link. */
+  field?: string
+}
+
+export type Verb = 'know' | 'watch' | 'respond' | 'serve' | 'change' | 'protect' | 'plan' | 'prove' | 'kernel'
+
+export interface ClassDef {
+  name: string
+  title: string
+  plural: string
+  verb: Verb
+  help: string
+  prefix: string | null
+  builtin: boolean
+  fields: Field[]
+  states: StateDef[]
+  transitions: TransitionDef[]
+  links: LinkDef[]
+  columns: string[]
+  sort: string[]
+  practices?: string[]
+}
+
+export interface Actor {
+  kind: 'person' | 'token' | 'controller' | 'agent' | 'local' | 'system'
+  key: string
+}
+
+export interface Entry {
+  seq: number
+  time: string
+  tenant?: string
+  actor: Actor
+  subject: string
+  class: string
+  action: string
+  cause: number | null
+  before: Fields
+  after: Fields
+  note: string | null
+  hash: string
+}
+
+export interface EntryPage {
+  entries: Entry[]
+  next: number | null
+}
+
+export interface Interval {
+  id: string
+  state: HealthState
+  start: string
+  end: string | null
+  cause: number
+  reason: string
+  corrected_by: string | null
+}
+
+export interface Observation {
+  table: string
+  item: string
+  source: string
+  value: Json
+  first_seen: string
+  last_seen: string
+  gone: string | null
+}
+
+export interface Drift {
+  field: string
+  declared: Json
+  observed: Json
+  source: string
+}
+
+export interface Observations {
+  observations: Observation[]
+  drift: Drift[]
+  next_cursor?: string | null
+  total?: number | null
+}
+
+export interface GraphNode extends Head {
+  depth: number
+}
+
+export interface Graph {
+  root: string
+  nodes: GraphNode[]
+  links: { from: string; type: string; to: string }[]
+  truncated: boolean
+}
+
+export interface Hit extends Head {
+  snippet: string
+}
+
+export interface Session {
+  person: { key: string; title: string }
+  roles: string[]
+  tenant: string
+  tenants: string[]
+  expires: string
+  /** Whether a second factor is enrolled. */
+  totp?: boolean
+}
+
+export interface Token {
+  id: string
+  title: string
+  created: string
+  expires: string | null
+  last_used: string | null
+}
+
+/** RFC 9457, with the names that Mainstay adds. */
+export interface ProblemBody {
+  type: string
+  title: string
+  status: number
+  detail?: string
+  errors?: { field: string; message: string }[]
+  request_id?: string
+  near?: string[]
+  /** On 412: the record as it is now, and what was sent. */
+  current?: Rec
+  yours?: { fields?: Fields; owner?: string | null; title?: string }
+}
