@@ -77,20 +77,17 @@ impl Check for Disk {
         let share = cx.remaining().mul_f64(0.9) / u32::try_from(paths.len().max(1)).unwrap_or(u32::MAX);
         let mut seen = Vec::new();
         for path in paths {
-            let space = ask(cx, &path, share).await?;
-            seen.push(Seen { mount: path.display().to_string(), space });
+            seen.push(Seen { mount: path.display().to_string(), told: ask(cx, &path, share).await });
         }
         Ok(decide(self, &seen))
     }
 }
 
-async fn ask(cx: &Cx<'_>, path: &Path, within: Duration) -> Result<Option<Space>, Failure> {
+async fn ask(cx: &Cx<'_>, path: &Path, within: Duration) -> Told {
     match tokio::time::timeout(within, cx.env.host.space(path)).await {
-        Ok(Ok(space)) => Ok(Some(space)),
-        Ok(Err(error)) => {
-            Err(Failure::Local(format!("the file system at {} cannot be asked: {error}", path.display())))
-        }
-        Err(_) => Ok(None),
+        Ok(Ok(space)) => Told::Space(space),
+        Ok(Err(error)) => Told::Refused(error.to_string()),
+        Err(_) => Told::Nothing,
     }
 }
 
@@ -185,10 +182,19 @@ fn real_mounts(mounts: &[Mount], exclude: &[String]) -> Vec<PathBuf> {
     real.into_iter().map(|mount| mount.point.clone()).collect()
 }
 
-/// A file system and what the kernel said of it; `None` when it did not answer in time.
+/// A file system and what the kernel said of it.
 pub struct Seen {
     mount: String,
-    space: Option<Space>,
+    told: Told,
+}
+
+/// What the kernel said of a file system.
+enum Told {
+    Space(Space),
+    /// It would not say, and why: not found, no permission.
+    Refused(String),
+    /// It did not answer in time.
+    Nothing,
 }
 
 /// The whole judgement: the worst file system decides, and is named first.
@@ -200,9 +206,16 @@ pub fn decide(want: &Disk, seen: &[Seen]) -> Outcome {
     let mut readings = Outcome::new(State::Ok, "");
     for one in seen {
         let mount = one.mount.as_str();
-        let Some(space) = one.space else {
-            found.push((State::Critical, 100.0, format!("{mount} does not answer")));
-            continue;
+        let space = match &one.told {
+            Told::Space(space) => space,
+            Told::Refused(why) => {
+                found.push((State::Unknown, 100.0, format!("{mount} cannot be asked: {why}")));
+                continue;
+            }
+            Told::Nothing => {
+                found.push((State::Critical, 100.0, format!("{mount} does not answer")));
+                continue;
+            }
         };
         // As df counts: the reserve of root is neither used nor available.
         let used = space.total_bytes.saturating_sub(space.free_bytes);
@@ -253,7 +266,7 @@ mod tests {
             total_inodes: 100,
             free_inodes: 100 - inodes_used,
         };
-        Seen { mount: mount.into(), space: Some(space) }
+        Seen { mount: mount.into(), told: Told::Space(space) }
     }
 
     #[test]
@@ -266,9 +279,21 @@ mod tests {
             (json!({"warn_percent": 40}), vec![file_system("/", 50, 1)], State::Warning, "/ 50.0 %"),
             (
                 json!({}),
-                vec![file_system("/", 1, 1), Seen { mount: "/nfs".into(), space: None }],
+                vec![file_system("/", 1, 1), Seen { mount: "/nfs".into(), told: Told::Nothing }],
                 State::Critical,
                 "/nfs does not answer",
+            ),
+            (
+                json!({}), // one that may not be asked hides neither the others nor itself
+                vec![file_system("/", 90, 1), Seen { mount: "/mine".into(), told: Told::Refused("no".into()) }],
+                State::Unknown,
+                "/mine cannot be asked: no",
+            ),
+            (
+                json!({}),
+                vec![file_system("/", 99, 1), Seen { mount: "/mine".into(), told: Told::Refused("no".into()) }],
+                State::Critical,
+                "/ 99.0 %",
             ),
             (json!({}), vec![], State::Unknown, "no real file system"),
         ] {
@@ -282,7 +307,7 @@ mod tests {
     #[test]
     fn the_reserve_of_root_is_not_counted_as_free() {
         let space = Space { total_bytes: 100, free_bytes: 10, available_bytes: 5, total_inodes: 0, free_inodes: 0 };
-        let outcome = decide(&Disk::default(), &[Seen { mount: "/".into(), space: Some(space) }]);
+        let outcome = decide(&Disk::default(), &[Seen { mount: "/".into(), told: Told::Space(space) }]);
         assert!((outcome.reading("disk_used_percent").unwrap() - 100.0 * 90.0 / 95.0).abs() < 1e-9);
         assert_eq!(
             outcome.reading("disk_inodes_used_percent"),

@@ -147,10 +147,10 @@ pub fn parse_answer(bytes: &[u8]) -> Result<Answer, String> {
 
 /// The whole judgement. A positive offset means that this machine's clock is behind.
 pub fn decide(want: &Ntp, server: &str, answer: &Answer, sent: Stamp, received: Stamp) -> Outcome {
-    if answer.stratum == 0 {
+    if answer.stratum == 0 && !answer.reference.is_empty() {
         return Outcome::new(State::Critical, format!("{server} refuses to tell the time ({})", answer.reference));
     }
-    if !answer.synchronised || answer.stratum >= 16 {
+    if !answer.synchronised || answer.stratum == 0 || answer.stratum >= 16 {
         return Outcome::new(State::Critical, format!("{server} says that its own clock is not synchronised"));
     }
     let offset = (answer.received.seconds_since(sent) + answer.sent.seconds_since(received)) / 2.0;
@@ -215,6 +215,7 @@ mod tests {
                 "refuses to tell the time (RATE)",
             ),
             (Answer { synchronised: false, ..fine.clone() }, State::Critical, "not synchronised"),
+            (Answer { stratum: 0, reference: String::new(), ..fine.clone() }, State::Critical, "not synchronised"),
             (Answer { stratum: 16, ..fine.clone() }, State::Critical, "not synchronised"),
             (Answer { stratum: 11, ..fine.clone() }, State::Warning, "stratum 11"),
         ] {

@@ -54,6 +54,7 @@ impl<'de> Deserialize<'de> for JsonConditions {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut conditions = Vec::new();
         for (text, condition) in BTreeMap::<String, Condition>::deserialize(deserializer)? {
+            refuse_costly(&text).map_err(serde::de::Error::custom)?;
             let path = JsonPath::parse(&text).map_err(|error| {
                 let why = error.message();
                 serde::de::Error::custom(format!("{text:?} is no JSON path ({why}); write for example $.status"))
@@ -64,6 +65,14 @@ impl<'de> Deserialize<'de> for JsonConditions {
     }
 }
 
+/// A judgement cannot be interrupted, so a path may not look at every value once for every value.
+fn refuse_costly(text: &str) -> Result<(), String> {
+    if text.len() > 500 || text.matches("..").count() > 1 || text.matches('$').count() > 1 && text.contains('?') {
+        return Err(format!("{text:?} is too costly: at most 500 characters, one .. and, with a filter, one $"));
+    }
+    Ok(())
+}
+
 impl JsonSchema for JsonConditions {
     fn schema_name() -> Cow<'static, str> {
         "json-conditions".into()
@@ -71,5 +80,34 @@ impl JsonSchema for JsonConditions {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         BTreeMap::<String, Condition>::json_schema(generator)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_path_that_could_run_for_minutes_is_refused() {
+        for path in ["$..*..*", "$[?count($[*]) > 1]", "status", "$.a[", &format!("$.{}", "a".repeat(500))] {
+            let given = json!({ path: 1 });
+            assert!(serde_json::from_value::<JsonConditions>(given).is_err(), "{path}");
+        }
+        for path in ["$", "$.a.b", "$..a", "$.a[?@.b > 1].c", "$['$ref']"] {
+            let given = json!({ path: 1 });
+            assert!(serde_json::from_value::<JsonConditions>(given).is_ok(), "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_panics(path in "\\$[\\[\\]a-c.*?@()<>0-9:,'-]{0,30}") {
+            if let Ok(conditions) = serde_json::from_value::<JsonConditions>(json!({ path: "x" })) {
+                conditions.troubles(&json!({"a": [1, 2, {"b": "c"}], "b": null}));
+            }
+        }
     }
 }

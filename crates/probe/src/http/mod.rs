@@ -101,6 +101,9 @@ impl Check for Http {
         for name in self.header.keys().filter(|name| http::HeaderName::from_bytes(name.as_bytes()).is_err()) {
             problems.push(ParamError::new("header", format!("{name:?} is no header's name")));
         }
+        if self.body.as_ref().is_some_and(|text| text.len() > 1000) {
+            problems.push(ParamError::new("body", "a text to look for has at most 1,000 characters"));
+        }
         if self.redirects > 20 {
             problems.push(ParamError::new("redirects", format!("{} is not between 0 and 20", self.redirects)));
         }

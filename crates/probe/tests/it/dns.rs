@@ -1,0 +1,109 @@
+//! DNS against a real named that is an authority for a zone made for the test.
+
+use std::time::Duration;
+
+use probe::State;
+use serde_json::json;
+
+use crate::peers::{Peer, free_port, start, until_it_listens};
+use crate::{SECONDS_5, check};
+
+const CONFIGURATION: &str = r#"
+options { directory "{folder}"; pid-file "{folder}/pid"; session-keyfile "{folder}/session.key";
+    managed-keys-directory "{folder}"; listen-on port {port} { 127.0.0.1; }; listen-on-v6 { none; };
+    recursion no; dnssec-validation no; allow-query { any; }; };
+controls { };
+zone "example.test" { type primary; file "{folder}/zone"; };
+zone "2.0.192.in-addr.arpa" { type primary; file "{folder}/reverse"; };
+"#;
+
+const ZONE: &str = r#"$TTL 300
+@ IN SOA ns.example.test. admin.example.test. ( 2026112101 3600 600 86400 60 )
+@ IN NS ns.example.test.
+@ IN MX 10 mail.example.test.
+@ IN TXT "v=spf1 " "-all"
+ns IN A 127.0.0.1
+www IN A 192.0.2.1
+www IN A 192.0.2.2
+www IN AAAA 2001:db8::1
+shop IN CNAME www
+mail IN A 192.0.2.25
+_sip._tcp IN SRV 5 10 5060 mail.example.test.
+"#;
+
+const REVERSE: &str = "$TTL 300\n@ IN SOA ns.example.test. admin.example.test. ( 1 3600 600 86400 60 )\n@ IN NS ns.example.test.\n1 IN PTR www.example.test.\n";
+
+async fn named() -> (Peer, u16) {
+    let port = free_port();
+    // More texts than fit into 1,232 bytes, so that the answer has to come over TCP.
+    let long: String = (0..30).map(|n| format!("long IN TXT \"{n} {}\"\n", "x".repeat(100))).collect();
+    let files = [("zone", format!("{ZONE}{long}")), ("reverse", REVERSE.to_owned())];
+    let configuration = CONFIGURATION.replace("{port}", &port.to_string());
+    let peer = start("/usr/sbin/named", &configuration, &["-g", "-c", "{folder}/peer.conf", "-n", "1"], &files);
+    until_it_listens(&peer, port).await;
+    (peer, port)
+}
+
+#[tokio::test]
+async fn every_type_is_asked_for_and_compared() {
+    let (_named, port) = named().await;
+    let server = format!("127.0.0.1:{port}");
+    for (name, mut params, state, part) in [
+        (
+            "www.example.test",
+            json!({"answer": ["192.0.2.2", "192.0.2.1"], "exactly": true, "authoritative": true}),
+            State::Ok,
+            "A 192.0.2.",
+        ),
+        ("www.example.test", json!({"answer": "192.0.2.3"}), State::Critical, "without 192.0.2.3"),
+        ("www.example.test", json!({"answer": "192.0.2.1", "exactly": true}), State::Critical, "not expected"),
+        ("www.example.test", json!({"type": "AAAA", "answer": "2001:DB8::1"}), State::Ok, "AAAA 2001:db8::1"),
+        ("www.example.test", json!({"type": "MX"}), State::Critical, "no MX record"),
+        ("shop.example.test", json!({"answer": "192.0.2.1"}), State::Ok, "A 192.0.2."), // through the alias
+        ("shop.example.test", json!({"type": "CNAME", "answer": "www.example.test"}), State::Ok, "CNAME www"),
+        ("example.test", json!({"type": "MX", "answer": "10 mail.example.test"}), State::Ok, "MX 10 mail"),
+        ("example.test", json!({"type": "NS", "answer": "NS.example.test."}), State::Ok, "NS ns"),
+        ("example.test", json!({"type": "TXT", "answer": "v=spf1 -all"}), State::Ok, "TXT v=spf1 -all"),
+        ("example.test", json!({"type": "SOA"}), State::Ok, "2026112101"),
+        (
+            "_sip._tcp.example.test",
+            json!({"type": "SRV", "answer": "5 10 5060 mail.example.test"}),
+            State::Ok,
+            "SRV 5 10 5060",
+        ),
+        ("192.0.2.1", json!({"type": "PTR", "answer": "www.example.test"}), State::Ok, "PTR www"),
+        ("none.example.test", json!({}), State::Critical, "answers NXDOMAIN"),
+        ("none.example.test", json!({"rcode": "NXDOMAIN"}), State::Ok, "NXDOMAIN"),
+        ("elsewhere.test", json!({}), State::Critical, "answers REFUSED"),
+    ] {
+        params["server"] = server.clone().into();
+        let outcome = check("dns", name, params.clone(), SECONDS_5).await;
+        assert_eq!(outcome.state, state, "{name} {params}: {}", outcome.summary);
+        assert!(outcome.summary.contains(part), "{name} {params}: {}", outcome.summary);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_too_long_for_a_datagram_comes_over_tcp() {
+    let (_named, port) = named().await;
+    let params = json!({"type": "TXT", "server": format!("127.0.0.1:{port}")});
+    let outcome = check("dns", "long.example.test", params, SECONDS_5).await;
+    assert_eq!(outcome.state, State::Ok, "{}", outcome.summary);
+    assert_eq!(outcome.reading("dns_answers_count"), Some(30.0));
+    assert_eq!(outcome.reading("dns_ttl_seconds"), Some(300.0));
+    assert!(outcome.timings.contains_key("tcp_query"), "{:?}", outcome.timings);
+}
+
+#[tokio::test]
+async fn a_name_server_that_is_not_there_or_silent_is_critical() {
+    let params = json!({"server": format!("127.0.0.1:{}", free_port())});
+    let outcome = check("dns", "www.example.test", params, SECONDS_5).await;
+    assert_eq!(outcome.state, State::Critical);
+    assert!(outcome.summary.contains("connection refused"), "{}", outcome.summary);
+
+    let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let params = json!({"server": silent.local_addr().unwrap().to_string()});
+    let outcome = check("dns", "www.example.test", params, Duration::from_millis(300)).await;
+    assert_eq!(outcome.state, State::Critical);
+    assert!(outcome.summary.contains("while waiting for the name server (timeout)"), "{}", outcome.summary);
+}

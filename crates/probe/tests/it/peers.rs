@@ -1,0 +1,87 @@
+//! Peers: real servers of Debian, started with their own configuration in a temporary folder, ended by pid.
+
+use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+/// A running server; its end ends it.
+pub struct Peer {
+    /// Kept for its pid: `kill_on_drop` ends it.
+    _child: Child,
+    folder: TempDir,
+}
+
+impl Peer {
+    /// The folder that holds its configuration.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// A port of loopback that nobody uses, for TCP and UDP.
+pub fn free_port() -> u16 {
+    loop {
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has free ports");
+        let port = tcp.local_addr().expect("it is bound").port();
+        if UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// Starts a program of Debian with that configuration, written to `FOLDER/peer.conf` where `{folder}` is replaced.
+#[expect(clippy::disallowed_methods, reason = "tests start the real peers here and nowhere else")]
+pub fn start(program: &str, configuration: &str, arguments: &[&str], files: &[(&str, String)]) -> Peer {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let place = folder.path().to_str().expect("temporary folders have plain names");
+    for (name, content) in files {
+        std::fs::write(folder.path().join(name), content).expect("the folder is ours");
+    }
+    std::fs::write(folder.path().join("peer.conf"), configuration.replace("{folder}", place))
+        .expect("the folder is ours");
+    let log = std::fs::File::create(folder.path().join("log")).expect("the folder is ours");
+    let child = Command::new(program)
+        .args(arguments.iter().map(|argument| argument.replace("{folder}", place)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap_or_else(|error| panic!("{program} cannot be started ({error}): run `make test-deps` once"));
+    Peer { _child: child, folder }
+}
+
+/// Waits until the peer accepts connections, at most ten seconds; then its log says why not.
+pub async fn until_it_listens(peer: &Peer, port: u16) {
+    let ready = tokio::time::timeout(Duration::from_secs(10), async {
+        while !accepts(port).await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    if ready.await.is_err() {
+        let log = std::fs::read_to_string(peer.folder().join("log")).unwrap_or_default();
+        panic!("the peer does not listen on port {port}; its log:\n{log}");
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "waiting for the peer's port is not a check")]
+async fn accepts(port: u16) -> bool {
+    tokio::net::TcpStream::connect((IpAddr::from(Ipv4Addr::LOCALHOST), port)).await.is_ok()
+}
+
+/// nginx in the foreground, one process, with these `server` blocks.
+pub async fn nginx(servers: &str, first_port: u16, files: &[(&str, String)]) -> Peer {
+    let configuration = format!(
+        "daemon off; master_process off; pid {{folder}}/pid; error_log {{folder}}/error.log; events {{}}\n\
+         http {{ access_log off; client_body_temp_path {{folder}}/body; proxy_temp_path {{folder}}/proxy;\n\
+         fastcgi_temp_path {{folder}}/fastcgi; uwsgi_temp_path {{folder}}/uwsgi; scgi_temp_path {{folder}}/scgi;\n{servers} }}"
+    );
+    let peer =
+        start("/usr/sbin/nginx", &configuration, &["-c", "{folder}/peer.conf", "-e", "{folder}/error.log"], files);
+    until_it_listens(&peer, first_port).await;
+    peer
+}
