@@ -95,7 +95,11 @@ pub fn rolled_up(checks: &[Record]) -> (HealthState, String) {
         probe::State::Unknown => HealthState::Unknown,
     };
     let summary = worst.text("last_summary");
-    let reason = if summary.is_empty() { format!("{}: not measured yet", worst.key) } else { format!("{}: {summary}", worst.key) };
+    let reason = if summary.is_empty() {
+        format!("{}: not measured yet", worst.key)
+    } else {
+        format!("{}: {summary}", worst.key)
+    };
     (state, reason)
 }
 
@@ -114,7 +118,12 @@ impl Controller for Raise {
         let check = cx.kernel.backend().get(cx.tenant, id).await?;
         let Some(check) = check else { return Ok(Looked::settled("it is not there")) };
         let fingerprint = format!("check:{}", check.key);
-        let ask = ListAsk { filter: format!("fingerprint:\"{fingerprint}\""), sort: "-updated".into(), limit: 1, ..ListAsk::default() };
+        let ask = ListAsk {
+            filter: format!("fingerprint:\"{fingerprint}\""),
+            sort: "-updated".into(),
+            limit: 1,
+            ..ListAsk::default()
+        };
         let alert = cx.kernel.list(&cx.session, "alert", &ask).await?.records.into_iter().next();
         let decision = decide(&check, alert.as_ref());
         match &decision {
@@ -126,18 +135,36 @@ impl Controller for Raise {
                 let Some(alert) = alert else { return Ok(Looked::settled("it is gone")) };
                 let fields = again_fields(&check, severity, alert.int("count").unwrap_or(1) + 1, cx.kernel.now());
                 let name = "refire".to_owned();
-                cx.kernel.act(&cx.session, Act::Transition { target: Target::Id(alert.id), name, fields, note: None, expect: None }).await?;
+                cx.kernel
+                    .act(
+                        &cx.session,
+                        Act::Transition { target: Target::Id(alert.id), name, fields, note: None, expect: None },
+                    )
+                    .await?;
             }
             Decision::Renew(severity) => {
                 let Some(alert) = alert else { return Ok(Looked::settled("it is gone")) };
                 let mut fields = again_fields(&check, severity, alert.int("count").unwrap_or(1), cx.kernel.now());
                 fields.shift_remove("started_at");
-                cx.kernel.act(&cx.session, Act::Update { target: Target::Id(alert.id), fields, owner: None, expect: None }).await?;
+                cx.kernel
+                    .act(&cx.session, Act::Update { target: Target::Id(alert.id), fields, owner: None, expect: None })
+                    .await?;
             }
             Decision::Resolve => {
                 let Some(alert) = alert else { return Ok(Looked::settled("it is gone")) };
                 let note = Some(format!("{} is OK: {}", check.key, check.text("last_summary")));
-                cx.kernel.act(&cx.session, Act::Transition { target: Target::Id(alert.id), name: "resolve".into(), fields: Map::new(), note, expect: None }).await?;
+                cx.kernel
+                    .act(
+                        &cx.session,
+                        Act::Transition {
+                            target: Target::Id(alert.id),
+                            name: "resolve".into(),
+                            fields: Map::new(),
+                            note,
+                            expect: None,
+                        },
+                    )
+                    .await?;
             }
         }
         Ok(Looked::settled(format!("{}: {decision:?}", check.key)))
@@ -174,7 +201,9 @@ pub fn decide(check: &Record, alert: Option<&Record>) -> Decision {
         (_, firing) => {
             let severity = severity_of(check);
             match (firing, alert) {
-                (Some(a), _) if a.text("severity") == severity && a.text("summary") == check.text("last_summary") => Decision::Nothing("firing already"),
+                (Some(a), _) if a.text("severity") == severity && a.text("summary") == check.text("last_summary") => {
+                    Decision::Nothing("firing already")
+                }
                 (Some(_), _) => Decision::Renew(severity),
                 (None, Some(_)) => Decision::Refire(severity),
                 (None, None) => Decision::Raise(severity),

@@ -10,6 +10,10 @@ pub mod alert;
 pub mod silence;
 pub mod maintenance_window;
 pub mod dashboard;
+pub mod judge;
+pub mod runner;
+pub mod controllers;
+pub mod maintenance;
 
 use kernel::define::class;
 use kernel::{Domain, Verb};

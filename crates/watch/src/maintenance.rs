@@ -49,7 +49,13 @@ impl Controller for Windows {
         let window = cx.kernel.get_id(&cx.session, id).await?;
         let now = cx.kernel.now();
         let decision = decide(&window, now);
-        let step = |name: &str| Act::Transition { target: Target::Id(id), name: name.into(), fields: Map::new(), note: None, expect: Some(window.version) };
+        let step = |name: &str| Act::Transition {
+            target: Target::Id(id),
+            name: name.into(),
+            fields: Map::new(),
+            note: None,
+            expect: Some(window.version),
+        };
         match decision {
             Decision::Begin => drop(cx.kernel.act(&cx.session, step("begin")).await?),
             Decision::Pause => drop(cx.kernel.act(&cx.session, step("pause")).await?),

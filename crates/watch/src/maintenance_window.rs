@@ -1,7 +1,7 @@
 //! Maintenance window: agreed work. One record holds back alerts, is left out of the service level and is told on the
 //! status page.
 
-use kernel::define::{Step, in_order};
+use kernel::define::{Step, in_order, is_schedule};
 use kernel::{Class, Define, FieldError, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ pub struct MaintenanceWindow {
     pub start: Time,
     /// When the work ends; of a repeated window, when the first one does.
     pub end: Time,
-    /// How it repeats, as a recurrence rule: `FREQ=WEEKLY;BYDAY=SU`. Once when left out.
+    /// When it comes again: a recurrence rule such as `FREQ=WEEKLY;BYDAY=SU`, or a cron pattern. Once when left out.
     #[schemars(length(max = 500))]
     pub recurrence: Option<String>,
     /// Zone of the repeated times, such as Europe/London; UTC when left out.
@@ -56,6 +56,7 @@ impl Class for MaintenanceWindow {
             .link("covers", &[], "Records that are worked on.")
             .check(|fields| in_order(fields, "start", "end"))
             .check(lasts)
+            .check(|fields| is_schedule(fields, "recurrence", "timezone"))
             .indexed(&["start", "end"])
             .columns(&["key", "title", "start", "end", "recurrence", "owner", "state"])
             .sorts(&["start", "-start", "-updated"])

@@ -135,7 +135,10 @@ impl Runner {
                     self.push(due, record.id);
                 }
                 None => {
-                    held.insert(record.id, Held { plan: plan.clone(), standing: Standing::recorded(recorded), due, asking: false });
+                    held.insert(
+                        record.id,
+                        Held { plan: plan.clone(), standing: Standing::recorded(recorded), due, asking: false },
+                    );
                     self.push(due, record.id);
                 }
             }
