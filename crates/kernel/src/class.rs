@@ -63,7 +63,8 @@ pub struct TransitionDef {
     pub input: Vec<Field>,
     /// Only for Mainstay's own controllers.
     pub machine: bool,
-    /// Sets these fields, for example a time: the value `"$now"` is the present, `"$actor"` who does it.
+    /// Sets these fields, for example a time: the value `"$now"` is the present, `"$actor"` who does it,
+    /// `"$next"` one more than before.
     pub sets: Map<String, Value>,
     /// The guard in code, if any.
     #[serde(skip)]

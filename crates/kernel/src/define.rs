@@ -238,6 +238,12 @@ impl<T: Class> Define<T> {
         self
     }
 
+    /// Marks the link added last as one that every record has.
+    pub fn must_have(mut self) -> Self {
+        self.def.links.last_mut().expect("must_have follows a link").required = true;
+        self
+    }
+
     /// Says how the link added last reads from its target, in kebab-case.
     pub fn reversed(mut self, reverse: &str) -> Self {
         let link = self.def.links.last_mut().expect("reversed follows a link");
@@ -375,7 +381,7 @@ impl Step {
         self
     }
 
-    /// Sets a field; `"$now"` and `"$actor"` are filled in.
+    /// Sets a field; `"$now"`, `"$actor"` and `"$next"` (one more) are filled in.
     pub fn sets(mut self, field: &str, value: impl Into<Value>) -> Self {
         self.def.sets.insert(field.into(), value.into());
         self
@@ -492,6 +498,20 @@ pub fn in_order(fields: &serde_json::Map<String, Value>, earlier: &str, later: &
         }
         _ => Ok(()),
     }
+}
+
+/// A check that a field is a schedule as [`Schedule`](crate::schedule::Schedule) reads it, in the zone that another field names
+/// (UTC when that is absent). Both may be absent; a zone alone is checked too.
+///
+/// # Errors
+/// At the field, with what is allowed.
+pub fn is_schedule(fields: &serde_json::Map<String, Value>, schedule: &str, timezone: &str) -> Result<(), FieldError> {
+    use crate::schedule::Schedule;
+    let text = |name: &str| fields.get(name).and_then(Value::as_str);
+    let zone = text(timezone).unwrap_or("UTC");
+    Schedule::parse("@daily", zone).map_err(|why| FieldError::new(timezone, why))?;
+    let Some(given) = text(schedule) else { return Ok(()) };
+    Schedule::parse(given, zone).map(|_| ()).map_err(|why| FieldError::new(schedule, why))
 }
 
 fn plural_of(title: &str) -> String {

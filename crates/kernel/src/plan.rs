@@ -374,6 +374,7 @@ impl<'a> Plan<'a> {
             let value = match value.as_str() {
                 Some("$now") => self.now.to_string().into(),
                 Some("$actor") => self.session.actor().key.clone().into(),
+                Some("$next") => (next.int(field).unwrap_or_default() + 1).into(),
                 _ => value.clone(),
             };
             next.fields.insert(field.clone(), value);

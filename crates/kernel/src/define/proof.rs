@@ -111,7 +111,8 @@ fn word_of(field: &Field) -> String {
 /// # Errors
 /// The sentence of whoever refused, or what differs.
 pub fn round_trip<T: Class>(verb: Verb) -> Result<(), String> {
-    let class = crate::define::class::<T>(verb);
+    let mut class = crate::define::class::<T>(verb);
+    class.checks.clear(); // Whether the values make sense together is not the question here.
     let most_values = class.fields.iter().map(variety).max().unwrap_or(1);
     for turn in 0..most_values {
         let mut hours = 0;
@@ -140,7 +141,7 @@ fn example(field: &Field, turn: usize, hours: &mut u64) -> Value {
         Word::Text => "x".repeat(field.min.unwrap_or(1.0).max(1.0) as usize).into(),
         Word::Int | Word::Bytes => (field.min.unwrap_or(0.0) as i64).into(),
         Word::Float => (field.min.unwrap_or(0.0) + 0.5).min(field.max.unwrap_or(f64::MAX)).into(),
-        Word::Bool => (turn % 2 == 0).into(),
+        Word::Bool => turn.is_multiple_of(2).into(),
         Word::Time => {
             *hours += 1;
             Time::from_micros(1_790_000_000_000_000)
