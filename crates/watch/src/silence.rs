@@ -13,9 +13,9 @@ pub struct Silence {
     /// Why nobody needs to be told.
     #[schemars(length(min = 1, max = 500))]
     pub reason: String,
-    /// Filter of the alerts it holds for, such as `severity:minor about:web-1`.
+    /// Filter of the alerts it holds for, such as `severity:minor about:web-1`; not needed when it covers records.
     #[schemars(length(min = 1, max = 2000))]
-    pub matcher: String,
+    pub matcher: Option<String>,
     /// When it begins; at once when left out.
     pub starts_at: Option<Time>,
     /// When it ends at the latest.
