@@ -17,4 +17,4 @@ mod system;
 
 pub use real::RealSystem;
 pub use recorded::Recorded;
-pub use system::{FileSystemSize, FileStat, Ran, RunLimits, System, Uname};
+pub use system::{FileStat, FileSystemSize, Ran, RunLimits, System, Uname};

@@ -124,11 +124,7 @@ impl System for RealSystem {
             SocketFlags::CLOEXEC,
             None, // 0: NETLINK_ROUTE, addresses and routes.
         )?;
-        rustix::net::sockopt::set_socket_timeout(
-            &socket,
-            rustix::net::sockopt::Timeout::Recv,
-            Some(NETLINK_TIMEOUT),
-        )?;
+        rustix::net::sockopt::set_socket_timeout(&socket, rustix::net::sockopt::Timeout::Recv, Some(NETLINK_TIMEOUT))?;
         rustix::net::send(&socket, &crate::parse::netlink::address_request(), SendFlags::empty())?;
         let mut dump = Vec::new();
         let mut chunk = vec![0; 32 * 1024];

@@ -133,7 +133,9 @@ fn root(seen: &Processes, pid: u32) -> Option<&Process> {
     // A parent is older than its child, so this ends; the bound holds even if the kernel were to say otherwise.
     for _ in 0..64 {
         match seen.by_pid.get(&process.parent) {
-            Some(parent) if parent.pid != 1 && parent.name == process.name && parent.details.is_some() => process = parent,
+            Some(parent) if parent.pid != 1 && parent.name == process.name && parent.details.is_some() => {
+                process = parent
+            }
             _ => break,
         }
     }
@@ -163,8 +165,9 @@ fn is_daemon(seen: &Processes, process: &Process) -> bool {
 fn application(seen: &Evidence<'_>, identity: String, draft: Draft<'_>) -> Application {
     let mut pids: Vec<u32> = Vec::new();
     for process in seen.processes.by_pid.values() {
-        let family = root(seen.processes, process.pid)
-            .is_some_and(|root| draft.roots.contains(&root.pid) && (root.session == process.session || root.pid == process.pid));
+        let family = root(seen.processes, process.pid).is_some_and(|root| {
+            draft.roots.contains(&root.pid) && (root.session == process.session || root.pid == process.pid)
+        });
         if family {
             pids.push(process.pid);
         }

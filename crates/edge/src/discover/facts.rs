@@ -29,7 +29,9 @@ pub(super) fn look(sys: &dyn System, cannot_see: &mut Vec<CannotSee>) -> BTreeMa
     let id = line(sys, "/etc/machine-id").or_else(|| line(sys, "/var/lib/dbus/machine-id"));
     put("machine_id", id.and_then(|id| super::machine_id::hashed(&id)).map(Value::from));
 
-    let release = sys.read(Path::new("/etc/os-release"), 1 << 16).or_else(|_| sys.read(Path::new("/usr/lib/os-release"), 1 << 16));
+    let release = sys
+        .read(Path::new("/etc/os-release"), 1 << 16)
+        .or_else(|_| sys.read(Path::new("/usr/lib/os-release"), 1 << 16));
     let release = os_release::fields(&release.unwrap_or_default());
     for (fact, field) in [("os_name", "PRETTY_NAME"), ("os_id", "ID"), ("os_version", "VERSION_ID")] {
         put(fact, release.get(field).map(|value| value.as_str().into()));
@@ -45,7 +47,12 @@ pub(super) fn look(sys: &dyn System, cannot_see: &mut Vec<CannotSee>) -> BTreeMa
     put("memory_bytes", memory.0.as_deref().and_then(colon::kilobytes).map(Value::from));
     put("swap_bytes", swap.0.as_deref().and_then(colon::kilobytes).map(Value::from));
 
-    put("boot_time", boot_second(sys).and_then(|second| jiff::Timestamp::from_second(second).ok()).map(|time| time.to_string().into()));
+    put(
+        "boot_time",
+        boot_second(sys)
+            .and_then(|second| jiff::Timestamp::from_second(second).ok())
+            .map(|time| time.to_string().into()),
+    );
     put("timezone", timezone(sys).map(Value::from));
     put("virtualisation", Some(virtualisation(sys, &flags.0.unwrap_or_default()).into()));
 
@@ -67,9 +74,18 @@ pub(super) fn look(sys: &dyn System, cannot_see: &mut Vec<CannotSee>) -> BTreeMa
 /// What makers write when they had nothing to write.
 fn is_told(value: &Value) -> bool {
     let text = value.as_str().unwrap_or_default().to_ascii_lowercase();
-    !["to be filled", "not specified", "default string", "system manufacturer", "system product name", "system serial number", "none", "0"]
-        .iter()
-        .any(|empty| text == *empty || empty.len() > 8 && text.starts_with(empty))
+    ![
+        "to be filled",
+        "not specified",
+        "default string",
+        "system manufacturer",
+        "system product name",
+        "system serial number",
+        "none",
+        "0",
+    ]
+    .iter()
+    .any(|empty| text == *empty || empty.len() > 8 && text.starts_with(empty))
 }
 
 /// Seconds from 1970 to the start of the kernel.
@@ -140,7 +156,8 @@ mod tests {
         let facts = look(&sys, &mut blind);
         assert!(!facts.contains_key("memory_bytes") && !facts.contains_key("fqdn") && !facts.contains_key("serial"));
         assert!(blind.is_empty(), "a machine without firmware tables hides nothing");
-        sys.file("/sys/class/dmi/id/product_name", "To be filled by O.E.M.\n").file("/sys/class/dmi/id/sys_vendor", "Dell Inc.\n");
+        sys.file("/sys/class/dmi/id/product_name", "To be filled by O.E.M.\n")
+            .file("/sys/class/dmi/id/sys_vendor", "Dell Inc.\n");
         sys.denied.insert("/sys/class/dmi/id/product_serial".into());
         let facts = look(&sys, &mut blind);
         assert_eq!(facts["vendor"], "Dell Inc.");

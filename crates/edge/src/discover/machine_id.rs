@@ -3,7 +3,7 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// Mainstay's application id, made once with `systemd-id128 new`. Changing it would make every machine a stranger.
+/// Mainstay's application id, chosen once. Changing it would make every machine a stranger.
 const APPLICATION: [u8; 16] =
     [0xb6, 0xc3, 0xc9, 0xa4, 0x6f, 0x5b, 0x4b, 0x0f, 0x9d, 0x4b, 0x1f, 0x3f, 0x8f, 0x1c, 0x2a, 0x77];
 

@@ -52,7 +52,8 @@ impl Memory {
 
     /// Package and version of those of `files` that a package brought. Files not asked for before cost a walk over all lists of files.
     pub fn owners(&mut self, sys: &dyn System, files: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, (String, String)> {
-        let new: Vec<&Path> = files.iter().map(PathBuf::as_path).filter(|file| !self.owners.contains_key(*file)).collect();
+        let new: Vec<&Path> =
+            files.iter().map(PathBuf::as_path).filter(|file| !self.owners.contains_key(*file)).collect();
         if !new.is_empty() {
             if self.versions.is_empty() {
                 let packages = dpkg::status(&sys.read(Path::new(STATUS), STATUS_BYTES).unwrap_or_default());
@@ -88,7 +89,9 @@ fn search(sys: &dyn System, files: &[&Path]) -> HashMap<usize, String> {
     let mut names = sys.list(Path::new(LISTS)).unwrap_or_default();
     // What runs as `nginx` is most likely in a package called so: those lists first, and often none else.
     let likely = |list: &String| {
-        !files.iter().any(|file| file.file_name().and_then(|name| name.to_str()).is_some_and(|name| list.starts_with(name)))
+        !files
+            .iter()
+            .any(|file| file.file_name().and_then(|name| name.to_str()).is_some_and(|name| list.starts_with(name)))
     };
     names.sort_by_key(|list| (likely(list), list.len()));
     for name in &names {

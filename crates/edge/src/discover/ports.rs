@@ -122,7 +122,8 @@ impl Memory {
         }
         let (why, remedy) = match (self.hidden, sys.effective_uid()) {
             (0, _) => (
-                "no process that the agent sees holds them: the kernel itself, or a process in another container".to_owned(),
+                "no process that the agent sees holds them: the kernel itself, or a process in another container"
+                    .to_owned(),
                 "run the agent on the host instead of in a container".to_owned(),
             ),
             (hidden, 0) => (
@@ -192,9 +193,15 @@ fn inode(target: &Path) -> Option<u64> {
 
 /// Of several holders, the one the others got it from. Process 1 hands sockets to the services it starts, so it counts only when alone.
 fn eldest(seen: &Processes, pids: &[u32]) -> Option<u32> {
-    let heirs = |pid: &u32| seen.by_pid.get(pid).is_some_and(|process| !pids.contains(&process.parent) || process.parent == 1);
+    let heirs =
+        |pid: &u32| seen.by_pid.get(pid).is_some_and(|process| !pids.contains(&process.parent) || process.parent == 1);
     let started = |pid: &u32| seen.by_pid.get(pid).map(|process| process.started);
-    pids.iter().copied().filter(|pid| *pid != 1).filter(heirs).min_by_key(|pid| (started(pid), *pid)).or_else(|| pids.first().copied())
+    pids.iter()
+        .copied()
+        .filter(|pid| *pid != 1)
+        .filter(heirs)
+        .min_by_key(|pid| (started(pid), *pid))
+        .or_else(|| pids.first().copied())
 }
 
 /// The table: a row for each protocol, address and port.

@@ -217,7 +217,9 @@ const SCRIPTS: [&str; 9] = ["py", "js", "mjs", "ts", "rb", "pl", "php", "sh", "j
 fn title(exe: Option<&Path>, name: &str, arguments: &[String]) -> String {
     let base = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
     let script = arguments.iter().skip(1).find(|argument| !argument.starts_with('-')).map(|argument| base(argument));
-    if let Some(script) = script.filter(|s| s.rsplit_once('.').is_some_and(|(_, end)| SCRIPTS.contains(&end)) || s == name) {
+    if let Some(script) =
+        script.filter(|s| s.rsplit_once('.').is_some_and(|(_, end)| SCRIPTS.contains(&end)) || s == name)
+    {
         return script;
     }
     // Programs that set their title write "nginx: master process …" there.
@@ -264,13 +266,49 @@ mod tests {
     fn a_process_is_called_what_people_call_it() {
         let table: [(&str, &str, &[&str], &str, &str); 8] = [
             // exe, name, arguments, expected, why
-            ("/usr/sbin/nginx", "nginx", &["nginx: master process /usr/sbin/nginx -c x"], "nginx", "a title that it set itself"),
-            ("/usr/bin/redis-check-rdb", "redis-server", &["/usr/bin/redis-server 127.0.0.1:6379"], "redis-server", "a linked file"),
-            ("/usr/bin/python3.11", "python3", &["python3", "/opt/shop/server.py", "--secret", "x"], "server.py", "a script"),
+            (
+                "/usr/sbin/nginx",
+                "nginx",
+                &["nginx: master process /usr/sbin/nginx -c x"],
+                "nginx",
+                "a title that it set itself",
+            ),
+            (
+                "/usr/bin/redis-check-rdb",
+                "redis-server",
+                &["/usr/bin/redis-server 127.0.0.1:6379"],
+                "redis-server",
+                "a linked file",
+            ),
+            (
+                "/usr/bin/python3.11",
+                "python3",
+                &["python3", "/opt/shop/server.py", "--secret", "x"],
+                "server.py",
+                "a script",
+            ),
             ("/usr/bin/python3.11", "python3", &["python3", "-m", "http.server"], "python3", "a module"),
-            ("/usr/bin/python3.11", "gunicorn", &["/usr/bin/python3", "/usr/bin/gunicorn", "app"], "gunicorn", "run by its first line"),
-            ("/usr/bin/node", "node-MainThread", &["node", "--inspect"], "node", "a thread's name is not the program's"),
-            ("/usr/lib/systemd/systemd-resolved", "systemd-resolve", &["/lib/systemd/systemd-resolved"], "systemd-resolved", "a cut name"),
+            (
+                "/usr/bin/python3.11",
+                "gunicorn",
+                &["/usr/bin/python3", "/usr/bin/gunicorn", "app"],
+                "gunicorn",
+                "run by its first line",
+            ),
+            (
+                "/usr/bin/node",
+                "node-MainThread",
+                &["node", "--inspect"],
+                "node",
+                "a thread's name is not the program's",
+            ),
+            (
+                "/usr/lib/systemd/systemd-resolved",
+                "systemd-resolve",
+                &["/lib/systemd/systemd-resolved"],
+                "systemd-resolved",
+                "a cut name",
+            ),
             ("", "kept", &[], "kept", "nothing but the kernel's name"),
         ];
         for (exe, name, arguments, expected, why) in table {

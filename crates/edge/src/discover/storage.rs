@@ -32,8 +32,12 @@ pub(super) fn disks(sys: &dyn System, cannot_see: &mut Vec<CannotSee>) -> Option
         if ["loop", "ram", "zram"].iter().any(|kind| name.starts_with(kind)) {
             return None;
         }
-        let mut partitions: Vec<String> =
-            sys.list(Path::new(&format!("/sys/block/{name}"))).unwrap_or_default().into_iter().filter(|entry| entry.starts_with(&name)).collect();
+        let mut partitions: Vec<String> = sys
+            .list(Path::new(&format!("/sys/block/{name}")))
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|entry| entry.starts_with(&name))
+            .collect();
         partitions.sort();
         let row = json!({
             "size_bytes": bytes,
@@ -51,8 +55,20 @@ pub(super) fn disks(sys: &dyn System, cannot_see: &mut Vec<CannotSee>) -> Option
 }
 
 /// File systems that live on another machine.
-const REMOTE: [&str; 12] =
-    ["nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "glusterfs", "9p", "afs", "lustre", "fuse.sshfs", "fuse.glusterfs"];
+const REMOTE: [&str; 12] = [
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "ceph",
+    "glusterfs",
+    "9p",
+    "afs",
+    "lustre",
+    "fuse.sshfs",
+    "fuse.glusterfs",
+];
 
 /// File systems that hold somebody's data though no device is behind them.
 const WITHOUT_DEVICE: [&str; 3] = ["zfs", "btrfs", "overlay"];
@@ -121,7 +137,11 @@ mod tests {
         sys.sizes.insert("/data".into(), size);
         let mut blind = Vec::new();
         let table = filesystems(&sys, &mut blind).expect("mountinfo is there");
-        assert_eq!(table.keys().map(String::as_str).collect::<Vec<_>>(), ["/", "/data"], "a second mount is the same file system");
+        assert_eq!(
+            table.keys().map(String::as_str).collect::<Vec<_>>(),
+            ["/", "/data"],
+            "a second mount is the same file system"
+        );
         assert_eq!(table["/"]["used_bytes"], 600);
         assert!(table["/data"]["size_bytes"].is_null());
         assert_eq!(blind.len(), 1, "and that is said");

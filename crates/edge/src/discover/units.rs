@@ -46,7 +46,9 @@ pub(super) struct Unit {
 impl Unit {
     /// Whether it is to run all the time: an enabled service that is not done when it has run once.
     pub fn is_application(&self, name: &str) -> bool {
-        name.ends_with(".service") && matches!(self.enabled.as_str(), "enabled" | "enabled-runtime") && self.kind != "oneshot"
+        name.ends_with(".service")
+            && matches!(self.enabled.as_str(), "enabled" | "enabled-runtime")
+            && self.kind != "oneshot"
     }
 }
 
@@ -75,7 +77,11 @@ pub(super) fn look(sys: &dyn System, cannot_see: &mut Vec<CannotSee>) -> Option<
 }
 
 fn blind(why: String) -> CannotSee {
-    CannotSee { what: "units".into(), why, remedy: "run `systemctl show '*.service'` as the agent's user and mend what it says".into() }
+    CannotSee {
+        what: "units".into(),
+        why,
+        remedy: "run `systemctl show '*.service'` as the agent's user and mend what it says".into(),
+    }
 }
 
 fn units(bytes: &[u8]) -> BTreeMap<String, Unit> {
@@ -138,7 +144,9 @@ pub(super) fn of_port(units: &BTreeMap<String, Unit>, port: &Port, process_unit:
         .values()
         .find(|unit| {
             unit.listen.iter().any(|line| {
-                line.split_once(' ').is_some_and(|(address, how)| how == kind && (address.ends_with(&end) || address == port.port.to_string()))
+                line.split_once(' ').is_some_and(|(address, how)| {
+                    how == kind && (address.ends_with(&end) || address == port.port.to_string())
+                })
             })
         })
         .and_then(|unit| unit.triggers.clone())
@@ -153,7 +161,8 @@ mod tests {
     #[test]
     fn a_unit_that_only_runs_once_is_no_application() {
         let units = units(ANSWER);
-        let applications: Vec<_> = units.iter().filter(|(name, unit)| unit.is_application(name)).map(|(name, _)| name.as_str()).collect();
+        let applications: Vec<_> =
+            units.iter().filter(|(name, unit)| unit.is_application(name)).map(|(name, _)| name.as_str()).collect();
         assert_eq!(applications, ["nginx.service"]);
         assert!(!units.contains_key("ghost.service"), "named by others, but there is no such unit");
         assert_eq!(units["nginx.service"].main_pid, Some(612));

@@ -106,7 +106,10 @@ impl AllowList {
     /// stands in for it is the caller's to say.
     pub fn load(path: &Path, sys: &dyn System) -> Result<Self, AllowError> {
         if !path.is_absolute() {
-            return Err(AllowError::NotTrusted { path: path.display().to_string(), why: "its path is not absolute".into() });
+            return Err(AllowError::NotTrusted {
+                path: path.display().to_string(),
+                why: "its path is not absolute".into(),
+            });
         }
         for place in path.ancestors() {
             let read = |source| AllowError::Read { path: path.display().to_string(), source };
@@ -134,8 +137,11 @@ impl AllowList {
                 continue;
             }
             if let Some(rule) = line.strip_prefix("allow:") {
-                let rule: Vec<String> = serde_json::from_str(rule.trim())
-                    .map_err(|error| bad(&format!("after `allow:` comes a list such as [\"systemctl\", \"restart\", \"*.service\"]: {error}")))?;
+                let rule: Vec<String> = serde_json::from_str(rule.trim()).map_err(|error| {
+                    bad(&format!(
+                        "after `allow:` comes a list such as [\"systemctl\", \"restart\", \"*.service\"]: {error}"
+                    ))
+                })?;
                 let program = rule.first().ok_or_else(|| bad("a rule names at least a program"))?;
                 if program.is_empty() || program.contains('*') {
                     return Err(bad("the program is named without a wildcard"));

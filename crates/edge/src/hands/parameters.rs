@@ -219,7 +219,9 @@ mod tests {
 
     #[test]
     fn defaults_are_filled_in_and_checked() {
-        let parameters = declared(json!({ "a": { "default": "x" }, "b": { "required": true }, "c": {}, "d": { "type": "int", "default": "no" } }));
+        let parameters = declared(
+            json!({ "a": { "default": "x" }, "b": { "required": true }, "c": {}, "d": { "type": "int", "default": "no" } }),
+        );
         let errors = check_parameters(&parameters, &Map::new()).expect_err("b and d");
         assert_eq!(errors.iter().map(|error| error.name.as_str()).collect::<Vec<_>>(), ["b", "d"]);
         let given = Map::from_iter([("b".to_owned(), json!("y")), ("d".to_owned(), json!(1))]);
@@ -229,7 +231,16 @@ mod tests {
 
     #[test]
     fn durations_are_read() {
-        for (text, seconds) in [("30s", Some(30)), ("1h30m", Some(5400)), ("1d", Some(86_400)), ("", None), ("5", None), ("m", None), ("-5s", None), ("99999999999999999999d", None)] {
+        for (text, seconds) in [
+            ("30s", Some(30)),
+            ("1h30m", Some(5400)),
+            ("1d", Some(86_400)),
+            ("", None),
+            ("5", None),
+            ("m", None),
+            ("-5s", None),
+            ("99999999999999999999d", None),
+        ] {
             assert_eq!(duration(text).map(|length| length.as_secs()), seconds, "{text}");
         }
     }

@@ -96,7 +96,10 @@ mod tests {
 
     #[test]
     fn an_element_becomes_one_argument() {
-        let argv = rendered(&["systemctl", "restart", "{{ unit }}.service", "-n{{ count }}", ""], json!({ "unit": "a b; c", "count": 3 }));
+        let argv = rendered(
+            &["systemctl", "restart", "{{ unit }}.service", "-n{{ count }}", ""],
+            json!({ "unit": "a b; c", "count": 3 }),
+        );
         assert_eq!(argv.expect("a vector"), ["systemctl", "restart", "a b; c.service", "-n3", ""]);
     }
 
@@ -117,7 +120,10 @@ mod tests {
         ] {
             assert!(rendered(&["echo", template], json!({ "x": {} })).is_err(), "{why}");
         }
-        assert!(matches!(rendered(&["{{ x * 40000 }}"], json!({ "x": "a" })), Err(RenderError::TooLong { .. } | RenderError::Template { .. })));
+        assert!(matches!(
+            rendered(&["{{ x * 40000 }}"], json!({ "x": "a" })),
+            Err(RenderError::TooLong { .. } | RenderError::Template { .. })
+        ));
         assert!(matches!(rendered(&[], json!({})), Err(RenderError::Empty)));
     }
 

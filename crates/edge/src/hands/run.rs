@@ -161,7 +161,9 @@ fn permitted(step: &Command, allow: &AllowList) -> Result<(), String> {
         }
     }
     match &step.cwd {
-        Some(folder) if !folder.is_absolute() => Err(format!("the folder {} is not an absolute path", folder.display())),
+        Some(folder) if !folder.is_absolute() => {
+            Err(format!("the folder {} is not an absolute path", folder.display()))
+        }
         _ => Ok(()),
     }
 }

@@ -27,8 +27,16 @@ mod tests {
         let table = [
             ("0::/system.slice/nginx.service\n", Some("nginx.service"), "cgroup v2"),
             ("1:name=systemd:/system.slice/ssh.service\n0::/\n", Some("ssh.service"), "cgroup v1 with named hierarchy"),
-            ("0::/system.slice/system-postgresql.slice/postgresql@15-main.service\n", Some("postgresql@15-main.service"), "instance"),
-            ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/syncthing.service\n", Some("syncthing.service"), "user"),
+            (
+                "0::/system.slice/system-postgresql.slice/postgresql@15-main.service\n",
+                Some("postgresql@15-main.service"),
+                "instance",
+            ),
+            (
+                "0::/user.slice/user-1000.slice/user@1000.service/app.slice/syncthing.service\n",
+                Some("syncthing.service"),
+                "user",
+            ),
             ("0::/user.slice/user-0.slice/session-4.scope\n", None, "a log-in session is no unit of its own"),
             ("0::/system.slice/docker-0af3.scope\n", None, "a container"),
             ("2:cpuacct:/\n1:cpu:/\n0::/\n", None, "no systemd"),

@@ -67,11 +67,10 @@ mod tests {
     #[test]
     fn accounts_are_told_without_hashes() {
         let found = users(b"root:$1$abc$secret:0:0:root:/root:/bin/bash\nwww-data:x:33:33:www-data:/var/www:/usr/sbin/nologin\n+::::::\nana:x:1000:1000:Ana,,,:/home/ana:/bin/zsh\n");
-        assert_eq!(found.iter().map(|u| (u.name.as_str(), u.uid, u.can_log_in())).collect::<Vec<_>>(), [
-            ("root", 0, true),
-            ("www-data", 33, false),
-            ("ana", 1000, true)
-        ]);
+        assert_eq!(
+            found.iter().map(|u| (u.name.as_str(), u.uid, u.can_log_in())).collect::<Vec<_>>(),
+            [("root", 0, true), ("www-data", 33, false), ("ana", 1000, true)]
+        );
         assert!(!format!("{found:?}").contains("secret"));
     }
 

@@ -95,7 +95,8 @@ fn endpoint(text: &str) -> Option<(IpAddr, u16)> {
 mod tests {
     use super::*;
 
-    const HEAD: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+    const HEAD: &str =
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
 
     #[test]
     #[cfg(target_endian = "little")]
@@ -105,10 +106,13 @@ mod tests {
              1: 0100007F:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000    33        0 4711 1 0 100 0 0 10 0\n   \
              2: 0100007F:0050 0100007F:C000 01 00000000:00000000 00:00000000 00000000    33        0 4712 1 0 100 0 0 10 0\n"
         );
-        let told: Vec<_> =
-            table(tcp.as_bytes(), Protocol::Tcp).iter().map(|s| (format!("{}:{}", s.address, s.port), s.inode)).collect();
+        let told: Vec<_> = table(tcp.as_bytes(), Protocol::Tcp)
+            .iter()
+            .map(|s| (format!("{}:{}", s.address, s.port), s.inode))
+            .collect();
         assert_eq!(told, [("0.0.0.0:2024".into(), 1077), ("127.0.0.1:80".into(), 4711)]);
-        let six = "  0: 000080FE00000000FF00FC00010000FE:0016 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 9 1\n";
+        let six =
+            "  0: 000080FE00000000FF00FC00010000FE:0016 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 9 1\n";
         assert_eq!(table(six.as_bytes(), Protocol::Tcp)[0].address.to_string(), "fe80::fc:ff:fe00:1");
     }
 

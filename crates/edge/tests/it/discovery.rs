@@ -44,7 +44,8 @@ impl Nginx {
         let in_time = crate::in_seconds(10);
         loop {
             let live = discovery.look_ports_and_processes(&RealSystem);
-            let ours = live.applications.into_iter().find(|found| found.ports.iter().any(|port| port.port == self.port));
+            let ours =
+                live.applications.into_iter().find(|found| found.ports.iter().any(|port| port.port == self.port));
             match ours {
                 Some(found) if found.pids.len() >= pids => return found,
                 other => assert!(in_time(), "nginx is not found as it should be: {other:?}"),
@@ -96,7 +97,9 @@ fn an_nginx_that_is_stopped_is_gone_at_the_next_look() {
 #[test]
 fn this_machine_tells_what_it_is() {
     let snapshot = look(&RealSystem);
-    for fact in ["hostname", "kernel", "architecture", "cpu_count", "memory_bytes", "boot_time", "os_name", "virtualisation"] {
+    for fact in
+        ["hostname", "kernel", "architecture", "cpu_count", "memory_bytes", "boot_time", "os_name", "virtualisation"]
+    {
         assert!(snapshot.facts.contains_key(fact), "{fact} is missing");
     }
     for table in ["users", "disks", "filesystems", "interfaces", "ports", "processes"] {

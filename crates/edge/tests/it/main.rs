@@ -1,6 +1,7 @@
 //! Edge against this very machine: real files, real processes, real sockets on loopback.
 
 mod discovery;
+mod recorded;
 mod steps;
 
 /// A moment at most this many seconds away: a wait for a condition ends there with a failure.

@@ -26,8 +26,35 @@ async fn step(arguments: &[&str], timeout: Duration) -> StepResult {
 
 /// What a shell, a template, a terminal or a careless program could stumble over.
 const CORPUS: [&str; 30] = [
-    "plain", "", " ", "  two  spaces  ", "a b", "$(reboot)", "`reboot`", "${HOME}", "$HOME", "; reboot", "| cat", "& reboot &", "> /tmp/x",
-    "< /etc/passwd", "'", "\"", "\\", "\\n", "*", "?", "[a-z]", "{a,b}", "~", "!!", "#x", "%s%n", "{{ x }}", "{% raw %}", "äöü \u{202e}evil",
+    "plain",
+    "",
+    " ",
+    "  two  spaces  ",
+    "a b",
+    "$(reboot)",
+    "`reboot`",
+    "${HOME}",
+    "$HOME",
+    "; reboot",
+    "| cat",
+    "& reboot &",
+    "> /tmp/x",
+    "< /etc/passwd",
+    "'",
+    "\"",
+    "\\",
+    "\\n",
+    "*",
+    "?",
+    "[a-z]",
+    "{a,b}",
+    "~",
+    "!!",
+    "#x",
+    "%s%n",
+    "{{ x }}",
+    "{% raw %}",
+    "äöü \u{202e}evil",
     "\u{1b}[31mred",
 ];
 
@@ -75,7 +102,11 @@ async fn what_is_not_on_the_list_is_not_started() {
     assert!(result.refused.as_deref().is_some_and(|why| why.contains("touch")), "{result:?}");
     assert!(result.started.is_none() && !Path::new(&mark).exists(), "it was not started");
 
-    let variable = Command { argv: argv(&["uptime"]), env: [("LD_PRELOAD".to_owned(), "/x".to_owned())].into(), ..Command::default() };
+    let variable = Command {
+        argv: argv(&["uptime"]),
+        env: [("LD_PRELOAD".to_owned(), "/x".to_owned())].into(),
+        ..Command::default()
+    };
     assert!(run(&variable, &Limits::default(), &AllowList::standard(), &RealSystem).await.refused.is_some());
     let folder = Command { argv: argv(&["uptime"]), cwd: Some("tmp".into()), ..Command::default() };
     assert!(run(&folder, &Limits::default(), &AllowList::standard(), &RealSystem).await.refused.is_some());
@@ -118,7 +149,11 @@ async fn endless_output_is_read_and_capped() {
 #[tokio::test]
 async fn at_the_timeout_the_whole_group_ends() {
     // A child and a grandchild that do not listen to TERM.
-    let result = step(&["sh", "-c", "trap '' TERM; sh -c 'trap \"\" TERM; sleep 60' & echo $!; wait; sleep 60"], Duration::from_millis(300)).await;
+    let result = step(
+        &["sh", "-c", "trap '' TERM; sh -c 'trap \"\" TERM; sleep 60' & echo $!; wait; sleep 60"],
+        Duration::from_millis(300),
+    )
+    .await;
     assert!(result.timed_out && result.signal == Some(9), "{result:?}");
     assert!(result.duration_seconds < 10.0);
     let grandchild: i32 = result.stdout.text.trim().parse().expect("a process number");
@@ -127,7 +162,9 @@ async fn at_the_timeout_the_whole_group_ends() {
 
 #[tokio::test]
 async fn a_program_that_ends_when_asked_is_not_killed() {
-    let result = step(&["sh", "-c", "trap 'echo bye; exit 3' TERM; while :; do sleep 0.05; done"], Duration::from_millis(300)).await;
+    let result =
+        step(&["sh", "-c", "trap 'echo bye; exit 3' TERM; while :; do sleep 0.05; done"], Duration::from_millis(300))
+            .await;
     assert_eq!((result.timed_out, result.exit_code, result.stdout.text.as_str()), (true, Some(3), "bye\n"));
 }
 
@@ -184,6 +221,9 @@ fn a_real_list_is_obeyed_only_while_nobody_else_can_write_it() {
     set(0o644);
     let link = folder.path().join("link");
     std::os::unix::fs::symlink(&file, &link).expect("a link");
-    assert!(matches!(AllowList::load(&link, &RealSystem), Err(AllowError::NotTrusted { .. })), "links are not followed");
+    assert!(
+        matches!(AllowList::load(&link, &RealSystem), Err(AllowError::NotTrusted { .. })),
+        "links are not followed"
+    );
     assert!(matches!(AllowList::load(&folder.path().join("none"), &RealSystem), Err(AllowError::Read { .. })));
 }
