@@ -18,7 +18,7 @@ use crate::system::{FileStat, FileSystemSize, Ran, RunLimits, System, Uname};
 /// Where programs are looked for, whatever the agent's own environment says.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// How much of a growing `/proc` table is read at a time.
+/// How much of a file is read at a time, after the first part.
 const CHUNK: usize = 16 * 1024;
 
 /// Longest wait for the kernel's list of addresses.
@@ -41,26 +41,24 @@ pub(crate) fn command(program: &OsStr) -> Command {
 
 impl System for RealSystem {
     fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        open(path)?.take(limit as u64).read_to_end(&mut bytes)?;
-        Ok(bytes)
+        self.read_until(path, limit, &|_| false)
     }
 
     fn read_until(&self, path: &Path, limit: usize, enough: &dyn Fn(&[u8]) -> bool) -> io::Result<Vec<u8>> {
         let mut file = open(path)?;
         let mut bytes = Vec::new();
-        let mut chunk = vec![0; CHUNK];
+        // Small at first: most files of `/proc` are, and thousands of them are read.
+        let mut chunk = 1024;
         while bytes.len() < limit {
-            let got = file.read(&mut chunk)?;
-            if got == 0 {
+            let before = bytes.len();
+            bytes.resize(before + chunk.min(limit - before), 0);
+            let got = file.read(&mut bytes[before..])?;
+            bytes.truncate(before + got);
+            if got == 0 || enough(&bytes) {
                 break;
             }
-            bytes.extend_from_slice(&chunk[..got]);
-            if enough(&bytes) {
-                break;
-            }
+            chunk = CHUNK;
         }
-        bytes.truncate(limit);
         Ok(bytes)
     }
 

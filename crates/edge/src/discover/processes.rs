@@ -3,7 +3,7 @@
 //! The table holds a row for each *name*, of processes at least [`LONG_LIVED`] old: a row for each process would change at every
 //! look on any machine that builds, forks or serves, and history would drown in it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,11 @@ pub(super) const LONG_LIVED: Duration = Duration::from_secs(60);
 
 /// Ticks of `/proc/PID/stat` in a second. Part of the kernel's interface: 100 on every architecture that Rust supports.
 const TICKS: u64 = 100;
+
+/// Every so many looks, a minute's worth, what hardly ever changes is read again: the kernel's threads, in case a program has come to the
+/// number of one that ended (numbers go round in a circle of at least 32,768, so this is rare), and the time of boot, whose file counts
+/// every interrupt of the machine while it is read.
+const ALL_AGAIN: u32 = 12;
 
 /// A process that is not a kernel thread.
 #[derive(Clone, Debug)]
@@ -49,6 +54,13 @@ pub(super) struct Details {
     pub title: String,
     /// Tells two instances of one program apart, without telling their arguments.
     pub arguments_hash: String,
+}
+
+/// What a number in `/proc` is.
+enum Seen {
+    Program(Process),
+    KernelThread,
+    Nothing,
 }
 
 /// All processes of one look.
@@ -83,6 +95,9 @@ impl Processes {
 pub(super) struct Memory {
     details: HashMap<u32, (u64, String, Arc<Details>)>,
     boot: i64,
+    /// Most numbers in `/proc` are threads of the kernel: they are read again only now and then.
+    kernel_threads: HashSet<u32>,
+    looks: u32,
     users: Option<Arc<BTreeMap<u32, String>>>,
 }
 
@@ -97,29 +112,44 @@ impl Memory {
             });
             return Processes::default();
         };
-        let by_pid: BTreeMap<u32, Process> = names
-            .iter()
-            .filter_map(|name| name.parse().ok())
-            .filter_map(|pid: u32| Some((pid, self.process(sys, pid)?)))
-            .collect();
+        if self.looks.is_multiple_of(ALL_AGAIN) {
+            self.kernel_threads.clear();
+            self.settle_boot(sys);
+        }
+        self.looks = self.looks.wrapping_add(1);
+        let mut by_pid = BTreeMap::new();
+        for pid in names.iter().filter_map(|name| name.parse().ok()) {
+            if self.kernel_threads.contains(&pid) {
+                continue;
+            }
+            match self.process(sys, pid) {
+                Seen::Program(process) => {
+                    by_pid.insert(pid, process);
+                }
+                Seen::KernelThread => {
+                    self.kernel_threads.insert(pid);
+                }
+                Seen::Nothing => {}
+            }
+        }
         self.details.retain(|pid, _| by_pid.contains_key(pid));
         // In some containers the up-time is the container's and start times are the host's: the newest process then tells the time.
         let newest = by_pid.values().map(|process| process.started).max().unwrap_or_default();
         let now = uptime_ticks(sys).unwrap_or_default().max(newest);
-        self.settle_boot(sys);
         let users = self.users.get_or_insert_with(|| Arc::new(user_names(sys))).clone();
         Processes { by_pid, users, now, boot: self.boot }
     }
 
-    fn process(&self, sys: &dyn System, pid: u32) -> Option<Process> {
+    fn process(&self, sys: &dyn System, pid: u32) -> Seen {
         // It may have ended since the folder was listed: then it is left out.
-        let bytes = sys.read(&proc(pid, "stat"), 4096).ok()?;
-        let stat = crate::parse::stat::stat(&bytes)?;
-        if stat.kernel_thread || stat.state == 'Z' {
-            return None;
-        }
+        let bytes = sys.read(&proc(pid, "stat"), 4096).unwrap_or_default();
+        let stat = match crate::parse::stat::stat(&bytes) {
+            Some(stat) if stat.kernel_thread => return Seen::KernelThread,
+            Some(stat) if stat.state != 'Z' => stat,
+            _ => return Seen::Nothing,
+        };
         let known = self.details.get(&pid).filter(|(started, name, _)| *started == stat.started && *name == stat.name);
-        Some(Process {
+        Seen::Program(Process {
             pid,
             parent: stat.parent,
             session: stat.session,
