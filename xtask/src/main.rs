@@ -26,6 +26,8 @@ cargo xtask <what>
   deny        licences, bans, sources, advisories
   reference   write docs/reference from the registry; --check only compares
   bench       all benchmarks; --write renews docs/figures.md from what they print
+  fuzz        a million inputs for every parser: the tests named `fuzz…`
+  torture     the long versions of the tests named `torture…`
   dist        a release archive with checksums, below the size that was promised
 ";
 
@@ -54,6 +56,8 @@ fn run() -> Result<()> {
         Some("test") => steps::test(&rest),
         Some("deny") => deny::run(),
         Some("reference") => reference::run(&rest),
+        Some("fuzz") => steps::fuzz(),
+        Some("torture") => steps::torture(),
         Some("bench") => bench::run(&rest),
         Some("dist") => dist::run(),
         None | Some("help" | "--help" | "-h") => {

@@ -16,7 +16,8 @@ pub fn run(words: &[&str]) -> Result<()> {
         other => bail!("reference knows only --check, not {other:?}"),
     };
     step("reference", || {
-        must(cargo(&["build", "--quiet", "--package", "mainstay"]))?;
+        // With the tests, so that the dependencies are the ones the tests have built already.
+        must(cargo(&["build", "--quiet", "--workspace", "--bins", "--tests"]))?;
         let program = target_dir()?.join("debug").join("mainstay");
         if !works(command(&program, &["reference", "--help"])) {
             println!("not checked: this program has no `reference` command");

@@ -36,3 +36,23 @@ pub fn test(more: &[&str]) -> Result<()> {
     }
     step("examples in the documentation", || must(cargo(&["test", "--workspace", "--doc", "--quiet"])))
 }
+
+/// A million inputs for every parser: the tests that are named `fuzz…`, which take their number of inputs from outside.
+pub fn fuzz() -> Result<()> {
+    long("fuzz", &[("PROPTEST_CASES", "1000000"), ("MAINSTAY_FUZZ_INPUTS", "1000000")])
+}
+
+/// The long versions of the tests in modules named `torture`, whose short ones run with all others.
+pub fn torture() -> Result<()> {
+    long("torture", &[("MAINSTAY_TORTURE", "long")])
+}
+
+fn long(name: &str, settings: &[(&str, &str)]) -> Result<()> {
+    step(name, || {
+        let filter = format!("test({name})");
+        let words = ["nextest", "run", "--release", "--workspace", "--profile", "long", "--filterset", &filter];
+        let mut tests = cargo(&words);
+        tests.envs(settings.iter().copied());
+        must(tests)
+    })
+}
