@@ -44,6 +44,7 @@ export function patchCache(client: QueryClient, entries: Entry[]): void {
   }
   for (const [key, about] of byKey) {
     client.setQueriesData<InfiniteData<EntryPage>>({ queryKey: ['journal', key] }, (data) => addEntries(data, about))
+    void client.invalidateQueries({ queryKey: ['journal-tail', key] })
     const cls = about[0]?.class
     void client.invalidateQueries({ queryKey: ['record', cls, key] })
     void client.invalidateQueries({ queryKey: ['intervals', key] })

@@ -67,6 +67,13 @@ export const journalOf = (cls: string, key: string) =>
     getNextPageParam: (last) => (last.entries.length < 100 ? null : Math.min(...last.entries.map((e) => e.seq))),
   })
 
+/** The last entries about a record, without paging: what is woven into another record's story. */
+export const journalTail = (cls: string, key: string) =>
+  queryOptions({
+    queryKey: ['journal-tail', key, cls],
+    queryFn: async ({ signal }) => (await api<EntryPage>(`${at(cls, key)}/journal?limit=30`, { signal })).entries,
+  })
+
 export const entryAt = (seq: number) =>
   queryOptions({
     queryKey: ['entry', seq],

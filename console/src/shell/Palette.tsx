@@ -1,4 +1,4 @@
-import { useQuery } from '@tanstack/react-query'
+import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import { useNavigate } from '@tanstack/react-router'
 import { CornerDownLeft, Monitor, Plus, Search, Sunrise, UserRound, Wrench } from 'lucide-react'
 import { useDeferredValue, useState, type KeyboardEvent, type ReactNode } from 'react'
@@ -8,8 +8,9 @@ import { healthOf } from '../lib/values'
 import { Keys } from '../ui/atoms'
 import { Modal } from '../ui/Modal'
 import { HealthSign, stateName } from '../ui/signs'
+import { ClassIcon } from './ClassIcon'
 import { useClasses } from './context'
-import { goKey, iconOf } from './verbs'
+import { goKey } from './verbs'
 
 interface Item {
   id: string
@@ -122,7 +123,7 @@ function useItems(text: string, close: () => void): Item[] {
   const classes = useClasses()
   const words = useDeferredValue(text.trim())
   const lower = words.toLowerCase()
-  const hits = useQuery({ ...read.search(words), placeholderData: (before) => before })
+  const hits = useQuery({ ...read.search(words), placeholderData: keepPreviousData })
   const matches = (label: string): boolean => !lower || label.toLowerCase().includes(lower)
   const then = (act: () => void) => () => {
     act()
@@ -134,13 +135,12 @@ function useItems(text: string, close: () => void): Item[] {
     for (const hit of hits.data ?? []) {
       const health = healthOf(hit)
       const cls = classes.get(hit.class)
-      const Icon = cls ? iconOf(cls) : Search
       out.push({
         id: `hit-${hit.class}-${hit.key}`,
         group: 'Records',
         label: hit.title,
         hint: `${hit.key === hit.title ? (cls?.title ?? hit.class) : hit.key} · ${stateName(hit.state)}`,
-        icon: health ? <HealthSign health={health} /> : <Icon size={15} />,
+        icon: health ? <HealthSign health={health} /> : cls ? <ClassIcon cls={cls} /> : <Search size={15} />,
         run: then(() => void navigate({ to: '/r/$cls/$key', params: { cls: hit.class, key: hit.key }, search: {} })),
       })
     }
@@ -148,9 +148,8 @@ function useItems(text: string, close: () => void): Item[] {
   if (matches('Now')) out.push({ id: 'now', group: 'Go to', label: 'Now', keys: 'g n', icon: <Sunrise size={15} />, run: then(() => void navigate({ to: '/' })) })
   const pages = [...classes.values()].filter((c) => matches(c.plural) || matches(c.title))
   for (const cls of pages.slice(0, lower ? MOST : 6)) {
-    const Icon = iconOf(cls)
     const key = goKey(cls.name)
-    out.push({ id: `go-${cls.name}`, group: 'Go to', label: cls.plural, keys: key && `g ${key}`, icon: <Icon size={15} />, run: then(() => void navigate({ to: '/r/$cls', params: { cls: cls.name }, search: {} })) })
+    out.push({ id: `go-${cls.name}`, group: 'Go to', label: cls.plural, keys: key && `g ${key}`, icon: <ClassIcon cls={cls} />, run: then(() => void navigate({ to: '/r/$cls', params: { cls: cls.name }, search: {} })) })
   }
   const acts: [label: string, keys: string | undefined, icon: ReactNode, run: () => void][] = [
     ['Profile and settings', 'g p', <UserRound size={15} key="p" />, () => void navigate({ to: '/profile' })],

@@ -7,9 +7,10 @@ import * as read from '../api/queries'
 import type { ClassDef, Verb } from '../api/types'
 import { nextTheme, useSettings } from '../lib/settings'
 import { Avatar, IconButton, Kbd, Mark } from '../ui/atoms'
+import { ClassIcon } from './ClassIcon'
 import { useClasses, useShell } from './context'
 import { UserMenu } from './UserMenu'
-import { classesOf, goKey, iconOf, openVerbs, VERBS } from './verbs'
+import { classesOf, goKey, openVerbs, VERBS } from './verbs'
 
 const CONNECTION: Record<Connection, string> = { connecting: 'Connecting…', live: 'Live', reconnecting: 'Reconnecting…', offline: 'Offline' }
 const ROW = 'flex items-center gap-2.5 h-[30px] px-2 rounded text-fg-2 hover:bg-hover hover:text-fg max-lg:h-11'
@@ -23,7 +24,6 @@ export function Side({ inDrawer = false }: { inDrawer?: boolean }) {
   const stand = openVerbs(session.roles)
   const order = [...stand, ...VERBS.map((v) => v.verb).filter((v) => !stand.includes(v))]
   const { theme } = useSettings()
-  const ThemeIcon = theme === 'light' ? Sun : theme === 'dark' ? Moon : Monitor
 
   return (
     <>
@@ -70,7 +70,7 @@ export function Side({ inDrawer = false }: { inDrawer?: boolean }) {
           <Keyboard size={15} />
         </IconButton>
         <IconButton label={`Theme: ${theme} (Ctrl .)`} onClick={nextTheme}>
-          <ThemeIcon size={15} />
+          {theme === 'light' ? <Sun size={15} /> : theme === 'dark' ? <Moon size={15} /> : <Monitor size={15} />}
         </IconButton>
       </div>
     </>
@@ -118,12 +118,11 @@ function VerbGroup({ verb, pinned, rest, open, current, onToggle }: { verb: Verb
 }
 
 function ClassRow({ cls }: { cls: ClassDef }) {
-  const Icon = iconOf(cls)
   const key = goKey(cls.name)
   return (
     <li>
       <Link to="/r/$cls" params={{ cls: cls.name }} search={{}} activeOptions={{ includeSearch: false }} title={cls.help + (key ? ` (g ${key})` : '')} className={`${ROW} ${ACTIVE}`}>
-        <Icon size={15} className="shrink-0" />
+        <ClassIcon cls={cls} />
         <span className="truncate">{cls.plural}</span>
         {cls.name === 'incident' && <OpenIncidents />}
       </Link>

@@ -1,0 +1,39 @@
+/** Journal entries in words. */
+import type { ClassDef, Entry, Json } from '../api/types'
+import { empty, same, sentence, show } from '../lib/values'
+
+const PAST: Record<string, string> = {
+  create: 'opened it', update: 'changed', note: 'wrote', acknowledge: 'acknowledged it', investigate: 'began to investigate', contain: 'contained it', recover: 'began the recovery', resolve: 'resolved it', review: 'reviewed it',
+  reopen: 'reopened it', relapse: 'saw it come back', link: 'linked', unlink: 'took away a link', undo: 'took a step back', delete: 'deleted it', accept: 'accepted what was seen', approve: 'approved it', reject: 'rejected it', deliver: 'delivered it',
+  succeed: 'finished it', measure: 'measured', fail: 'saw it fail', pass: 'saw it pass',
+}
+
+export const isPerson = (e: Entry): boolean => e.actor.kind === 'person' || e.actor.kind === 'token' || e.actor.kind === 'local'
+
+/** What the entry's actor did: "acknowledged it". Unknown actions are told by their own name. */
+export function deed(entry: Entry, cls?: ClassDef): string {
+  if (entry.action === 'create' && !isPerson(entry)) return `opened ${entry.subject}`
+  const known = PAST[entry.action]
+  if (known) return known
+  const transition = cls?.transitions.find((t) => t.name === entry.action)
+  return transition?.to ? `moved it to ${transition.to}` : sentence(entry.action).toLowerCase()
+}
+
+export interface Difference {
+  name: string
+  before: Json | undefined
+  after: Json | undefined
+}
+
+/** What is different after the entry. A creation shows nothing: all of it is new. */
+export function differences(entry: Entry): Difference[] {
+  if (entry.action === 'create') return []
+  const names = new Set([...Object.keys(entry.before), ...Object.keys(entry.after)])
+  return [...names].filter((n) => !same(entry.before[n], entry.after[n])).map((name) => ({ name, before: entry.before[name], after: entry.after[name] }))
+}
+
+export const inWords = (d: Difference, cls?: ClassDef): string => {
+  const field = cls?.fields.find((f) => f.name === d.name)
+  const after = show(d.after, field)
+  return empty(d.before) ? after || 'nothing' : `${show(d.before, field)} → ${after || 'nothing'}`
+}
