@@ -138,17 +138,24 @@ pub struct Session {
     roles: Arc<[String]>,
     cause: Option<u64>,
     request: Option<Arc<str>>,
+    /// The agent inside this process.
+    own: bool,
 }
 
 impl Session {
     /// For `access`, once it has proved who asks. `roles` are keys of roles; for tokens already intersected with the owner's.
     pub fn authenticated(actor: Actor, tenant: TenantId, roles: Vec<String>) -> Self {
-        Self { actor, tenant, roles: roles.into(), cause: None, request: None }
+        Self { actor, tenant, roles: roles.into(), cause: None, request: None, own: false }
     }
 
     /// For a controller of Mainstay.
     pub fn controller(name: &str, tenant: TenantId) -> Self {
         Self::authenticated(Actor::new(ActorKind::Controller, name), tenant, Vec::new())
+    }
+
+    /// For the agent inside this process, on its own machine: it acts as a controller does, under an agent's name.
+    pub fn own_agent(actor: Actor, tenant: TenantId) -> Self {
+        Self { own: true, ..Self::authenticated(actor, tenant, Vec::new()) }
     }
 
     /// For Mainstay at start.
@@ -198,6 +205,6 @@ impl Session {
 
     /// Mainstay itself: a controller, or start-up.
     pub fn is_own(&self) -> bool {
-        matches!(self.actor.kind, ActorKind::Controller | ActorKind::System)
+        self.own || matches!(self.actor.kind, ActorKind::Controller | ActorKind::System)
     }
 }

@@ -87,7 +87,6 @@ impl Class for Application {
             .link("part-of", &["service", "application"], "The service that it is a part of.")
             .link("secured-by", &["certificate"], "Certificates that it serves with.")
             .link("instance-of", &["software"], "The product that it is an instance of.")
-            .reversed("has-instance")
             .link("supported-by", &["contract"], "The contract under which it is mended.")
             .indexed(&["identity", "environment", "criticality"])
             .columns(&["key", "name", "health", "release", "unit", "environment", "owner", "state"])

@@ -78,7 +78,7 @@ impl Class for Certificate {
     fn define(def: Define<Self>) -> Define<Self> {
         def.states(&[
             ("valid", true, "In force."),
-            ("expired", false, "Its day has passed."),
+            ("expired", true, "Its day has passed; somebody has to replace it."),
             ("revoked", false, "Its issuer says that it is not to be trusted any more."),
             ("replaced", false, "Another one is in use."),
         ])
@@ -91,9 +91,7 @@ impl Class for Certificate {
         )
         .link("installed-on", &["host", "network-device", "application", "cloud-resource"], "Where it was seen or put.")
         .link("issued-by", &["certificate"], "The certificate of its issuer.")
-        .reversed("issued")
         .link("replaced-by", &["certificate"], "The one that came after it.")
-        .reversed("replaces")
         .computes(&["last_seen"], |_| {})
         .check(|fields| in_order(fields, "valid_from", "expires"))
         .indexed(&["fingerprint", "expires"])

@@ -53,7 +53,6 @@ impl Class for Cluster {
             .link("depends-on", &[], "What it needs to work.")
             .link("part-of", &["service", "cluster"], "What it is a part of.")
             .link("instance-of", &["software"], "The product that it is an instance of.")
-            .reversed("has-instance")
             .link("supported-by", &["contract"], "The contract under which it is mended.")
             .indexed(&["kind", "environment", "criticality"])
             .columns(&["key", "name", "health", "kind", "release", "members_expected", "environment", "owner", "state"])

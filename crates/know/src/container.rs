@@ -52,7 +52,6 @@ impl Class for Container {
             .link("depends-on", &[], "What it needs to work.")
             .link("part-of", &["service", "application"], "What it is a part of.")
             .link("instance-of", &["software"], "The product that it is an instance of.")
-            .reversed("has-instance")
             .indexed(&["namespace", "environment"])
             .columns(&["key", "name", "health", "image", "namespace", "replicas", "environment", "state"])
             .sorts(&["key", "-updated"])

@@ -106,7 +106,6 @@ impl Class for Endpoint {
     fn define(def: Define<Self>) -> Define<Self> {
         crate::life::hardware(def)
             .refers("user", &["person"], "worked-with-by", OnDelete::Unlink)
-            .reversed("works-with")
             .refers("site", &["site"], "located-in", OnDelete::Block)
             .link("connects-to", &["network-device"], "What it reaches the network by.")
             .link("supported-by", &["contract"], "The contract under which it is mended.")

@@ -110,8 +110,6 @@ impl Class for Host {
         crate::life::hardware(def)
             .refers("site", &["site"], "located-in", OnDelete::Block)
             .refers("rack", &["rack"], "mounted-in", OnDelete::Block)
-            .reversed("mounts")
-            .carries_impact()
             .link("runs-on", &["host", "cluster", "cloud-resource"], "The hypervisor or cloud that it runs on.")
             .link("connects-to", &["network-device", "circuit"], "Switches and lines that it reaches the network by.")
             .link("depends-on", &[], "What it needs to work.")

@@ -4,6 +4,8 @@
 //! observations, and how well it works is its health. Nothing here measures, and nothing here is deleted by not being seen.
 
 pub mod words;
+pub mod machine;
+pub mod agent;
 pub mod life;
 pub mod host;
 pub mod network_device;

@@ -63,7 +63,7 @@ impl Class for Licence {
     fn define(def: Define<Self>) -> Define<Self> {
         def.states(&[
             ("active", true, "In force."),
-            ("expired", false, "It has ended."),
+            ("expired", true, "It has ended; somebody has to renew it or give up the use."),
             ("cancelled", false, "It was ended by us."),
         ])
         .step("expire", &["active"], "expired", "It has ended.")

@@ -112,8 +112,6 @@ impl Class for NetworkDevice {
         crate::life::hardware(def)
             .refers("site", &["site"], "located-in", OnDelete::Block)
             .refers("rack", &["rack"], "mounted-in", OnDelete::Block)
-            .reversed("mounts")
-            .carries_impact()
             .link(
                 "connects-to",
                 &["network-device", "circuit"],

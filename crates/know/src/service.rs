@@ -77,7 +77,6 @@ impl Class for Service {
         .refers("hours", &["calendar"], "follows-calendar", OnDelete::Block)
         .refers("escalation_policy", &["escalation-policy"], "escalates-by", OnDelete::Block)
         .refers("support_team", &["team"], "helped-by", OnDelete::Unlink)
-        .reversed("helps")
         .refers("site", &["site"], "located-in", OnDelete::Unlink)
         .link("depends-on", &[], "What it needs to work: applications, databases, machines, other services.")
         .link("served-by", &["application", "cluster", "circuit", "supplier"], "What serves its users directly.")
