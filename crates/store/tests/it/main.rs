@@ -1,0 +1,5 @@
+//! The store, as its callers meet it: one suite of promises, run on both databases, and what only one of them has to keep.
+
+mod conformance;
+mod kit;
+mod sqlite;
