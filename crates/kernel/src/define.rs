@@ -417,6 +417,8 @@ pub fn link_def(name: &str, to: &[String], on_delete: OnDelete, help: &str) -> L
                 | "connects-to"
                 | "served-by"
                 | "located-in"
+                | "mounted-in"
+                | "carried-by"
                 | "secured-by"
         ),
     }
@@ -445,7 +447,6 @@ fn reverse_of(name: &str) -> String {
         "for" => "answered-by",
         "about" => "subject-of",
         "covers" => "covered-by",
-        "checked-by" => "checks",
         "checked-from" => "checks-from",
         "raised-by" => "raises",
         "changes" => "changed-by",
@@ -463,19 +464,29 @@ fn reverse_of(name: &str) -> String {
         "licenses" => "licensed-by",
         "carried-by" => "carries",
         "assigned-to" => "assigned",
+        "arises-from" => "gives-rise-to",
+        "mounted-in" => "mounts",
+        "instance-of" => "has-instance",
+        "replicates" => "replicated-by",
+        "replaced-by" => "replaces",
+        "suppressed-by" => "suppresses",
+        "answered-with" => "answers",
+        "issued-by" => "issued",
+        "attended-by" => "attended",
+        "helped-by" => "helps",
+        "worked-with-by" => "works-with",
+        "leads-to" => "comes-from",
         "supplied-by" => "supplies",
         "supported-by" => "supports",
         "agreed-with" => "agreed",
         "member-of" => "members",
         "holds-role" => "held-by",
         "owned-by" => "owns",
-        "managed-by" => "manages",
         "requested-by" => "requested",
         "requested-for" => "receives",
         "reported-by" => "reported",
         "approved-by" => "approves",
         "acknowledged-by" => "acknowledged",
-        "done-by" => "does",
         "notifies" => "notified-by",
         "escalates-by" => "escalates-for",
         "sent-through" => "sends",
