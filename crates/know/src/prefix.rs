@@ -69,7 +69,6 @@ impl Class for Prefix {
             .step("release", &["active", "planned", "deprecated"], "released", "It is no longer in use.")
             .refers("site", &["site"], "located-in", OnDelete::Block)
             .refers("vlan", &["vlan"], "carried-by", OnDelete::Unlink)
-            .carries_impact()
             .link("part-of", &["prefix"], "The larger prefix that it lies in.")
             .at_most_one()
             .check(is_range)
