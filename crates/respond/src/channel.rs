@@ -49,7 +49,7 @@ impl Class for Channel {
     fn define(def: Define<Self>) -> Define<Self> {
         def.states(&[
             ("untested", true, "Nobody has seen a message arrive; send a test."),
-            ("proven", false, "A message has gone out and was taken."),
+            ("proven", true, "A message has gone out and was taken."),
             ("failing", true, "The last message did not go out."),
         ])
         .transition(Step::new("prove", &[], "proven", "A message was taken.").sets("last_sent", "$now").machine())

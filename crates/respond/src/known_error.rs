@@ -53,7 +53,6 @@ impl Class for KnownError {
             .step("retire", &["draft", "published", "fixed"], "retired", "Takes it out of use.")
             .step("revise", &["published", "fixed", "retired"], "draft", "Takes it back to be rewritten.")
             .refers("problem", &["problem"], "arises-from", OnDelete::Unlink)
-            .reversed("gives-rise-to")
             .link("affects", &[], "Software, services or machines that have it.")
             .link("explains", &["incident", "alert", "finding"], "Records that showed this error.")
             .link("resolved-by", &["change", "release", "patch"], "What removes the cause.")

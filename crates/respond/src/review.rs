@@ -75,7 +75,6 @@ impl Class for Review {
             )
             .step("revise", &["published"], "draft", "Takes it back to be rewritten.")
             .refers("participants", &["person"], "attended-by", OnDelete::Unlink)
-            .reversed("attended")
             .link(
                 "about",
                 &["incident", "problem", "change", "release", "drill", "project", "service"],

@@ -189,7 +189,7 @@ impl Class for Runbook {
         def.states(&[
             ("active", true, "May be run."),
             ("draft", true, "Being written; it can be run by hand only."),
-            ("paused", false, "Is not run at all."),
+            ("paused", true, "Is not run at all, for now."),
             ("retired", false, "No longer in use."),
         ])
         .step("pause", &["active", "draft"], "paused", "Nothing starts it until it is resumed.")

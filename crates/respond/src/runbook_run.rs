@@ -1,9 +1,8 @@
 //! Runbook run: one go at a runbook, from the proposal to the outcome, kept for ever. It records; the running is done by
 //! an agent.
 
-use kernel::Record;
 use kernel::define::Step;
-use kernel::{Class, Define, OnDelete, Ref, Time};
+use kernel::{Class, Define, OnDelete, Record, Ref, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
