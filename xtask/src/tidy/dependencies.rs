@@ -61,7 +61,8 @@ pub fn each_dependency_is_used(tree: &Tree) -> Vec<Finding> {
         for dependency in &package.dependencies {
             if !package.kept.contains(&dependency.name) && !is_named(tree, package, dependency) {
                 let message = format!("{} does not use {}: take it out", package.name, dependency.name);
-                findings.push(Finding::new(&format!("{}/Cargo.toml", package.folder), 1, message));
+                let line = tree.line_of(package, &dependency.name);
+                findings.push(Finding::new(&package.manifest(), line, message));
             }
         }
     }

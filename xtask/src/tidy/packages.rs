@@ -70,6 +70,13 @@ impl Packages {
     }
 }
 
+impl Package {
+    /// The path of its manifest.
+    pub fn manifest(&self) -> String {
+        format!("{}/Cargo.toml", self.folder)
+    }
+}
+
 fn dependency(value: &Value) -> Dependency {
     let name = text(value, "name");
     let ident = value["rename"].as_str().unwrap_or(name).replace('-', "_");

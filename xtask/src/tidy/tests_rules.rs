@@ -11,7 +11,7 @@ pub fn one_integration_binary_a_crate(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for package in &tree.packages.0 {
         for target in &package.targets {
-            let path = format!("{}/Cargo.toml", package.folder);
+            let path = package.manifest();
             if target.kind == "test" && target.name != "it" {
                 let message = format!("the test binary \"{}\": move it into tests/it/main.rs as a module", target.name);
                 findings.push(Finding::new(&path, 1, message));

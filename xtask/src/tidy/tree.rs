@@ -1,7 +1,7 @@
 //! Tree: what the rules look at: every file of the repository, every Rust source as tokens, every package.
 
 use super::lexer::{Kind, Token, lex};
-use super::packages::Packages;
+use super::packages::{Package, Packages};
 use crate::run::{command, output};
 use anyhow::Result;
 use std::collections::BTreeSet;
@@ -65,6 +65,14 @@ impl Tree {
     pub fn with_packages(files: &[(&str, &str)], packages: Packages) -> Self {
         let file = |(path, text): &(&str, &str)| File { path: (*path).into(), text: (*text).into() };
         Self::of(files.iter().map(file).collect(), packages)
+    }
+
+    /// The line of the package's manifest that names the dependency, or the first.
+    pub fn line_of(&self, package: &Package, dependency: &str) -> usize {
+        let ends = |rest: &str| rest.starts_with([' ', '.', '=']);
+        let names = |line: &str| line.strip_prefix(dependency).is_some_and(ends);
+        let text = self.text(&package.manifest()).unwrap_or_default();
+        text.lines().position(names).map_or(1, |index| index + 1)
     }
 
     /// The text of one file.

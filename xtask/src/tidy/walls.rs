@@ -1,7 +1,7 @@
 //! Walls: who may see whom, and where the crates that touch the outside may be used.
 
+use super::Finding;
 use super::tree::Tree;
-use super::{Finding, packages::Package};
 
 /// The verbs of the product; no two of them see each other.
 const DOMAINS: &[&str] = &["know", "watch", "respond", "serve", "change", "protect", "plan", "prove"];
@@ -74,7 +74,7 @@ pub fn who_may_see_whom(tree: &Tree) -> Vec<Finding> {
         let Some((may_see, why)) = wall_of(&package.name) else {
             let message =
                 format!("{} is new: say in WALLS of xtask's tidy which crates it may see, and why", package.name);
-            findings.push(Finding::new(&manifest(package), 1, message));
+            findings.push(Finding::new(&package.manifest(), 1, message));
             continue;
         };
         for dependency in package.dependencies.iter().filter(|dependency| dependency.ours) {
@@ -82,7 +82,7 @@ pub fn who_may_see_whom(tree: &Tree) -> Vec<Finding> {
             let in_tests = dependency.for_tests_only && FOR_TESTS.contains(&name);
             if !in_tests && !may_see.contains(&name) {
                 let message = format!("{} must not see {name}: {why}", package.name);
-                findings.push(Finding::new(&manifest(package), line_of(tree, package, name), message));
+                findings.push(Finding::new(&package.manifest(), tree.line_of(package, name), message));
             }
         }
     }
@@ -104,7 +104,7 @@ pub fn engines_live_where_they_belong(tree: &Tree) -> Vec<Finding> {
             for (engines, homes, instead) in ENGINES {
                 if engines.contains(&dependency.name.as_str()) && !homes.contains(&package.name.as_str()) {
                     let message = format!("{} must not use {}: {instead}", package.name, dependency.name);
-                    findings.push(Finding::new(&manifest(package), line_of(tree, package, &dependency.name), message));
+                    findings.push(Finding::new(&package.manifest(), tree.line_of(package, &dependency.name), message));
                 }
             }
         }
@@ -129,21 +129,9 @@ pub fn sockets_are_at_the_rim(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-fn manifest(package: &Package) -> String {
-    format!("{}/Cargo.toml", package.folder)
-}
-
-/// The line of the manifest that names the dependency, or the first.
-fn line_of(tree: &Tree, package: &Package, dependency: &str) -> usize {
-    let names =
-        |line: &str| line.trim_start().strip_prefix(dependency).is_some_and(|rest| rest.starts_with([' ', '.', '=']));
-    let text = tree.text(&manifest(package)).unwrap_or_default();
-    text.lines().position(names).map_or(1, |index| index + 1)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::packages::{Dependency, Packages};
+    use super::super::packages::{Dependency, Package, Packages};
     use super::*;
 
     fn package(name: &str, dependencies: &[(&str, bool, bool)]) -> Package {
