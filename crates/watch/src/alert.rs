@@ -70,7 +70,6 @@ impl Class for Alert {
             .refers("from", &["check", "rule"], "raised-by", OnDelete::Unlink)
             .refers("about", &[], "about", OnDelete::Unlink)
             .refers("suppressed_by", &[], "suppressed-by", OnDelete::Unlink)
-            .reversed("suppresses")
             .link("part-of", &["incident"], "The incident that it belongs to.")
             .at_most_one()
             .check(|fields| in_order(fields, "started_at", "ended_at"))

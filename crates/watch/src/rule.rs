@@ -65,12 +65,11 @@ impl Class for Rule {
     fn define(def: Define<Self>) -> Define<Self> {
         def.states(&[
             ("active", true, "It is evaluated."),
-            ("paused", false, "It is not evaluated; its alerts stay as they were."),
+            ("paused", true, "It is not evaluated, for now; its alerts stay as they were."),
         ])
         .step("pause", &["active"], "paused", "Stops evaluating it.")
         .step("resume", &["paused"], "active", "Evaluates it again.")
         .refers("runbook", &["runbook"], "answered-with", OnDelete::Unlink)
-        .reversed("answers")
         .computes(&["last_evaluated", "last_error"], |_| {})
         .link("about", &[], "Records that it watches over.")
         .indexed(&["severity"])
