@@ -151,7 +151,8 @@ mod tests {
         let claim = bootstrap.claim(&second, at(31)).await.expect("claimed");
         assert!(!bootstrap.is_open(at(31)).await.expect("asked"), "closed while somebody has it");
         bootstrap.give_back(claim).await.expect("given back");
-        let claim = bootstrap.claim(&format!("{}\n", &*second), at(31)).await.expect("counts again, as read from the file");
+        let claim =
+            bootstrap.claim(&format!("{}\n", &*second), at(31)).await.expect("counts again, as read from the file");
         bootstrap.finish(claim).await.expect("finished");
         assert!(!file.exists() && bootstrap.claim(&second, at(31)).await.is_err());
     }
@@ -161,7 +162,10 @@ mod tests {
         let data = tempfile::tempdir().expect("a folder");
         let bootstrap = Arc::new(Bootstrap::new(&Memory::private(), data.path()));
         let token = bootstrap.open(at(0)).await.expect("opened");
-        let tasks: Vec<_> = (0..200).map(|_| (bootstrap.clone(), token.clone())).map(|(b, t)| tokio::spawn(async move { b.claim(&t, at(1)).await.is_ok() })).collect();
+        let tasks: Vec<_> = (0..200)
+            .map(|_| (bootstrap.clone(), token.clone()))
+            .map(|(b, t)| tokio::spawn(async move { b.claim(&t, at(1)).await.is_ok() }))
+            .collect();
         let mut got = 0;
         for task in tasks {
             got += usize::from(task.await.expect("runs"));

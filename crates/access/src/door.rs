@@ -138,7 +138,14 @@ impl Access {
     /// # Errors
     /// [`AuthError::Wrong`] alike for all that is wrong; [`AuthError::SecondFactor`] when only that is missing;
     /// [`AuthError::Slow`] when it is too early after a failure.
-    pub async fn sign_in(&self, tenant: TenantId, name: &str, password: &Secret, code: Option<&str>, ip: IpAddr) -> Result<SignedIn, AuthError> {
+    pub async fn sign_in(
+        &self,
+        tenant: TenantId,
+        name: &str,
+        password: &Secret,
+        code: Option<&str>,
+        ip: IpAddr,
+    ) -> Result<SignedIn, AuthError> {
         let _lane = self.lane(name).await;
         let now = self.clock.now();
         let begun = self.throttle.begin(Attempt::new(tenant, name, ip), now).await?;
@@ -167,7 +174,8 @@ impl Access {
             let token = authorization.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
             return self.session_from_bearer(token.ok_or(AuthError::NotSignedIn)?.1.trim()).await;
         }
-        let mut secrets = cookie.unwrap_or_default().split(';').filter_map(|c| c.trim().strip_prefix(COOKIE)?.strip_prefix('='));
+        let mut secrets =
+            cookie.unwrap_or_default().split(';').filter_map(|c| c.trim().strip_prefix(COOKIE)?.strip_prefix('='));
         // Two cookies of our name: somebody planted one from a neighbouring host, and there is no telling which.
         match (secrets.next(), secrets.next()) {
             (Some(secret), None) => self.session_from_cookie(secret).await,
@@ -197,7 +205,9 @@ impl Access {
     pub async fn session_from_bearer(&self, text: &str) -> Result<Found, AuthError> {
         let kept = self.tokens.find(text, self.clock.now()).await?;
         let owner = match &kept.owner {
-            Some(key) => Some(self.directory.person(kept.tenant, key).await.filter(|p| !p.disabled).ok_or(AuthError::NotSignedIn)?),
+            Some(key) => Some(
+                self.directory.person(kept.tenant, key).await.filter(|p| !p.disabled).ok_or(AuthError::NotSignedIn)?,
+            ),
             None => None,
         };
         let (kind, roles) = match kept.kind {
@@ -220,7 +230,11 @@ impl Access {
         if peer_uid != 0 && peer_uid != own_uid {
             return Err(AuthError::ForeignUid(peer_uid));
         }
-        Ok(Session::authenticated(Actor::new(ActorKind::Local, peer_uid.to_string()), TenantId::HOME, vec![ADMIN.into()]))
+        Ok(Session::authenticated(
+            Actor::new(ActorKind::Local, peer_uid.to_string()),
+            TenantId::HOME,
+            vec![ADMIN.into()],
+        ))
     }
 
     /// Ends the session of a cookie's value.
@@ -235,7 +249,13 @@ impl Access {
     ///
     /// # Errors
     /// [`AuthError::Wrong`] for a wrong present password, braked like a sign-in; [`AuthError::WeakPassword`].
-    pub async fn change_password(&self, session: &Session, current: &Secret, new: &Secret, ip: IpAddr) -> Result<SignedIn, AuthError> {
+    pub async fn change_password(
+        &self,
+        session: &Session,
+        current: &Secret,
+        new: &Secret,
+        ip: IpAddr,
+    ) -> Result<SignedIn, AuthError> {
         let person = self.proved(session, current, ip).await?;
         self.set_password(session.tenant(), &person, new).await?;
         self.begin_session(session.tenant(), person, ip).await
@@ -254,7 +274,12 @@ impl Access {
     ///
     /// # Errors
     /// [`AuthError::Wrong`] for a wrong code, braked like a sign-in.
-    pub async fn confirm_totp(&self, session: &Session, code: &str, ip: IpAddr) -> Result<(SignedIn, Vec<Zeroizing<String>>), AuthError> {
+    pub async fn confirm_totp(
+        &self,
+        session: &Session,
+        code: &str,
+        ip: IpAddr,
+    ) -> Result<(SignedIn, Vec<Zeroizing<String>>), AuthError> {
         let (tenant, person) = (session.tenant(), self.person_of(session).await?);
         let _lane = self.lane(&person.key).await;
         let now = self.clock.now();
@@ -325,7 +350,11 @@ impl Access {
     ///
     /// # Errors
     /// [`AuthError::Invalid`] with the reason. A token cannot make tokens: a stolen one must not outlive its end.
-    pub async fn create_token(&self, session: &Session, wanted: NewToken) -> Result<(Zeroizing<String>, token::Kept), AuthError> {
+    pub async fn create_token(
+        &self,
+        session: &Session,
+        wanted: NewToken,
+    ) -> Result<(Zeroizing<String>, token::Kept), AuthError> {
         let roles = session.roles();
         let admin = roles.iter().any(|r| r == ADMIN);
         let owner = match session.actor().kind {
@@ -389,7 +418,14 @@ impl Access {
     ///
     /// # Errors
     /// [`AuthError::BootstrapClosed`]; [`AuthError::Invalid`] or [`AuthError::WeakPassword`], after which the token still counts.
-    pub async fn bootstrap(&self, token: &str, name: &str, title: &str, password: &Secret, ip: IpAddr) -> Result<SignedIn, AuthError> {
+    pub async fn bootstrap(
+        &self,
+        token: &str,
+        name: &str,
+        title: &str,
+        password: &Secret,
+        ip: IpAddr,
+    ) -> Result<SignedIn, AuthError> {
         if !kernel::ids::is_key(name) || title.trim().is_empty() {
             return Err(AuthError::Invalid("name: letters, digits and . _ - without spaces; title: your name".into()));
         }
@@ -421,7 +457,11 @@ impl Access {
     async fn make_admin(&self, name: &str, title: &str, password: &Secret) -> Result<PersonFacts, AuthError> {
         let home = TenantId::HOME;
         self.directory.add_admin(home, name, title).await.map_err(AuthError::Invalid)?;
-        let person = self.directory.person(home, name).await.ok_or_else(|| AuthError::Invalid(format!("the person {name} was not made")))?;
+        let person = self
+            .directory
+            .person(home, name)
+            .await
+            .ok_or_else(|| AuthError::Invalid(format!("the person {name} was not made")))?;
         self.factors.remove(home, name).await?;
         self.set_password(home, &person, password).await?;
         Ok(person)
@@ -443,7 +483,11 @@ impl Access {
         if session.actor().kind != ActorKind::Person {
             return Err(AuthError::NotSignedIn);
         }
-        self.directory.person(session.tenant(), &session.actor().key).await.filter(|p| !p.disabled).ok_or(AuthError::NotSignedIn)
+        self.directory
+            .person(session.tenant(), &session.actor().key)
+            .await
+            .filter(|p| !p.disabled)
+            .ok_or(AuthError::NotSignedIn)
     }
 
     async fn begin_session(&self, tenant: TenantId, person: PersonFacts, ip: IpAddr) -> Result<SignedIn, AuthError> {

@@ -18,7 +18,9 @@ pub type Key = Zeroizing<[u8; 32]>;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// Others may read or write it.
-    #[error("{path} has mode {mode:o}, so others may read it: run `chmod {want:o} {path}`, and if others use this machine, change what it protects")]
+    #[error(
+        "{path} has mode {mode:o}, so others may read it: run `chmod {want:o} {path}`, and if others use this machine, change what it protects"
+    )]
     Lax {
         /// Which.
         path: String,
@@ -69,7 +71,8 @@ impl KeyFolder {
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
             Ok(mut file) => {
                 let key = random::bytes::<32>();
-                let written = file.write_all(&*key).and_then(|()| file.sync_all()).and_then(|()| File::open(&self.0)?.sync_all());
+                let written =
+                    file.write_all(&*key).and_then(|()| file.sync_all()).and_then(|()| File::open(&self.0)?.sync_all());
                 written.map_err(|e| io(&path, e))?;
                 Ok(key)
             }
@@ -119,7 +122,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("keys");
         KeyFolder::open(&path).expect("opens").key("vault").expect("a key");
-        for (which, lax, strict) in [(path.join("vault.key"), 0o640, 0o600), (path.join("vault.key"), 0o604, 0o600), (path.clone(), 0o755, 0o700)] {
+        for (which, lax, strict) in [
+            (path.join("vault.key"), 0o640, 0o600),
+            (path.join("vault.key"), 0o604, 0o600),
+            (path.clone(), 0o755, 0o700),
+        ] {
             fs::set_permissions(&which, fs::Permissions::from_mode(lax)).expect("chmod");
             let error = KeyFolder::open(&path).and_then(|k| k.key("vault")).expect_err("refused");
             assert!(matches!(error, KeyError::Lax { .. }) && error.to_string().contains("chmod"), "{error}");

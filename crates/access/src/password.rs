@@ -41,7 +41,8 @@ impl Cost {
     pub(crate) const SMALL: Self = Self { memory_kib: 64, passes: 1, lanes: 1 };
 
     fn hasher(self) -> Argon2<'static> {
-        let params = Params::new(self.memory_kib, self.passes, self.lanes, None).expect("the constants above are in range");
+        let params =
+            Params::new(self.memory_kib, self.passes, self.lanes, None).expect("the constants above are in range");
         Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
     }
 }
@@ -117,7 +118,10 @@ impl Passwords {
 }
 
 fn hash(cost: Cost, password: &str) -> String {
-    cost.hasher().hash_password(password.as_bytes()).expect("a password of at most 128 characters can be hashed").to_string()
+    cost.hasher()
+        .hash_password(password.as_bytes())
+        .expect("a password of at most 128 characters can be hashed")
+        .to_string()
 }
 
 fn verify(hash: &str, password: &str) -> bool {
@@ -125,7 +129,8 @@ fn verify(hash: &str, password: &str) -> bool {
     PasswordHash::new(hash).is_ok_and(|hash| Cost::FULL.hasher().verify_password(password.as_bytes(), &hash).is_ok())
 }
 
-static COMMON: LazyLock<HashSet<&'static str>> = LazyLock::new(|| include_str!("common_passwords.txt").split_ascii_whitespace().collect());
+static COMMON: LazyLock<HashSet<&'static str>> =
+    LazyLock::new(|| include_str!("common_passwords.txt").split_ascii_whitespace().collect());
 
 /// Whether a password is good enough; `names` are what it must not contain.
 ///
@@ -137,7 +142,9 @@ static COMMON: LazyLock<HashSet<&'static str>> = LazyLock::new(|| include_str!("
 pub fn check(password: &str, names: &[&str]) -> Result<(), String> {
     let length = password.chars().count();
     if !(MIN_CHARS..=MAX_CHARS).contains(&length) {
-        return Err(format!("a password has {MIN_CHARS} to {MAX_CHARS} characters, this one has {length}; several words are easiest to remember"));
+        return Err(format!(
+            "a password has {MIN_CHARS} to {MAX_CHARS} characters, this one has {length}; several words are easiest to remember"
+        ));
     }
     let lower = password.to_lowercase();
     if lower.chars().collect::<HashSet<_>>().len() < 5 {
@@ -158,7 +165,10 @@ pub fn check(password: &str, names: &[&str]) -> Result<(), String> {
 fn is_common(lower: &str) -> bool {
     let letters = |text: &str| text.chars().filter(|c| c.is_alphabetic()).collect::<String>();
     let trimmed = lower.trim_matches(|c: char| !c.is_alphabetic());
-    [lower.to_owned(), letters(lower), letters(&without_leet(lower)), without_leet(trimmed)].iter().any(|word| common_words_only(word)) || is_run(lower)
+    [lower.to_owned(), letters(lower), letters(&without_leet(lower)), without_leet(trimmed)]
+        .iter()
+        .any(|word| common_words_only(word))
+        || is_run(lower)
 }
 
 /// Letters for the digits and signs that people write for them.
@@ -182,7 +192,11 @@ fn common_words_only(word: &str) -> bool {
     let mut reached = BTreeMap::from([(0, 0)]);
     for end in ends {
         // A word of three letters is common by chance; only longer ones count.
-        let fewest = reached.iter().filter(|(start, _)| end - **start >= 4 && COMMON.contains(&word[**start..end])).map(|(_, words)| words + 1).min();
+        let fewest = reached
+            .iter()
+            .filter(|(start, _)| end - **start >= 4 && COMMON.contains(&word[**start..end]))
+            .map(|(_, words)| words + 1)
+            .min();
         reached.extend(fewest.map(|words| (end, words)));
     }
     !word.is_empty() && reached.get(&word.len()).is_some_and(|words| *words <= 2)
@@ -191,7 +205,9 @@ fn common_words_only(word: &str) -> bool {
 /// `123456789012`, `abcdefghijkl`, `121212121212` and the like: each character follows from the one or two before it.
 fn is_run(lower: &str) -> bool {
     let chars: Vec<u32> = lower.chars().map(u32::from).collect();
-    let digits_in_a_row = lower.chars().all(|c| c.is_ascii_digit()) && chars.windows(2).filter(|w| w[1] == w[0] + 1 || w[0] == w[1] + 1 || (w[0], w[1]) == (57, 48)).count() * 2 > chars.len();
+    let digits_in_a_row = lower.chars().all(|c| c.is_ascii_digit())
+        && chars.windows(2).filter(|w| w[1] == w[0] + 1 || w[0] == w[1] + 1 || (w[0], w[1]) == (57, 48)).count() * 2
+            > chars.len();
     let step = |by: i64| chars.windows(2).all(|w| i64::from(w[1]) - i64::from(w[0]) == by);
     let period = |n: usize| chars.windows(n + 1).all(|w| w[n] == w[0]);
     digits_in_a_row || step(1) || step(-1) || (1..=4).any(period)
@@ -243,13 +259,21 @@ mod tests {
         passwords.set(home, "ana", "Ana", &right).await.expect("kept");
         assert!(passwords.any().await.expect("asked"));
         assert!(passwords.is_right(home, Some("ana"), &right).await.expect("asked"));
-        for (tenant, person, password) in [(home, Some("ana"), &wrong), (home, Some("ben"), &right), (home, None, &right), (TenantId(2), Some("ana"), &right)] {
+        for (tenant, person, password) in [
+            (home, Some("ana"), &wrong),
+            (home, Some("ben"), &right),
+            (home, None, &right),
+            (TenantId(2), Some("ana"), &right),
+        ] {
             assert!(!passwords.is_right(tenant, person, password).await.expect("asked"), "{person:?}");
         }
         let kept = memory.get("password", "1/ana").await.expect("read").expect("there");
         let kept = String::from_utf8(kept).expect("JSON");
         assert!(kept.contains("$argon2id$") && !kept.contains("tulpe"), "{kept}");
-        assert!(matches!(passwords.set(home, "ana", "Ana", &Secret::new("short")).await, Err(AuthError::WeakPassword(_))));
+        assert!(matches!(
+            passwords.set(home, "ana", "Ana", &Secret::new("short")).await,
+            Err(AuthError::WeakPassword(_))
+        ));
         passwords.forget(home, "ana").await.expect("gone");
         assert!(!passwords.is_right(home, Some("ana"), &right).await.expect("asked"));
     }

@@ -84,7 +84,8 @@ impl Area {
     }
 
     fn read<T: DeserializeOwned>(&self, key: &str, json: &[u8]) -> Result<T, AuthError> {
-        serde_json::from_slice(json).map_err(|e| AuthError::Damaged(format!("the stored {} of {key} cannot be read: {e}", self.name)))
+        serde_json::from_slice(json)
+            .map_err(|e| AuthError::Damaged(format!("the stored {} of {key} cannot be read: {e}", self.name)))
     }
 }
 

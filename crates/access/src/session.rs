@@ -71,11 +71,26 @@ impl Sessions {
     ///
     /// # Errors
     /// The store's.
-    pub async fn begin(&self, tenant: TenantId, person: &PersonFacts, ip: IpAddr, now: Time) -> Result<(Zeroizing<String>, Kept), AuthError> {
+    pub async fn begin(
+        &self,
+        tenant: TenantId,
+        person: &PersonFacts,
+        ip: IpAddr,
+        now: Time,
+    ) -> Result<(Zeroizing<String>, Kept), AuthError> {
         let secret = random::secret();
         let epoch = self.epoch(tenant, &person.key).await?;
         let id = hex::encode(*random::bytes::<8>());
-        let kept = Kept { id, tenant, person: person.key.clone(), roles: person.roles.clone(), created: now, used: now, ip, epoch };
+        let kept = Kept {
+            id,
+            tenant,
+            person: person.key.clone(),
+            roles: person.roles.clone(),
+            created: now,
+            used: now,
+            ip,
+            epoch,
+        };
         self.area.put(&random::fingerprint(&secret), &kept).await?;
         Ok((secret, kept))
     }
@@ -128,7 +143,9 @@ impl Sessions {
     pub async fn list(&self, tenant: TenantId, person: &str, now: Time) -> Result<Vec<Kept>, AuthError> {
         let epoch = self.epoch(tenant, person).await?;
         let all = self.area.all::<Kept>().await?.into_iter().map(|(_, kept)| kept);
-        let mut mine: Vec<Kept> = all.filter(|k| k.tenant == tenant && k.person == person && k.epoch == epoch && self.counts(k, now)).collect();
+        let mut mine: Vec<Kept> = all
+            .filter(|k| k.tenant == tenant && k.person == person && k.epoch == epoch && self.counts(k, now))
+            .collect();
         mine.sort_by_key(|k| std::cmp::Reverse(k.used));
         Ok(mine)
     }
@@ -139,7 +156,10 @@ impl Sessions {
     /// The store's.
     pub async fn revoke(&self, tenant: TenantId, person: &str, id: &str) -> Result<bool, AuthError> {
         let all = self.area.all::<Kept>().await?;
-        let Some((key, _)) = all.into_iter().find(|(_, k)| k.tenant == tenant && k.person == person && k.id == id) else { return Ok(false) };
+        let Some((key, _)) = all.into_iter().find(|(_, k)| k.tenant == tenant && k.person == person && k.id == id)
+        else {
+            return Ok(false);
+        };
         self.area.remove(&key).await.map(|()| true)
     }
 
@@ -197,7 +217,12 @@ mod tests {
     }
 
     fn ana() -> PersonFacts {
-        PersonFacts { key: "ana".into(), title: "Ana".into(), roles: vec!["system".into(), "database".into()], disabled: false }
+        PersonFacts {
+            key: "ana".into(),
+            title: "Ana".into(),
+            roles: vec!["system".into(), "database".into()],
+            disabled: false,
+        }
     }
 
     async fn begun(sessions: &Sessions, at: Time) -> (Zeroizing<String>, Kept) {
@@ -211,8 +236,24 @@ mod tests {
             (&[], 30, false, "idle for half an hour"),
             (&[20, 40], 69, true, "use lengthens it"),
             (&[20, 40], 70, false, "but only so far"),
-            (&[25, 50, 75, 100, 125, 150, 175, 200, 225, 250, 275, 300, 325, 350, 375, 400, 425, 450, 475, 500, 525, 550, 575, 600, 625, 650, 675, 700], 719, true, "half a day of work"),
-            (&[25, 50, 75, 100, 125, 150, 175, 200, 225, 250, 275, 300, 325, 350, 375, 400, 425, 450, 475, 500, 525, 550, 575, 600, 625, 650, 675, 700], 720, false, "and no longer"),
+            (
+                &[
+                    25, 50, 75, 100, 125, 150, 175, 200, 225, 250, 275, 300, 325, 350, 375, 400, 425, 450, 475, 500,
+                    525, 550, 575, 600, 625, 650, 675, 700,
+                ],
+                719,
+                true,
+                "half a day of work",
+            ),
+            (
+                &[
+                    25, 50, 75, 100, 125, 150, 175, 200, 225, 250, 275, 300, 325, 350, 375, 400, 425, 450, 475, 500,
+                    525, 550, 575, 600, 625, 650, 675, 700,
+                ],
+                720,
+                false,
+                "and no longer",
+            ),
         ] {
             let sessions = Sessions::new(&Memory::private(), Lifetimes::default());
             let (secret, _) = begun(&sessions, minutes(0)).await;
@@ -229,9 +270,22 @@ mod tests {
         let sessions = Sessions::new(&memory, Lifetimes::default());
         let (secret, kept) = begun(&sessions, minutes(0)).await;
         assert_eq!(sessions.find(&secret, minutes(1)).await.expect("found").id, kept.id);
-        let mut mutated: Vec<String> = (0..secret.len()).map(|i| secret.char_indices().map(|(at, c)| if at == i { if c == 'A' { 'B' } else { 'A' } } else { c }).collect()).collect();
+        let mut mutated: Vec<String> = (0..secret.len())
+            .map(|i| {
+                secret
+                    .char_indices()
+                    .map(|(at, c)| if at == i { if c == 'A' { 'B' } else { 'A' } } else { c })
+                    .collect()
+            })
+            .collect();
         mutated.extend(["", " ", "null", "ana", &kept.id, &secret[..42]].map(str::to_owned));
-        mutated.extend([format!("{}=", &*secret), format!(" {}", &*secret), random::fingerprint(&secret), secret.to_uppercase(), secret.repeat(1000)]);
+        mutated.extend([
+            format!("{}=", &*secret),
+            format!(" {}", &*secret),
+            random::fingerprint(&secret),
+            secret.to_uppercase(),
+            secret.repeat(1000),
+        ]);
         assert!(mutated.len() > 40);
         for wrong in mutated {
             assert!(sessions.find(&wrong, minutes(1)).await.is_err(), "{wrong}");
@@ -263,8 +317,20 @@ mod tests {
 
     #[test]
     fn changed_roles_no_longer_fit() {
-        let kept = Kept { id: String::new(), tenant: HOME, person: "ana".into(), roles: ana().roles, created: minutes(0), used: minutes(0), ip: [127, 0, 0, 1].into(), epoch: 0 };
-        assert!(kept.fits(&PersonFacts { roles: vec!["database".into(), "system".into()], ..ana() }), "order does not count");
+        let kept = Kept {
+            id: String::new(),
+            tenant: HOME,
+            person: "ana".into(),
+            roles: ana().roles,
+            created: minutes(0),
+            used: minutes(0),
+            ip: [127, 0, 0, 1].into(),
+            epoch: 0,
+        };
+        assert!(
+            kept.fits(&PersonFacts { roles: vec!["database".into(), "system".into()], ..ana() }),
+            "order does not count"
+        );
         assert!(!kept.fits(&PersonFacts { roles: vec!["system".into()], ..ana() }));
         assert!(!kept.fits(&PersonFacts { disabled: true, ..ana() }));
     }

@@ -34,7 +34,13 @@ impl Private for Memory {
         Ok(self.0.lock().get(&(area.to_owned(), key.to_owned())).cloned())
     }
     async fn all(&self, area: &str) -> Answer<Vec<(String, Vec<u8>)>> {
-        Ok(self.0.lock().iter().filter(|((a, _), _)| a == area).map(|((_, key), value)| (key.clone(), value.clone())).collect())
+        Ok(self
+            .0
+            .lock()
+            .iter()
+            .filter(|((a, _), _)| a == area)
+            .map(|((_, key), value)| (key.clone(), value.clone()))
+            .collect())
     }
     async fn claim(&self, area: &str, key: &str, value: &[u8]) -> Answer<bool> {
         let mut map = self.0.lock();
@@ -53,7 +59,12 @@ pub struct People(pub Mutex<BTreeMap<(i64, String), PersonFacts>>);
 
 impl People {
     pub fn add(&self, tenant: TenantId, key: &str, roles: &[&str]) {
-        let facts = PersonFacts { key: key.into(), title: key.to_uppercase(), roles: roles.iter().map(ToString::to_string).collect(), disabled: false };
+        let facts = PersonFacts {
+            key: key.into(),
+            title: key.to_uppercase(),
+            roles: roles.iter().map(ToString::to_string).collect(),
+            disabled: false,
+        };
         self.0.lock().insert((tenant.0, key.into()), facts);
     }
 

@@ -73,7 +73,10 @@ impl Attempt {
             IpAddr::V6(v6) => v6.segments()[..4].iter().map(|s| format!("{s:x}:")).collect(),
         };
         // The name is what somebody typed into the wrong field, perhaps a password: only its fingerprint is kept.
-        Self { account: random::fingerprint(&format!("{}/{}/{network}", tenant.0, name.to_lowercase())), address: format!("address:{network}") }
+        Self {
+            account: random::fingerprint(&format!("{}/{}/{network}", tenant.0, name.to_lowercase())),
+            address: format!("address:{network}"),
+        }
     }
 }
 
@@ -180,7 +183,11 @@ mod tests {
             assert_eq!(decide(attempts, free, at(passed)), expected, "{why}");
         }
         assert_eq!(fail(Attempts { failures: 6, last: at(0) }, at(60)).failures, 7);
-        assert_eq!(fail(Attempts { failures: 6, last: at(0) }, at(900)).failures, 1, "a quarter of an hour later it starts again");
+        assert_eq!(
+            fail(Attempts { failures: 6, last: at(0) }, at(900)).failures,
+            1,
+            "a quarter of an hour later it starts again"
+        );
     }
 
     #[tokio::test]
@@ -190,7 +197,10 @@ mod tests {
         for _ in 0..15 {
             let _ = throttle.begin(from("ana", "203.0.113.9"), at(0)).await;
         }
-        assert!(matches!(throttle.begin(from("ANA", "::ffff:203.0.113.9"), at(0)).await, Err(AuthError::Slow(_))), "the same name and address");
+        assert!(
+            matches!(throttle.begin(from("ANA", "::ffff:203.0.113.9"), at(0)).await, Err(AuthError::Slow(_))),
+            "the same name and address"
+        );
         throttle.begin(from("ana", "198.51.100.7"), at(0)).await.expect("from elsewhere at once");
         throttle.begin(from("ben", "203.0.113.9"), at(0)).await.expect("somebody else from there");
         throttle.begin(from("ana", "2001:db8::1"), at(0)).await.expect("first from here");

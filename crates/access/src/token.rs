@@ -93,7 +93,12 @@ impl Tokens {
     ///
     /// # Errors
     /// [`AuthError::Invalid`]: an end in the past or more than a year away, an API token without roles, no title.
-    pub async fn create(&self, tenant: TenantId, new: NewToken, now: Time) -> Result<(Zeroizing<String>, Kept), AuthError> {
+    pub async fn create(
+        &self,
+        tenant: TenantId,
+        new: NewToken,
+        now: Time,
+    ) -> Result<(Zeroizing<String>, Kept), AuthError> {
         let invalid = |why: &str| Err(AuthError::Invalid(why.to_owned()));
         let latest = now.plus(MAX_LIFE);
         let expires = new.expires.unwrap_or(latest);
@@ -110,7 +115,19 @@ impl Tokens {
         let secret = random::secret();
         let mac = hex::encode(self.mac(&id, &secret).finalize().into_bytes());
         let subject = new.subject.unwrap_or_else(|| id.clone());
-        let kept = Kept { id, tenant, title: new.title, kind: new.kind, owner: new.owner, subject, roles: new.roles, created: now, expires, used: None, mac };
+        let kept = Kept {
+            id,
+            tenant,
+            title: new.title,
+            kind: new.kind,
+            owner: new.owner,
+            subject,
+            roles: new.roles,
+            created: now,
+            expires,
+            used: None,
+            mac,
+        };
         self.area.put(&kept.id, &kept).await?;
         Ok((Zeroizing::new(format!("mst_{}_{}", kept.id, *secret)), kept))
     }
@@ -141,7 +158,8 @@ impl Tokens {
     /// The store's.
     pub async fn list(&self, tenant: TenantId, owner: Option<&str>) -> Result<Vec<Kept>, AuthError> {
         let all = self.area.all::<Kept>().await?.into_iter().map(|(_, kept)| kept);
-        let mut found: Vec<Kept> = all.filter(|k| k.tenant == tenant && owner.is_none_or(|o| k.owner.as_deref() == Some(o))).collect();
+        let mut found: Vec<Kept> =
+            all.filter(|k| k.tenant == tenant && owner.is_none_or(|o| k.owner.as_deref() == Some(o))).collect();
         found.sort_by_key(|k| std::cmp::Reverse(k.created));
         Ok(found)
     }
@@ -204,7 +222,14 @@ mod tests {
     }
 
     fn wanted(kind: TokenKind, roles: &[&str]) -> NewToken {
-        NewToken { title: "for CI".into(), kind, owner: Some("ana".into()), subject: None, roles: roles.iter().map(ToString::to_string).collect(), expires: None }
+        NewToken {
+            title: "for CI".into(),
+            kind,
+            owner: Some("ana".into()),
+            subject: None,
+            roles: roles.iter().map(ToString::to_string).collect(),
+            expires: None,
+        }
     }
 
     fn tokens(memory: &Arc<dyn Private>) -> Tokens {
@@ -220,7 +245,10 @@ mod tests {
         assert!(tokens.find(&text, days(364)).await.is_ok() && tokens.find(&text, days(365)).await.is_err());
         let stored = format!("{:?}", memory.all("token").await.expect("read"));
         assert!(!stored.contains(parts(&text).expect("well formed").1), "the secret is not kept");
-        assert!(Tokens::new(&memory, Key::new([6; 32])).find(&text, days(1)).await.is_err(), "a stolen database without the pepper is no help");
+        assert!(
+            Tokens::new(&memory, Key::new([6; 32])).find(&text, days(1)).await.is_err(),
+            "a stolen database without the pepper is no help"
+        );
         assert!(!tokens.revoke(HOME, Some("ben"), &kept.id).await.expect("asked"), "not somebody else's");
         assert!(!tokens.revoke(TenantId(2), None, &kept.id).await.expect("asked"), "nor another tenant's");
         assert!(tokens.revoke(HOME, Some("ana"), &kept.id).await.expect("asked"));
@@ -233,9 +261,21 @@ mod tests {
         let tokens = tokens(&memory);
         let (text, _) = tokens.create(HOME, wanted(TokenKind::Api, &["system"]), days(0)).await.expect("made");
         let (other, _) = tokens.create(HOME, wanted(TokenKind::Api, &["admin"]), days(0)).await.expect("made");
-        let mut wrong: Vec<String> = (0..text.len()).map(|i| text.char_indices().map(|(at, c)| if at == i { if c == '0' { '1' } else { '0' } } else { c }).collect()).collect();
-        let ((id, secret), (other_id, other_secret)) = (parts(&text).expect("well formed"), parts(&other).expect("well formed"));
-        wrong.extend([format!("mst_{id}_{other_secret}"), format!("mst_{other_id}_{secret}"), format!("{}x", &*text), String::new(), "mst__".into(), format!("MST_{id}_{secret}")]);
+        let mut wrong: Vec<String> = (0..text.len())
+            .map(|i| {
+                text.char_indices().map(|(at, c)| if at == i { if c == '0' { '1' } else { '0' } } else { c }).collect()
+            })
+            .collect();
+        let ((id, secret), (other_id, other_secret)) =
+            (parts(&text).expect("well formed"), parts(&other).expect("well formed"));
+        wrong.extend([
+            format!("mst_{id}_{other_secret}"),
+            format!("mst_{other_id}_{secret}"),
+            format!("{}x", &*text),
+            String::new(),
+            "mst__".into(),
+            format!("MST_{id}_{secret}"),
+        ]);
         assert!(wrong.len() > 40);
         for wrong in wrong {
             assert!(tokens.find(&wrong, days(1)).await.is_err(), "{wrong}");
@@ -253,7 +293,13 @@ mod tests {
         let past = NewToken { expires: Some(days(0)), ..wanted(TokenKind::Api, &["system"]) };
         let long = NewToken { expires: Some(days(366)), ..wanted(TokenKind::Api, &["system"]) };
         let nameless = NewToken { title: " ".into(), ..wanted(TokenKind::Api, &["system"]) };
-        for (new, why) in [(past, "ends now"), (long, "more than a year"), (nameless, "no title"), (wanted(TokenKind::Api, &[]), "no roles"), (wanted(TokenKind::Ingest, &["admin"]), "an ingest key with a role")] {
+        for (new, why) in [
+            (past, "ends now"),
+            (long, "more than a year"),
+            (nameless, "no title"),
+            (wanted(TokenKind::Api, &[]), "no roles"),
+            (wanted(TokenKind::Ingest, &["admin"]), "an ingest key with a role"),
+        ] {
             assert!(matches!(tokens.create(HOME, new, days(0)).await, Err(AuthError::Invalid(_))), "{why}");
         }
         assert!(tokens.list(HOME, None).await.expect("listed").is_empty());
@@ -262,11 +308,21 @@ mod tests {
     #[tokio::test]
     async fn a_token_never_has_more_than_its_owner_has_now() {
         let memory = Memory::private();
-        let (_, kept) = tokens(&memory).create(HOME, wanted(TokenKind::Api, &["system", "database"]), days(0)).await.expect("made");
-        let owner = |roles: &[&str]| PersonFacts { key: "ana".into(), title: "Ana".into(), roles: roles.iter().map(ToString::to_string).collect(), disabled: false };
+        let (_, kept) =
+            tokens(&memory).create(HOME, wanted(TokenKind::Api, &["system", "database"]), days(0)).await.expect("made");
+        let owner = |roles: &[&str]| PersonFacts {
+            key: "ana".into(),
+            title: "Ana".into(),
+            roles: roles.iter().map(ToString::to_string).collect(),
+            disabled: false,
+        };
         assert_eq!(kept.roles_of(Some(&owner(&["database", "security"]))), ["database"]);
         assert_eq!(kept.roles_of(Some(&owner(&["read-only"]))), Vec::<String>::new());
-        assert_eq!(kept.roles_of(Some(&owner(&["admin"]))), ["system", "database"], "an admin has all roles, the token only its own");
+        assert_eq!(
+            kept.roles_of(Some(&owner(&["admin"]))),
+            ["system", "database"],
+            "an admin has all roles, the token only its own"
+        );
         assert_eq!(tokens(&memory).revoke_all(HOME, "ana").await.expect("revoked"), 1);
     }
 }

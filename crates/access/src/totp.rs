@@ -48,7 +48,13 @@ impl SecondFactors {
     /// In the store, sealed by the vault.
     pub fn new(private: &Arc<dyn Private>, vault: &Vault) -> Self {
         let area = |name| Area::new(private, name);
-        Self { kept: area("totp"), steps: area("totp-step"), recovery: area("recovery"), recovery_used: area("recovery-used"), vault: vault.clone() }
+        Self {
+            kept: area("totp"),
+            steps: area("totp-step"),
+            recovery: area("recovery"),
+            recovery_used: area("recovery-used"),
+            vault: vault.clone(),
+        }
     }
 
     /// Whether a code is wanted from this person at sign-in.
@@ -79,7 +85,13 @@ impl SecondFactors {
     ///
     /// # Errors
     /// [`AuthError::Wrong`] for a wrong code; [`AuthError::Invalid`] when nothing was begun.
-    pub async fn confirm(&self, tenant: TenantId, person: &str, code: &str, now: Time) -> Result<Vec<Zeroizing<String>>, AuthError> {
+    pub async fn confirm(
+        &self,
+        tenant: TenantId,
+        person: &str,
+        code: &str,
+        now: Time,
+    ) -> Result<Vec<Zeroizing<String>>, AuthError> {
         let key = person_key(tenant, person);
         let kept = self.kept.get::<Kept>(&key).await?.filter(|k| !k.confirmed);
         let kept = kept.ok_or_else(|| AuthError::Invalid("start a second factor first".into()))?;
@@ -126,8 +138,16 @@ impl SecondFactors {
         self.kept.remove(&key).await
     }
 
-    async fn accept_step(&self, tenant: TenantId, person: &str, kept: &Kept, code: &str, now: Time) -> Result<Option<u64>, AuthError> {
-        let sealed = hex::decode(&kept.sealed).map_err(|_| AuthError::Damaged(format!("the second factor of {person} is not readable")))?;
+    async fn accept_step(
+        &self,
+        tenant: TenantId,
+        person: &str,
+        kept: &Kept,
+        code: &str,
+        now: Time,
+    ) -> Result<Option<u64>, AuthError> {
+        let sealed = hex::decode(&kept.sealed)
+            .map_err(|_| AuthError::Damaged(format!("the second factor of {person} is not readable")))?;
         let secret = self.vault.open("totp", tenant, person, &sealed)?;
         let seconds = u64::try_from(now.as_millis() / 1000).unwrap_or(0);
         let Some(step) = totp(person, &secret)?.check(code, seconds) else { return Ok(None) };
@@ -197,7 +217,14 @@ mod tests {
     fn codes_are_those_of_the_standard() {
         // RFC 6238, appendix B: the last six of the eight digits for SHA-1.
         let totp = totp("ana", b"12345678901234567890").expect("a secret");
-        for (seconds, code) in [(59, "287082"), (1_111_111_109, "081804"), (1_111_111_111, "050471"), (1_234_567_890, "005924"), (2_000_000_000, "279037"), (20_000_000_000, "353130")] {
+        for (seconds, code) in [
+            (59, "287082"),
+            (1_111_111_109, "081804"),
+            (1_111_111_111, "050471"),
+            (1_234_567_890, "005924"),
+            (2_000_000_000, "279037"),
+            (20_000_000_000, "353130"),
+        ] {
             assert_eq!(totp.generate(seconds).to_string(), code, "{seconds}");
         }
     }
@@ -230,20 +257,33 @@ mod tests {
             ("".into(), 12_000, false, "empty"),
             ("12345".into(), 12_000, false, "too short"),
         ] {
-            assert_eq!(factors.accept(HOME, "ana", &offered, at(now)).await.expect("asked"), expected, "{offered} at {now}: {why}");
+            assert_eq!(
+                factors.accept(HOME, "ana", &offered, at(now)).await.expect("asked"),
+                expected,
+                "{offered} at {now}: {why}"
+            );
         }
         let stored = String::from_utf8(memory.get("totp", "1/ana").await.expect("read").expect("there")).expect("JSON");
         assert!(!stored.contains(&app.secret().to_base32()) && !stored.contains(&hex::encode(app.secret())), "sealed");
         assert!(memory.all("totp-step").await.expect("read").len() <= 2, "old claims are taken away");
-        assert!(matches!(factors.begin(HOME, "ana").await, Err(AuthError::Invalid(_))), "not replaced without being removed");
-        assert!(!factors.accept(TenantId(2), "ana", &code(20_000), at(20_000)).await.expect("asked"), "another tenant's ana");
+        assert!(
+            matches!(factors.begin(HOME, "ana").await, Err(AuthError::Invalid(_))),
+            "not replaced without being removed"
+        );
+        assert!(
+            !factors.accept(TenantId(2), "ana", &code(20_000), at(20_000)).await.expect("asked"),
+            "another tenant's ana"
+        );
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn of_fifty_uses_of_one_code_at_once_one_is_accepted() {
         let (factors, app, recovery, _) = enrolled().await;
         for code in [app.generate(6000).to_string(), recovery[3].to_string()] {
-            let tasks: Vec<_> = (0..50).map(|_| (factors.clone(), code.clone())).map(|(f, c)| tokio::spawn(async move { f.accept(HOME, "ana", &c, at(6000)).await })).collect();
+            let tasks: Vec<_> = (0..50)
+                .map(|_| (factors.clone(), code.clone()))
+                .map(|(f, c)| tokio::spawn(async move { f.accept(HOME, "ana", &c, at(6000)).await }))
+                .collect();
             let mut accepted = 0;
             for task in tasks {
                 accepted += usize::from(task.await.expect("runs").expect("asked"));

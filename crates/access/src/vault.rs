@@ -44,7 +44,10 @@ impl Vault {
     pub fn seal(&self, area: &str, tenant: TenantId, key: &str, plain: &[u8]) -> Vec<u8> {
         let nonce = XNonce::from(*random::bytes::<NONCE>());
         let place = place(area, tenant, key);
-        let sealed = self.cipher.encrypt(&nonce, Payload { msg: plain, aad: &place }).expect("less than 256 GiB is sealed at once");
+        let sealed = self
+            .cipher
+            .encrypt(&nonce, Payload { msg: plain, aad: &place })
+            .expect("less than 256 GiB is sealed at once");
         [&[FORM][..], &nonce, &sealed].concat()
     }
 
@@ -52,8 +55,18 @@ impl Vault {
     ///
     /// # Errors
     /// [`AuthError::Damaged`] when it was altered, moved from another place or sealed with another key.
-    pub fn open(&self, area: &str, tenant: TenantId, key: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, AuthError> {
-        let damaged = || AuthError::Damaged(format!("the sealed {area} of {key} does not open: it was altered or moved, or keys/vault.key is not the key it was sealed with"));
+    pub fn open(
+        &self,
+        area: &str,
+        tenant: TenantId,
+        key: &str,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, AuthError> {
+        let damaged = || {
+            AuthError::Damaged(format!(
+                "the sealed {area} of {key} does not open: it was altered or moved, or keys/vault.key is not the key it was sealed with"
+            ))
+        };
         let (form, rest) = sealed.split_first().filter(|(_, rest)| rest.len() > NONCE).ok_or_else(damaged)?;
         let (nonce, body) = rest.split_at(NONCE);
         let nonce = XNonce::try_from(nonce).map_err(|_| damaged())?;
@@ -68,7 +81,13 @@ impl Vault {
     ///
     /// # Errors
     /// The store's.
-    pub async fn put_secret(&self, tenant: TenantId, key: &str, destination: &str, secret: &Secret) -> Result<(), AuthError> {
+    pub async fn put_secret(
+        &self,
+        tenant: TenantId,
+        key: &str,
+        destination: &str,
+        secret: &Secret,
+    ) -> Result<(), AuthError> {
         let sealed = self.seal("secret", tenant, &bound_key(key, destination), secret.expose().as_bytes());
         let bound = Bound { destination: destination.to_owned(), sealed: hex::encode(sealed) };
         self.secrets.put(&person_key(tenant, key), &bound).await
@@ -83,9 +102,11 @@ impl Vault {
         if bound.destination != destination {
             return Err(AuthError::OtherDestination { entered: bound.destination, asked: destination.to_owned() });
         }
-        let sealed = hex::decode(&bound.sealed).map_err(|_| AuthError::Damaged(format!("the secret of {key} is not readable")))?;
+        let sealed = hex::decode(&bound.sealed)
+            .map_err(|_| AuthError::Damaged(format!("the secret of {key} is not readable")))?;
         let plain = self.open("secret", tenant, &bound_key(key, destination), &sealed)?;
-        let text = std::str::from_utf8(&plain).map_err(|_| AuthError::Damaged(format!("the secret of {key} is not text")))?;
+        let text =
+            std::str::from_utf8(&plain).map_err(|_| AuthError::Damaged(format!("the secret of {key} is not text")))?;
         Ok(Some(Secret::new(text)))
     }
 
@@ -148,7 +169,10 @@ mod tests {
         vault.put_secret(home, "mail", smtp, &Secret::new("canary-4711")).await.expect("kept");
         assert_eq!(vault.secret(home, "mail", smtp).await.expect("opens").expect("there").expose(), "canary-4711");
         for other in ["smtp://evil.example.org:587", "smtp://mail.example.org:25", ""] {
-            assert!(matches!(vault.secret(home, "mail", other).await, Err(AuthError::OtherDestination { .. })), "{other}");
+            assert!(
+                matches!(vault.secret(home, "mail", other).await, Err(AuthError::OtherDestination { .. })),
+                "{other}"
+            );
         }
         assert!(vault.secret(TenantId(2), "mail", smtp).await.expect("asked").is_none());
         // Editing the stored destination does not help: it is part of what is sealed.

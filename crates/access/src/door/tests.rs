@@ -70,7 +70,10 @@ fn cookie(signed_in: &SignedIn) -> String {
 async fn a_person_signs_in_works_and_signs_out() {
     let house = House::with_ana(&["system"]).await;
     let ana = house.sign_in("ana", PASSWORD, None).await.expect("signed in");
-    assert_eq!((ana.session.actor().to_string(), ana.session.roles()), ("person:ana".into(), &["system".to_owned()][..]));
+    assert_eq!(
+        (ana.session.actor().to_string(), ana.session.roles()),
+        ("person:ana".into(), &["system".to_owned()][..])
+    );
     let found = house.access.authenticate(Some(&cookie(&ana)), None).await.expect("found");
     assert_eq!(found.session.actor(), ana.session.actor());
     for (cookie, authorization) in [
@@ -82,7 +85,13 @@ async fn a_person_signs_in_works_and_signs_out() {
         (None, Some(format!("Bearer {}", &*ana.cookie))),
         (None, Some("Basic YW5hOmFuYQ==".to_owned())),
     ] {
-        assert!(matches!(house.access.authenticate(cookie.as_deref(), authorization.as_deref()).await, Err(AuthError::NotSignedIn)), "{cookie:?} {authorization:?}");
+        assert!(
+            matches!(
+                house.access.authenticate(cookie.as_deref(), authorization.as_deref()).await,
+                Err(AuthError::NotSignedIn)
+            ),
+            "{cookie:?} {authorization:?}"
+        );
     }
     house.access.sign_out(&ana.cookie).await.expect("signed out");
     assert!(house.access.authenticate(Some(&cookie(&ana)), None).await.is_err());
@@ -96,7 +105,13 @@ async fn every_wrong_sign_in_has_the_same_answer() {
     let eve = house.people.person(HOME, "eve").await.expect("there");
     house.access.set_password(HOME, &eve, &secret("katze dose wolke")).await.expect("set");
     house.people.change(HOME, "eve", |p| p.disabled = true);
-    for (name, password, why) in [("ana", "tulpe kabel nebeL", "wrong password"), ("ben", PASSWORD, "no password"), ("eve", "katze dose wolke", "disabled"), ("zoe", PASSWORD, "nobody"), ("", "", "empty")] {
+    for (name, password, why) in [
+        ("ana", "tulpe kabel nebeL", "wrong password"),
+        ("ben", PASSWORD, "no password"),
+        ("eve", "katze dose wolke", "disabled"),
+        ("zoe", PASSWORD, "nobody"),
+        ("", "", "empty"),
+    ] {
         let error = house.sign_in(name, password, None).await.err().expect(why);
         assert!(matches!(error, AuthError::Wrong), "{why}");
     }
@@ -108,19 +123,29 @@ async fn guesses_wait_longer_and_longer_and_right_ones_too() {
     let mut waits = Vec::new();
     for _ in 0..5 {
         assert!(matches!(house.sign_in("ana", "wrong wrong wrong", None).await, Err(AuthError::Wrong)));
-        let Err(AuthError::Slow(wait)) = house.sign_in("ana", PASSWORD, None).await else { panic!("the right password must wait as well, or it would be told") };
+        let Err(AuthError::Slow(wait)) = house.sign_in("ana", PASSWORD, None).await else {
+            panic!("the right password must wait as well, or it would be told")
+        };
         waits.push(wait.as_secs());
         house.wait(wait.as_secs());
     }
     assert_eq!(waits, [1, 3, 5, 10, 20]);
     house.sign_in("ana", PASSWORD, None).await.expect("not locked");
-    assert!(matches!(house.sign_in("ana", "wrong wrong wrong", None).await, Err(AuthError::Wrong)), "the slate was wiped");
+    assert!(
+        matches!(house.sign_in("ana", "wrong wrong wrong", None).await, Err(AuthError::Wrong)),
+        "the slate was wiped"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_many_guesses_at_once_one_is_checked() {
     let house = House::with_ana(&["system"]).await;
-    let tasks: Vec<_> = (0..50).map(|i| (house.access.clone(), format!("guess number {i}"))).map(|(a, p)| tokio::spawn(async move { a.sign_in(HOME, "ana", &Secret::new(p), None, ip()).await.map(|_| ()) })).collect();
+    let tasks: Vec<_> = (0..50)
+        .map(|i| (house.access.clone(), format!("guess number {i}")))
+        .map(|(a, p)| {
+            tokio::spawn(async move { a.sign_in(HOME, "ana", &Secret::new(p), None, ip()).await.map(|_| ()) })
+        })
+        .collect();
     let mut checked = 0;
     for task in tasks {
         checked += usize::from(matches!(task.await.expect("runs"), Err(AuthError::Wrong)));
@@ -136,19 +161,35 @@ async fn a_second_factor_is_wanted_once_it_is_confirmed() {
     let app = Totp::from_url(&*enrolment.otpauth).expect("an address");
     let code = |house: &House| app.generate(house.clock.now().as_millis().unsigned_abs() / 1000).to_string();
     let (new, recovery) = house.access.confirm_totp(&old.session, &code(&house), ip()).await.expect("confirmed");
-    assert!(house.access.session_from_cookie(&old.cookie).await.is_err() && house.access.session_from_cookie(&new.cookie).await.is_ok(), "older sessions end");
+    assert!(
+        house.access.session_from_cookie(&old.cookie).await.is_err()
+            && house.access.session_from_cookie(&new.cookie).await.is_ok(),
+        "older sessions end"
+    );
     house.wait(60);
-    assert!(matches!(house.sign_in("ana", PASSWORD, None).await, Err(AuthError::SecondFactor)), "asked for, and it costs no wait");
-    assert!(matches!(house.sign_in("ana", "wrong wrong wrong", Some(&code(&house))).await, Err(AuthError::Wrong)), "a code alone is nothing");
+    assert!(
+        matches!(house.sign_in("ana", PASSWORD, None).await, Err(AuthError::SecondFactor)),
+        "asked for, and it costs no wait"
+    );
+    assert!(
+        matches!(house.sign_in("ana", "wrong wrong wrong", Some(&code(&house))).await, Err(AuthError::Wrong)),
+        "a code alone is nothing"
+    );
     house.wait(1);
     house.sign_in("ana", PASSWORD, Some(&code(&house))).await.expect("both");
-    assert!(matches!(house.sign_in("ana", PASSWORD, Some(&code(&house))).await, Err(AuthError::Wrong)), "a code counts once");
+    assert!(
+        matches!(house.sign_in("ana", PASSWORD, Some(&code(&house))).await, Err(AuthError::Wrong)),
+        "a code counts once"
+    );
     // Asking for the code in between must not wipe the failures away.
     let Err(AuthError::Slow(_)) = house.sign_in("ana", PASSWORD, None).await else { panic!("waits") };
     house.wait(1);
     house.sign_in("ana", PASSWORD, Some(&recovery[0])).await.expect("a recovery code");
     let ana = house.sign_in("ana", PASSWORD, Some(&recovery[1])).await.expect("another");
-    assert!(matches!(house.access.remove_totp(&ana.session, &secret("wrong wrong wrong"), ip()).await, Err(AuthError::Wrong)));
+    assert!(matches!(
+        house.access.remove_totp(&ana.session, &secret("wrong wrong wrong"), ip()).await,
+        Err(AuthError::Wrong)
+    ));
     house.wait(1);
     let ana = house.access.remove_totp(&ana.session, &secret(PASSWORD), ip()).await.expect("removed");
     assert!(house.access.session_from_cookie(&ana.cookie).await.is_ok());
@@ -162,11 +203,24 @@ async fn sessions_end_when_password_roles_or_person_change() {
     let lives = async |s: &SignedIn| house.access.session_from_cookie(&s.cookie).await.is_ok();
 
     let (one, two) = (signed_in().await, signed_in().await);
-    assert!(matches!(house.access.change_password(&one.session, &secret("wrong wrong wrong"), &secret("katze dose wolke"), ip()).await, Err(AuthError::Wrong)));
+    assert!(matches!(
+        house
+            .access
+            .change_password(&one.session, &secret("wrong wrong wrong"), &secret("katze dose wolke"), ip())
+            .await,
+        Err(AuthError::Wrong)
+    ));
     house.wait(1);
-    assert!(matches!(house.access.change_password(&one.session, &secret(PASSWORD), &secret("password1234"), ip()).await, Err(AuthError::WeakPassword(_))));
+    assert!(matches!(
+        house.access.change_password(&one.session, &secret(PASSWORD), &secret("password1234"), ip()).await,
+        Err(AuthError::WeakPassword(_))
+    ));
     assert!(lives(&two).await, "a refused change ends nothing");
-    let three = house.access.change_password(&one.session, &secret(PASSWORD), &secret("katze dose wolke"), ip()).await.expect("changed");
+    let three = house
+        .access
+        .change_password(&one.session, &secret(PASSWORD), &secret("katze dose wolke"), ip())
+        .await
+        .expect("changed");
     assert!(!lives(&one).await && !lives(&two).await && lives(&three).await);
     assert!(matches!(house.sign_in("ana", PASSWORD, None).await, Err(AuthError::Wrong)), "the old password is gone");
 
@@ -187,7 +241,14 @@ async fn sessions_end_when_password_roles_or_person_change() {
 }
 
 fn api(roles: &[&str]) -> NewToken {
-    NewToken { title: "CI".into(), kind: TokenKind::Api, owner: None, subject: None, roles: roles.iter().map(ToString::to_string).collect(), expires: None }
+    NewToken {
+        title: "CI".into(),
+        kind: TokenKind::Api,
+        owner: None,
+        subject: None,
+        roles: roles.iter().map(ToString::to_string).collect(),
+        expires: None,
+    }
 }
 
 #[tokio::test]
@@ -196,17 +257,26 @@ async fn a_token_acts_for_its_owner_and_with_no_more() {
     let ana = house.sign_in("ana", PASSWORD, None).await.expect("signed in");
     let refused = |result: Result<_, AuthError>| matches!(result, Err(AuthError::Invalid(_)));
     assert!(refused(house.access.create_token(&ana.session, api(&["admin"])).await), "a role she does not have");
-    assert!(refused(house.access.create_token(&ana.session, NewToken { kind: TokenKind::Ingest, ..api(&[]) }).await), "an ingest key is an admin's to make");
+    assert!(
+        refused(house.access.create_token(&ana.session, NewToken { kind: TokenKind::Ingest, ..api(&[]) }).await),
+        "an ingest key is an admin's to make"
+    );
     let (text, kept) = house.access.create_token(&ana.session, api(&["database"])).await.expect("made");
     let bearer = format!("Bearer {}", &*text);
     let found = house.access.authenticate(None, Some(&bearer)).await.expect("found");
-    assert_eq!((found.session.actor().to_string(), found.session.roles()), (format!("token:{}", kept.id), &["database".to_owned()][..]));
+    assert_eq!(
+        (found.session.actor().to_string(), found.session.roles()),
+        (format!("token:{}", kept.id), &["database".to_owned()][..])
+    );
     assert!(refused(house.access.create_token(&found.session, api(&["database"])).await), "a token makes no tokens");
     assert!(house.access.tokens(&found.session).await.expect("listed").is_empty(), "nor does it see any");
     assert_eq!(house.access.tokens(&ana.session).await.expect("listed").len(), 1);
 
     house.people.change(HOME, "ana", |p| p.roles = vec!["system".into()]);
-    assert!(house.access.session_from_bearer(&text).await.expect("found").session.roles().is_empty(), "the owner lost the role");
+    assert!(
+        house.access.session_from_bearer(&text).await.expect("found").session.roles().is_empty(),
+        "the owner lost the role"
+    );
     house.people.change(HOME, "ana", |p| p.disabled = true);
     assert!(house.access.session_from_bearer(&text).await.is_err(), "the owner is disabled");
     house.people.change(HOME, "ana", |p| p.disabled = false);
@@ -226,11 +296,18 @@ async fn the_host_itself_is_an_admin_and_nobody_else_on_it() {
     assert_eq!(house.access.session_from_bearer(&text).await.expect("found").session.roles(), ["read-only"]);
     let agent = NewToken { kind: TokenKind::Agent, subject: Some("web-1".into()), ..api(&[]) };
     let (text, kept) = house.access.create_token(&local, agent).await.expect("made");
-    assert_eq!(house.access.session_from_bearer(&text).await.expect("found").session.actor().to_string(), "agent:web-1");
+    assert_eq!(
+        house.access.session_from_bearer(&text).await.expect("found").session.actor().to_string(),
+        "agent:web-1"
+    );
     assert!(house.access.revoke_token(&local, &kept.id).await.expect("asked"));
     assert!(house.access.session_from_bearer(&text).await.is_err());
-    let (text, kept) = house.access.create_token(&local, NewToken { kind: TokenKind::Ingest, ..api(&[]) }).await.expect("made");
-    assert_eq!(house.access.session_from_bearer(&text).await.expect("found").session.actor().to_string(), format!("ingest:{}", kept.id));
+    let (text, kept) =
+        house.access.create_token(&local, NewToken { kind: TokenKind::Ingest, ..api(&[]) }).await.expect("made");
+    assert_eq!(
+        house.access.session_from_bearer(&text).await.expect("found").session.actor().to_string(),
+        format!("ingest:{}", kept.id)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -242,7 +319,11 @@ async fn two_hundred_bootstraps_at_once_make_one_admin() {
     assert!(matches!(weak, Err(AuthError::WeakPassword(_))), "refused, and the token still counts");
     let tasks: Vec<_> = (0..200)
         .map(|i| (house.access.clone(), token.clone(), format!("admin-{i}")))
-        .map(|(a, t, name)| tokio::spawn(async move { a.bootstrap(&t, &name, "First Admin", &Secret::new(PASSWORD), ip()).await.map(|s| s.person.key) }))
+        .map(|(a, t, name)| {
+            tokio::spawn(async move {
+                a.bootstrap(&t, &name, "First Admin", &Secret::new(PASSWORD), ip()).await.map(|s| s.person.key)
+            })
+        })
         .collect();
     let mut made = Vec::new();
     for task in tasks {
@@ -259,8 +340,15 @@ async fn two_hundred_bootstraps_at_once_make_one_admin() {
     // `admin reset` lets the same person in again, whatever they lost.
     house.access.begin_totp(&admin.session).await.expect("begun");
     let token = house.access.reset_bootstrap().await.expect("opened");
-    let again = house.access.bootstrap(&token, &made[0], "First Admin", &secret("katze dose wolke"), ip()).await.expect("reset");
-    assert!(house.access.session_from_cookie(&admin.cookie).await.is_err() && house.access.session_from_cookie(&again.cookie).await.is_ok());
+    let again = house
+        .access
+        .bootstrap(&token, &made[0], "First Admin", &secret("katze dose wolke"), ip())
+        .await
+        .expect("reset");
+    assert!(
+        house.access.session_from_cookie(&admin.cookie).await.is_err()
+            && house.access.session_from_cookie(&again.cookie).await.is_ok()
+    );
 }
 
 #[tokio::test]
@@ -273,7 +361,14 @@ async fn no_credential_is_kept_in_plain_text() {
     let bootstrap = house.access.reset_bootstrap().await.expect("opened");
     let mut all = String::new();
     for area in ["password", "session", "token", "totp", "secret", "bootstrap", "epoch", "attempts"] {
-        all += &house.memory.all(area).await.expect("read").into_iter().map(|(k, v)| format!("{k} {}\n", String::from_utf8_lossy(&v))).collect::<String>();
+        all += &house
+            .memory
+            .all(area)
+            .await
+            .expect("read")
+            .into_iter()
+            .map(|(k, v)| format!("{k} {}\n", String::from_utf8_lossy(&v)))
+            .collect::<String>();
     }
     let token_secret = token.rsplit_once('_').map_or("", |(_, s)| s);
     for canary in [PASSWORD, &ana.cookie, &token, token_secret, &enrolment.secret, "smtp-canary-0815", &bootstrap] {
