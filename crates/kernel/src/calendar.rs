@@ -91,16 +91,24 @@ impl Calendar {
     /// The field, what is wrong with it and what is allowed.
     pub fn new(spec: &CalendarSpec) -> Result<Self, FieldError> {
         let zone = wall::zone(&spec.timezone).map_err(|e| FieldError::new("timezone", e))?;
-        let days = [&spec.monday, &spec.tuesday, &spec.wednesday, &spec.thursday, &spec.friday, &spec.saturday, &spec.sunday];
+        let days =
+            [&spec.monday, &spec.tuesday, &spec.wednesday, &spec.thursday, &spec.friday, &spec.saturday, &spec.sunday];
         let names = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
         let mut week: [Vec<Hours>; 7] = Default::default();
         for ((written, name), hours) in days.into_iter().zip(names).zip(&mut week) {
             *hours = hours_of(written, name)?;
         }
         if week.iter().all(Vec::is_empty) {
-            return Err(FieldError::new("monday", "a calendar opens on at least one day of the week, for example [\"09:00-17:00\"]"));
+            return Err(FieldError::new(
+                "monday",
+                "a calendar opens on at least one day of the week, for example [\"09:00-17:00\"]",
+            ));
         }
-        let off = spec.holidays.iter().enumerate().map(|(i, h)| off_of(h).map_err(|(part, why)| FieldError::new(format!("holidays.{i}.{part}"), why)));
+        let off = spec
+            .holidays
+            .iter()
+            .enumerate()
+            .map(|(i, h)| off_of(h).map_err(|(part, why)| FieldError::new(format!("holidays.{i}.{part}"), why)));
         Ok(Self { zone, week, off: off.collect::<Result<_, _>>()? })
     }
 
@@ -195,7 +203,11 @@ impl Calendar {
             return Vec::new();
         }
         let hours = &self.week[usize::from(day.weekday().since(Weekday::Monday).unsigned_abs())];
-        hours.iter().filter_map(|h| Some((self.moment(day, h.from)?, self.moment(day, h.to)?))).filter(|(open, close)| open < close).collect()
+        hours
+            .iter()
+            .filter_map(|h| Some((self.moment(day, h.from)?, self.moment(day, h.to)?)))
+            .filter(|(open, close)| open < close)
+            .collect()
     }
 
     fn moment(&self, day: Date, minutes: u16) -> Option<Time> {
@@ -208,20 +220,32 @@ impl Calendar {
 
 impl Off {
     fn covers(&self, day: Date) -> bool {
-        let in_period = |from: Date| (0..=self.days).contains(&(day.duration_since(from).as_hours() / 24)) && day >= from;
+        let in_period =
+            |from: Date| (0..=self.days).contains(&(day.duration_since(from).as_hours() / 24)) && day >= from;
         if !self.yearly {
             return in_period(self.from);
         }
         // A period that spans the new year began in the year before.
-        [0, 1].into_iter().filter_map(|back| Date::new(day.year() - back, self.from.month(), self.from.day()).ok()).any(in_period)
+        [0, 1]
+            .into_iter()
+            .filter_map(|back| Date::new(day.year() - back, self.from.month(), self.from.day()).ok())
+            .any(in_period)
     }
 }
 
 fn hours_of(written: &[String], name: &str) -> Result<Vec<Hours>, FieldError> {
     let mut hours = Vec::new();
     for (i, text) in written.iter().enumerate() {
-        let parsed = text.split_once('-').and_then(|(from, to)| Some((minutes(from)?, minutes(to)?))).filter(|(from, _)| *from < MINUTES_A_DAY);
-        let (from, to) = parsed.ok_or_else(|| FieldError::new(format!("{name}.{i}"), format!("\"{text}\" is not a stretch such as 09:00-17:30, 22:00-06:00 or 00:00-24:00")))?;
+        let parsed = text
+            .split_once('-')
+            .and_then(|(from, to)| Some((minutes(from)?, minutes(to)?)))
+            .filter(|(from, _)| *from < MINUTES_A_DAY);
+        let (from, to) = parsed.ok_or_else(|| {
+            FieldError::new(
+                format!("{name}.{i}"),
+                format!("\"{text}\" is not a stretch such as 09:00-17:30, 22:00-06:00 or 00:00-24:00"),
+            )
+        })?;
         hours.push(Hours { from, to: if to <= from { to + MINUTES_A_DAY } else { to } });
     }
     hours.sort_unstable();
@@ -279,7 +303,12 @@ mod tests {
             thursday: day(),
             friday: vec!["09:00-12:00".into(), "22:00-02:00".into()],
             holidays: vec![
-                Holiday { name: "Christmas".into(), from: "2020-12-24".into(), to: Some("2021-01-01".into()), yearly: true },
+                Holiday {
+                    name: "Christmas".into(),
+                    from: "2020-12-24".into(),
+                    to: Some("2021-01-01".into()),
+                    yearly: true,
+                },
                 Holiday { name: "Stocktaking".into(), from: "2026-11-23".into(), to: None, yearly: false },
             ],
             ..CalendarSpec::default()
@@ -294,14 +323,22 @@ mod tests {
             ("2026-11-24T10:00:00Z", 120, "2026-11-24T13:00:00Z", "over the break"),
             ("2026-11-24T15:00:00Z", 60, "2026-11-24T16:00:00Z", "to the very close, not to the next opening"),
             ("2026-11-24T20:00:00Z", 1, "2026-11-25T08:01:00Z", "starts when it opens"),
-            ("2026-11-20T11:00:00Z", 241, "2026-11-24T08:01:00Z", "evening shift, weekend, and the Monday is a holiday"),
+            (
+                "2026-11-20T11:00:00Z",
+                241,
+                "2026-11-24T08:01:00Z",
+                "evening shift, weekend, and the Monday is a holiday",
+            ),
             ("2026-12-23T15:00:00Z", 61, "2027-01-04T08:01:00Z", "Christmas every year, over the new year"),
             ("2026-11-24T20:00:00Z", 0, "2026-11-24T20:00:00Z", "no span is no wait"),
         ] {
             assert_eq!(calendar.add(time(start), hours(minutes)), time(expected), "{start} + {minutes} min: {why}");
         }
         assert_eq!(calendar.holiday(time("2026-12-31T12:00:00Z")), Some("Christmas"));
-        assert!(calendar.is_open(time("2026-11-21T00:59:59Z")) && !calendar.is_open(time("2026-11-21T01:00:00Z")), "Friday's shift ends on Saturday at 02:00");
+        assert!(
+            calendar.is_open(time("2026-11-21T00:59:59Z")) && !calendar.is_open(time("2026-11-21T01:00:00Z")),
+            "Friday's shift ends on Saturday at 02:00"
+        );
         assert_eq!(calendar.next_open(time("2026-11-21T01:00:00Z")), Some(time("2026-11-24T08:00:00Z")));
         assert_eq!(calendar.next_close(time("2026-11-21T01:00:00Z")), Some(time("2026-11-24T11:00:00Z")));
         assert_eq!(calendar.next_close(time("2026-11-24T09:00:00Z")), Some(time("2026-11-24T11:00:00Z")));
@@ -317,7 +354,9 @@ mod tests {
             ("Antarctica/Troll", "2026-03-29T00:00:00+00:00", 22 * 60),
             ("America/Havana", "2026-03-08T01:00:00-04:00", 23 * 60),
         ] {
-            let calendar = Calendar::new(&CalendarSpec { timezone: zone.into(), sunday: day.clone(), ..CalendarSpec::default() }).expect(zone);
+            let calendar =
+                Calendar::new(&CalendarSpec { timezone: zone.into(), sunday: day.clone(), ..CalendarSpec::default() })
+                    .expect(zone);
             let start = time(sunday);
             assert_eq!(calendar.elapsed(start.minus(hours(2000)), start.plus(hours(3000))), hours(minutes), "{zone}");
             assert!(calendar.is_open(start) && !calendar.is_open(start.minus(hours(1))), "{zone}");
@@ -334,7 +373,12 @@ mod tests {
 
     #[test]
     fn a_holiday_that_never_ends_closes_the_calendar_for_good() {
-        let holidays = vec![Holiday { name: "Shut".into(), from: "2020-01-01".into(), to: Some("2020-12-31".into()), yearly: true }];
+        let holidays = vec![Holiday {
+            name: "Shut".into(),
+            from: "2020-01-01".into(),
+            to: Some("2020-12-31".into()),
+            yearly: true,
+        }];
         let calendar = Calendar::new(&CalendarSpec { holidays, ..office() }).expect("a calendar");
         let start = time("2026-02-28T12:00:00Z");
         assert_eq!((calendar.next_open(start), calendar.is_open(start)), (None, false));
@@ -354,7 +398,10 @@ mod tests {
         assert_eq!(bad(|s| s.tuesday = vec!["09:00-17:00".into(), "16:00-18:00".into()]), "tuesday");
         assert_eq!(bad(|s| s.holidays[1].from = "2026-02-30".into()), "holidays.1.from");
         assert_eq!(bad(|s| s.holidays[0].to = Some("2019-01-01".into())), "holidays.0.to");
-        assert!(Calendar::new(&CalendarSpec { timezone: "UTC".into(), ..CalendarSpec::default() }).is_err(), "never opens");
+        assert!(
+            Calendar::new(&CalendarSpec { timezone: "UTC".into(), ..CalendarSpec::default() }).is_err(),
+            "never opens"
+        );
     }
 
     fn calendar() -> impl Strategy<Value = Calendar> {
@@ -363,12 +410,19 @@ mod tests {
             format!("{:02}:{:02}-{:02}:{:02}", from / 60, from % 60, to / 60, to % 60)
         });
         let week = prop::collection::vec(prop::option::weighted(0.7, stretch), 7);
-        let zones = prop::sample::select(&["UTC", "Europe/Berlin", "Australia/Lord_Howe", "America/Havana", "Africa/Cairo", "Antarctica/Troll"][..]);
+        let zones = prop::sample::select(
+            &["UTC", "Europe/Berlin", "Australia/Lord_Howe", "America/Havana", "Africa/Cairo", "Antarctica/Troll"][..],
+        );
         (week, zones, 1i8..29, 0i64..10).prop_map(|(week, zone, day, days)| {
             let mut week = week.into_iter().map(|d| d.into_iter().collect::<Vec<_>>());
             let mut next = || week.next().unwrap_or_default();
             let from: Date = Date::new(2026, 3, day).expect("a date");
-            let holidays = vec![Holiday { name: "Off".into(), from: from.to_string(), to: Some(from.saturating_add(days.days()).to_string()), yearly: true }];
+            let holidays = vec![Holiday {
+                name: "Off".into(),
+                from: from.to_string(),
+                to: Some(from.saturating_add(days.days()).to_string()),
+                yearly: true,
+            }];
             let spec = CalendarSpec {
                 timezone: zone.into(),
                 monday: next(),

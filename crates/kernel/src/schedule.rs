@@ -58,7 +58,9 @@ impl Schedule {
     pub fn parse(text: &str, timezone: &str) -> Result<Self, String> {
         let text = text.trim();
         if text.is_empty() || text.len() > MAX_TEXT {
-            return Err(format!("a schedule has 1 to {MAX_TEXT} bytes, such as \"0 3 * * 1\", \"@daily\", \"every 15m\" or \"RRULE:FREQ=WEEKLY;BYDAY=MO\""));
+            return Err(format!(
+                "a schedule has 1 to {MAX_TEXT} bytes, such as \"0 3 * * 1\", \"@daily\", \"every 15m\" or \"RRULE:FREQ=WEEKLY;BYDAY=MO\""
+            ));
         }
         let mut zone = wall::zone(timezone)?;
         let upper = text.to_ascii_uppercase();
@@ -126,7 +128,11 @@ impl Schedule {
     /// The next moment of a wall time that is shown for the second time, before `until`.
     fn next_second_pass(&self, after: Timestamp, until: Timestamp) -> Option<Timestamp> {
         wall::second_passes(&self.zone, after, until).find_map(|pass| {
-            let from = if after >= pass.start { whole_second(pass.offset.to_datetime(after)).max(pass.from) } else { pass.from };
+            let from = if after >= pass.start {
+                whole_second(pass.offset.to_datetime(after)).max(pass.from)
+            } else {
+                pass.from
+            };
             let mut walls = self.walls_from(from);
             loop {
                 let moment = pass.offset.to_timestamp(walls.next().filter(|w| *w < pass.to)?).ok()?;

@@ -61,7 +61,9 @@ impl Rule {
     pub fn parse(upper: &str, original: &str) -> Result<(Self, Option<TimeZone>), String> {
         let (mut start, mut zone, mut parts, mut left_out) = (None, None, None, Vec::new());
         let mut start_parameters = "";
-        for (line, written) in upper.lines().zip(original.lines()).map(|(l, w)| (l.trim(), w.trim())).filter(|(l, _)| !l.is_empty()) {
+        for (line, written) in
+            upper.lines().zip(original.lines()).map(|(l, w)| (l.trim(), w.trim())).filter(|(l, _)| !l.is_empty())
+        {
             let (head, value) = line.split_once(':').unwrap_or(("RRULE", line));
             match head.split(';').next().unwrap_or_default() {
                 "DTSTART" if start.is_none() => {
@@ -76,7 +78,11 @@ impl Rule {
                     }
                 }
                 "RRULE" if parts.is_none() => parts = Some(value),
-                other => return Err(format!("{other} stands twice, is in another zone than DTSTART or is not supported; a rule has one DTSTART, one RRULE and any EXDATE")),
+                other => {
+                    return Err(format!(
+                        "{other} stands twice, is in another zone than DTSTART or is not supported; a rule has one DTSTART, one RRULE and any EXDATE"
+                    ));
+                }
             }
         }
         let mut rule = Self::of_parts(parts.ok_or("an RRULE line is missing")?, start)?;
@@ -126,7 +132,11 @@ impl Rule {
                     "WEEKLY" => Freq::Weekly,
                     "MONTHLY" => Freq::Monthly,
                     "YEARLY" => Freq::Yearly,
-                    _ => return Err(format!("FREQ={value}: one of MINUTELY, HOURLY, DAILY, WEEKLY, MONTHLY, YEARLY; for seconds write \"every 30s\"")),
+                    _ => {
+                        return Err(format!(
+                            "FREQ={value}: one of MINUTELY, HOURLY, DAILY, WEEKLY, MONTHLY, YEARLY; for seconds write \"every 30s\""
+                        ));
+                    }
                 };
             }
             "INTERVAL" => self.interval = numbers(name, value, 1, 10_000)?[0].into(),
@@ -139,7 +149,11 @@ impl Rule {
             "BYSETPOS" => self.positions = numbers(name, value, -366, 366)?,
             "BYDAY" => self.weekdays = value.split(',').map(weekday).collect::<Result<_, _>>()?,
             "WKST" => self.week_start = weekday(value)?.1,
-            _ => return Err(format!("{name} is not supported; a rule has FREQ, INTERVAL, COUNT, UNTIL, BYMONTH, BYMONTHDAY, BYDAY, BYHOUR, BYMINUTE, BYSETPOS and WKST")),
+            _ => {
+                return Err(format!(
+                    "{name} is not supported; a rule has FREQ, INTERVAL, COUNT, UNTIL, BYMONTH, BYMONTHDAY, BYDAY, BYHOUR, BYMINUTE, BYSETPOS and WKST"
+                ));
+            }
         }
         Ok(())
     }
@@ -148,7 +162,8 @@ impl Rule {
         if self.month_days.contains(&0) || self.positions.contains(&0) {
             return Err("BYMONTHDAY and BYSETPOS count from 1, or from -1 backwards".into());
         }
-        if self.weekdays.iter().any(|(ordinal, _)| *ordinal != 0) && !matches!(self.freq, Freq::Monthly | Freq::Yearly) {
+        if self.weekdays.iter().any(|(ordinal, _)| *ordinal != 0) && !matches!(self.freq, Freq::Monthly | Freq::Yearly)
+        {
             return Err("a number before a weekday, as in 2MO, needs FREQ=MONTHLY or YEARLY".into());
         }
         if self.freq == Freq::Weekly && !self.month_days.is_empty() {
@@ -170,7 +185,10 @@ impl Rule {
 
     /// Whether it happens in every hour, so that a repeated hour is to have it twice.
     pub fn every_hour(&self) -> bool {
-        matches!(self.freq, Freq::Minutely | Freq::Hourly) && self.hours.is_empty() && self.count.is_none() && (self.freq == Freq::Minutely || self.interval == 1)
+        matches!(self.freq, Freq::Minutely | Freq::Hourly)
+            && self.hours.is_empty()
+            && self.count.is_none()
+            && (self.freq == Freq::Minutely || self.interval == 1)
     }
 
     /// The moment after which nothing happens, when `UNTIL` is in UTC.
@@ -184,8 +202,18 @@ impl Rule {
     /// Its wall times from `from` (included), in order.
     pub fn walls_from(&self, from: DateTime) -> impl Iterator<Item = DateTime> + '_ {
         // COUNT counts from the start; everything else can begin near `from`.
-        let first = if self.count.is_some() || from <= self.start { 0 } else { self.period_at(from.date(), from.hour(), from.minute()) };
-        let mut walk = Walk { rule: self, period: first, ready: Vec::new().into_iter(), last_day: from.date().max(self.start.date()), over: false };
+        let first = if self.count.is_some() || from <= self.start {
+            0
+        } else {
+            self.period_at(from.date(), from.hour(), from.minute())
+        };
+        let mut walk = Walk {
+            rule: self,
+            period: first,
+            ready: Vec::new().into_iter(),
+            last_day: from.date().max(self.start.date()),
+            over: false,
+        };
         let mut left = self.count.unwrap_or(u32::MAX);
         std::iter::from_fn(move || {
             loop {
@@ -214,7 +242,9 @@ impl Rule {
             Freq::Weekly => days_between(self.week_of(start), self.week_of(date)) / 7,
             Freq::Daily => days,
             Freq::Hourly => days * 24 + i64::from(hour - self.start.hour()),
-            Freq::Minutely => (days * 24 + i64::from(hour - self.start.hour())) * 60 + i64::from(minute - self.start.minute()),
+            Freq::Minutely => {
+                (days * 24 + i64::from(hour - self.start.hour())) * 60 + i64::from(minute - self.start.minute())
+            }
         };
         units.max(0).div_euclid(self.interval)
     }
@@ -235,11 +265,17 @@ impl Rule {
             }
             Freq::Monthly => {
                 let months = units + i64::from(start.year()) * 12 + i64::from(start.month()) - 1;
-                let first = Date::new(i16::try_from(months.div_euclid(12)).ok()?, i8::try_from(months.rem_euclid(12) + 1).ok()?, 1).ok()?;
+                let first = Date::new(
+                    i16::try_from(months.div_euclid(12)).ok()?,
+                    i8::try_from(months.rem_euclid(12) + 1).ok()?,
+                    1,
+                )
+                .ok()?;
                 (first, first.last_of_month(), None, None)
             }
             Freq::Weekly => {
-                let first = self.week_of(start).checked_add(SignedDuration::from_hours(units.checked_mul(7 * 24)?)).ok()?;
+                let first =
+                    self.week_of(start).checked_add(SignedDuration::from_hours(units.checked_mul(7 * 24)?)).ok()?;
                 (first, first.checked_add(6.days()).ok()?, None, None)
             }
             Freq::Daily => {
@@ -257,10 +293,16 @@ impl Rule {
     fn day_passes(&self, day: Date) -> bool {
         let (monthly, yearly) = (self.freq == Freq::Monthly, self.freq == Freq::Yearly);
         let no_days = self.month_days.is_empty() && self.weekdays.is_empty();
-        let month = self.months.is_empty() && !(yearly && no_days && day.month() != self.start.month()) || self.months.contains(&day.month());
+        let month = self.months.is_empty() && !(yearly && no_days && day.month() != self.start.month())
+            || self.months.contains(&day.month());
         let from_end = day.day() - day.days_in_month() - 1;
-        let month_day = self.month_days.is_empty() || self.month_days.contains(&day.day()) || self.month_days.contains(&from_end);
-        let weekday = self.weekdays.is_empty() || self.weekdays.iter().any(|(ordinal, weekday)| day.weekday() == *weekday && (*ordinal == 0 || self.is_nth(day, *ordinal)));
+        let month_day =
+            self.month_days.is_empty() || self.month_days.contains(&day.day()) || self.month_days.contains(&from_end);
+        let weekday = self.weekdays.is_empty()
+            || self
+                .weekdays
+                .iter()
+                .any(|(ordinal, weekday)| day.weekday() == *weekday && (*ordinal == 0 || self.is_nth(day, *ordinal)));
         let by_start = match self.freq {
             _ if !no_days => true,
             Freq::Weekly => day.weekday() == self.start.weekday(),
@@ -272,7 +314,11 @@ impl Rule {
 
     /// Whether `day` is the n-th of its weekday: in its month, or in its year for a yearly rule that names no month.
     fn is_nth(&self, day: Date, ordinal: i16) -> bool {
-        let (place, length) = if self.freq == Freq::Yearly && self.months.is_empty() { (day.day_of_year(), day.days_in_year()) } else { (day.day().into(), day.days_in_month().into()) };
+        let (place, length) = if self.freq == Freq::Yearly && self.months.is_empty() {
+            (day.day_of_year(), day.days_in_year())
+        } else {
+            (day.day().into(), day.days_in_month().into())
+        };
         if ordinal > 0 { (place - 1) / 7 + 1 == ordinal } else { (length - place) / 7 + 1 == -ordinal }
     }
 
@@ -293,14 +339,23 @@ impl Rule {
         let mut walls = Vec::new();
         for day in first.series(1.day()).take_while(|d| *d <= last).filter(|d| self.day_passes(*d)) {
             for &hour in &hours {
-                walls.extend(minutes.iter().map(|&minute| day.to_datetime(DayTime::constant(hour, minute, self.start.second(), 0))));
+                walls.extend(
+                    minutes
+                        .iter()
+                        .map(|&minute| day.to_datetime(DayTime::constant(hour, minute, self.start.second(), 0))),
+                );
             }
         }
         if self.positions.is_empty() {
             return walls;
         }
         let count = i32::try_from(walls.len()).unwrap_or(i32::MAX);
-        let mut places: Vec<usize> = self.positions.iter().map(|&p| if p > 0 { p - 1 } else { count + p }).filter_map(|p| usize::try_from(p).ok()).collect();
+        let mut places: Vec<usize> = self
+            .positions
+            .iter()
+            .map(|&p| if p > 0 { p - 1 } else { count + p })
+            .filter_map(|p| usize::try_from(p).ok())
+            .collect();
         places.sort_unstable();
         places.dedup();
         places.into_iter().filter_map(|p| walls.get(p).copied()).collect()
@@ -354,7 +409,8 @@ fn days_between(from: Date, to: Date) -> i64 {
 
 fn numbers(name: &str, value: &str, min: i32, max: i32) -> Result<Vec<i32>, String> {
     let all = value.split(',').map(|n| n.parse::<i32>().ok().filter(|n| (min..=max).contains(n)));
-    let mut all: Vec<i32> = all.collect::<Option<_>>().ok_or_else(|| format!("{name}={value}: whole numbers from {min} to {max}"))?;
+    let mut all: Vec<i32> =
+        all.collect::<Option<_>>().ok_or_else(|| format!("{name}={value}: whole numbers from {min} to {max}"))?;
     all.sort_unstable();
     all.dedup();
     Ok(all)
@@ -377,7 +433,11 @@ fn weekday(text: &str) -> Result<(i16, Weekday), String> {
         "SU" => Weekday::Sunday,
         _ => return Err(wrong()),
     };
-    let ordinal = if ordinal.is_empty() { 0 } else { ordinal.parse::<i16>().ok().filter(|n| *n != 0 && n.abs() <= 53).ok_or_else(wrong)? };
+    let ordinal = if ordinal.is_empty() {
+        0
+    } else {
+        ordinal.parse::<i16>().ok().filter(|n| *n != 0 && n.abs() <= 53).ok_or_else(wrong)?
+    };
     Ok((ordinal, weekday))
 }
 
@@ -386,7 +446,11 @@ fn dtstart(head: &str, value: &str, written: &str) -> Result<(DateTime, Option<T
     for parameter in head.split(';').skip(1) {
         match parameter.split_once('=') {
             Some(("TZID", _)) => {
-                let name = written.split(':').next().and_then(|h| h.split(';').find_map(|p| p.split_once('='))).map_or("", |(_, name)| name);
+                let name = written
+                    .split(':')
+                    .next()
+                    .and_then(|h| h.split(';').find_map(|p| p.split_once('=')))
+                    .map_or("", |(_, name)| name);
                 zone = Some(wall::zone(name)?);
             }
             Some(("VALUE", "DATE" | "DATE-TIME")) => {}

@@ -31,7 +31,10 @@ pub fn moment(zone: &TimeZone, wall: DateTime) -> Option<Timestamp> {
         AmbiguousOffset::Fold { before, .. } => before.to_timestamp(wall).ok(),
         AmbiguousOffset::Gap { after, .. } => {
             let shortly_before = after.to_timestamp(wall).ok()?;
-            zone.following(shortly_before).map(|t| (t.timestamp(), t.offset())).find(|(_, offset)| *offset == after).map(|(t, _)| t)
+            zone.following(shortly_before)
+                .map(|t| (t.timestamp(), t.offset()))
+                .find(|(_, offset)| *offset == after)
+                .map(|(t, _)| t)
         }
     }
 }
@@ -53,12 +56,20 @@ pub struct SecondPass {
 pub fn second_passes(zone: &TimeZone, after: Timestamp, before: Timestamp) -> impl Iterator<Item = SecondPass> + '_ {
     // No zone has ever set its clocks back by more than a day.
     let search_from = after.checked_sub(jiff::SignedDuration::from_hours(26)).unwrap_or(Timestamp::MIN);
-    zone.following(search_from).map(|t| (t.timestamp(), t.offset())).take_while(move |(start, _)| *start < before).filter_map(move |(start, offset)| {
-        let shortly_before = start.checked_sub(jiff::SignedDuration::from_nanos(1)).ok()?;
-        let pass = SecondPass { start, from: offset.to_datetime(start), to: zone.to_offset(shortly_before).to_datetime(start), offset };
-        let ends = offset.to_timestamp(pass.to).ok()?;
-        (pass.from < pass.to && ends > after).then_some(pass)
-    })
+    zone.following(search_from)
+        .map(|t| (t.timestamp(), t.offset()))
+        .take_while(move |(start, _)| *start < before)
+        .filter_map(move |(start, offset)| {
+            let shortly_before = start.checked_sub(jiff::SignedDuration::from_nanos(1)).ok()?;
+            let pass = SecondPass {
+                start,
+                from: offset.to_datetime(start),
+                to: zone.to_offset(shortly_before).to_datetime(start),
+                offset,
+            };
+            let ends = offset.to_timestamp(pass.to).ok()?;
+            (pass.from < pass.to && ends > after).then_some(pass)
+        })
 }
 
 #[cfg(test)]
@@ -71,12 +82,21 @@ mod tests {
             ("Europe/Berlin", "2026-03-29T02:30:00", "2026-03-29T01:00:00Z", "skipped: the first moment after the gap"),
             ("Europe/Berlin", "2026-10-25T02:30:00", "2026-10-25T00:30:00Z", "shown twice: the first"),
             ("Australia/Lord_Howe", "2026-10-04T02:15:00", "2026-10-03T15:30:00Z", "a gap of half an hour"),
-            ("Antarctica/Troll", "2026-03-29T01:30:00", "2026-03-29T01:00:00Z", "a gap of two hours, from 01:00 to 03:00"),
+            (
+                "Antarctica/Troll",
+                "2026-03-29T01:30:00",
+                "2026-03-29T01:00:00Z",
+                "a gap of two hours, from 01:00 to 03:00",
+            ),
             ("Africa/Cairo", "2026-04-24T00:00:00", "2026-04-23T22:00:00Z", "the day has no midnight"),
             ("Pacific/Apia", "2011-12-30T12:00:00", "2011-12-30T10:00:00Z", "a whole day that never was"),
         ] {
             let zone = zone(name).expect(name);
-            assert_eq!(moment(&zone, wall.parse().expect(wall)).expect(wall).to_string(), expected, "{name} {wall}: {why}");
+            assert_eq!(
+                moment(&zone, wall.parse().expect(wall)).expect(wall).to_string(),
+                expected,
+                "{name} {wall}: {why}"
+            );
         }
     }
 
