@@ -1,0 +1,124 @@
+//! Why something was not done, and what was found damaged. Texts name values, never a machine's secrets.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// Why the engine could not do what was asked as a whole. A single sample that is not taken is a [`Refusal`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SeriesError {
+    /// The file system refused; nothing of the request was acknowledged. A full disk arrives here.
+    #[error("could not {action} {}", path.display())]
+    Io {
+        /// What was being done, as a verb: `write`, `sync`, `open`.
+        action: &'static str,
+        /// The file or folder it was done to.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another engine has this directory open.
+    #[error("{} is in use by another engine", path.display())]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The expression of a matcher is not a regular expression, or a too large one.
+    #[error("the expression {expression:?} cannot be used: {reason}")]
+    Expression {
+        /// As it was given.
+        expression: String,
+        /// What the parser said.
+        reason: String,
+    },
+    /// One request held more samples than are taken at once; split it.
+    #[error("{given} samples in one request are more than {limit}")]
+    TooMany {
+        /// How many were given.
+        given: usize,
+        /// How many are allowed.
+        limit: usize,
+    },
+    /// The writer has stopped: the engine is being closed, or its thread has died.
+    #[error("the series engine has stopped")]
+    Stopped,
+}
+
+impl SeriesError {
+    /// True when the disk has no room: a retry after space is made will succeed.
+    pub fn is_disk_full(&self) -> bool {
+        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge))
+    }
+}
+
+/// Turns an I/O error into ours, with the place it happened.
+pub(crate) fn io(action: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> SeriesError {
+    let path = path.to_path_buf();
+    move |source| SeriesError::Io { action, path, source }
+}
+
+/// Why one sample was not taken. The rest of its request is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize)]
+#[serde(rename_all = "snake_case", tag = "why")]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Older than what is still accepted late.
+    #[error("{late_ms} ms too old: samples are taken until {accept_late_ms} ms after their time")]
+    TooOld {
+        /// By how much, in milliseconds.
+        late_ms: i64,
+        /// The limit, in milliseconds.
+        accept_late_ms: i64,
+    },
+    /// Further in the future than clocks may differ.
+    #[error("{ahead_ms} ms ahead of the clock here: check the clock of the sender")]
+    TooFarAhead {
+        /// How far ahead of our clock, in milliseconds.
+        ahead_ms: i64,
+    },
+    /// This series has another value at this very time. The first one stays.
+    #[error("the series has another value at {at_ms}")]
+    Conflict {
+        /// The time of both, Unix milliseconds.
+        at_ms: i64,
+    },
+    /// The tenant has as many active series as it may have.
+    #[error("the tenant already has {limit} active series")]
+    TooManySeries {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// What is wrong with a piece of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DamageKind {
+    /// The end of a log is not complete: a write was cut short before it was acknowledged. The next start cuts it off.
+    TornTail,
+    /// Bytes do not match their checksum.
+    Checksum,
+    /// The checksum holds but the content has no meaning: written by a newer version, or by a fault.
+    Meaning,
+    /// A file that should be there is not, or cannot be read.
+    Unreadable,
+    /// Samples in a log whose series is defined in a damaged piece of it.
+    Orphaned,
+}
+
+/// One damaged piece of one file. It is never served; everything else still is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Damage {
+    /// The file, relative to the engine's directory.
+    pub file: String,
+    /// Where it starts, in bytes.
+    pub offset: u64,
+    /// How long it is, in bytes, as far as can be told.
+    pub length: u64,
+    /// What is wrong.
+    pub kind: DamageKind,
+}

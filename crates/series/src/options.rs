@@ -1,0 +1,110 @@
+//! What the owner of an engine decides, and what the engine tells of itself.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::error::Damage;
+
+/// The time now, in Unix milliseconds. Given by the owner, so a test moves it by hand.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// The clock of this machine.
+pub fn system_clock() -> Clock {
+    Arc::new(|| {
+        #[expect(clippy::disallowed_methods, reason = "this is the real clock that owners pass in")]
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+    })
+}
+
+/// The limits and habits of an engine. `Options::default()` suits a server of some thousand series.
+#[derive(Clone)]
+pub struct Options {
+    /// How long samples are kept, in milliseconds; whole files go when their last moment is older. Default 400 days.
+    pub retention_ms: i64,
+    /// How late a sample may arrive, in milliseconds. Default 80 hours: an agent buffers 72.
+    pub accept_late_ms: i64,
+    /// How far a sender's clock may be ahead of ours, in milliseconds. Default 10 minutes.
+    pub accept_ahead_ms: i64,
+    /// Active series (in the head) a tenant may have. Default 100,000.
+    pub max_series: usize,
+    /// A log segment is closed when it is longer than this. Default 64 MiB.
+    pub wal_segment_bytes: u64,
+    /// Samples one call of `append` may hold. Default 100,000.
+    pub max_request_samples: usize,
+    /// Samples that may wait for the writer; more callers wait their turn. Default 400,000.
+    pub max_waiting_samples: usize,
+    /// How long after its end a window is left open for stragglers, in milliseconds. Default 10 minutes.
+    pub seal_after_ms: i64,
+    /// The clock; by default that of this machine.
+    pub clock: Clock,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        const MINUTE: i64 = 60_000;
+        const HOUR: i64 = 60 * MINUTE;
+        Self {
+            retention_ms: 400 * 24 * HOUR,
+            accept_late_ms: 80 * HOUR,
+            accept_ahead_ms: 10 * MINUTE,
+            max_series: 100_000,
+            wal_segment_bytes: 64 << 20,
+            max_request_samples: 100_000,
+            max_waiting_samples: 400_000,
+            seal_after_ms: 10 * MINUTE,
+            clock: system_clock(),
+        }
+    }
+}
+
+/// What opening a directory found. Show it: damage that nobody reads of is damage that stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Recovery {
+    /// Log segments read.
+    pub segments: usize,
+    /// Samples put back into the head.
+    pub samples: u64,
+    /// Sealed files found.
+    pub blocks: usize,
+    /// Series known afterwards.
+    pub series: usize,
+    /// Bytes of a torn log end that were cut off. They were never acknowledged.
+    pub cut_bytes: u64,
+    /// Everything damaged, torn ends included.
+    pub damaged: Vec<Damage>,
+}
+
+/// The engine's own figures, counted since it was opened unless said otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Stats {
+    /// Series known now.
+    pub series: usize,
+    /// Series with samples in the head now.
+    pub active_series: usize,
+    /// Samples in the head now.
+    pub head_samples: u64,
+    /// Bytes that the head's chunks take now.
+    pub head_bytes: u64,
+    /// Sealed files now.
+    pub blocks: usize,
+    /// Bytes of sealed files now.
+    pub block_bytes: u64,
+    /// Bytes of the log now.
+    pub wal_bytes: u64,
+    /// Samples acknowledged, repeats included.
+    pub accepted: u64,
+    /// Samples acknowledged that were there already.
+    pub repeated: u64,
+    /// Samples refused, by any reason.
+    pub refused: u64,
+    /// Syncs of the log: `accepted / syncs` is how well they are shared.
+    pub syncs: u64,
+    /// Writes or syncs that the disk refused.
+    pub disk_errors: u64,
+    /// Damaged chunks that a read met and left out.
+    pub damaged_reads: u64,
+    /// The newest sample's time, Unix milliseconds; 0 before the first.
+    pub newest_ms: i64,
+}

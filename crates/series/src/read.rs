@@ -1,0 +1,133 @@
+//! Reads: which points a series has between two times. Damaged chunks are left out and named; nothing is guessed.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::block::{Block, read_points};
+use crate::chunk::{Point, merge};
+use crate::error::DamageKind;
+use crate::head::{WINDOW_MS, window_start};
+use crate::index::SeriesId;
+use crate::labels::Labels;
+use crate::matcher::Matcher;
+use crate::store::{Store, count, shown};
+
+/// How often a read starts again because a file was replaced under it. Sealing happens once in hours.
+const ATTEMPTS: usize = 5;
+
+/// The points of one series.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SeriesData {
+    /// Which series.
+    pub labels: Labels,
+    /// Unix milliseconds and value, rising in time.
+    pub points: Vec<(i64, f64)>,
+    /// Stretches (first and last Unix millisecond) whose points are damaged on disk and therefore not in `points`.
+    /// Empty is the rule; anything else must be shown as unknown, never as zero.
+    pub lost: Vec<(i64, i64)>,
+}
+
+/// One series while its points are gathered: a part for each window, and for each file of it.
+struct Gathered {
+    labels: Labels,
+    id: SeriesId,
+    parts: Vec<((i64, u32), Vec<Point>)>,
+    lost: Vec<(i64, i64)>,
+}
+
+enum Outcome {
+    Done(Vec<Gathered>),
+    /// A file of the list is gone: it was replaced or has expired since.
+    Again(Vec<Gathered>),
+}
+
+impl Store {
+    /// All series that the matchers mean which have points, or lost ones, from `from_ms` to `to_ms`, both included.
+    pub(crate) fn select(&self, tenant: u64, matchers: &[Matcher], from_ms: i64, to_ms: i64) -> Vec<SeriesData> {
+        let mut gathered = Vec::new();
+        for _ in 0..ATTEMPTS {
+            match self.gather(tenant, matchers, from_ms, to_ms) {
+                Outcome::Done(done) => {
+                    gathered = done;
+                    break;
+                }
+                Outcome::Again(partial) => gathered = partial,
+            }
+        }
+        let finish = |mut series: Gathered| {
+            series.parts.sort_by_key(|(key, _)| *key);
+            let mut points = merge(series.parts.into_iter().map(|(_, points)| points).collect());
+            points.retain(|(at, _)| (from_ms..=to_ms).contains(at));
+            SeriesData { labels: series.labels, points, lost: series.lost }
+        };
+        let found = gathered.into_iter().map(finish);
+        found.filter(|s| !s.points.is_empty() || !s.lost.is_empty()).collect()
+    }
+
+    fn gather(&self, tenant: u64, matchers: &[Matcher], from_ms: i64, to_ms: i64) -> Outcome {
+        let (mut series, blocks) = self.gather_head(tenant, matchers, from_ms, to_ms);
+        let mut missing = false;
+        for block in blocks {
+            let wanted = |s: &Gathered| block.place(s.id).is_some();
+            if !series.iter().any(wanted) {
+                continue;
+            }
+            let file = File::open(&block.path);
+            missing |= file.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
+            for one in &mut series {
+                let Some(place) = block.place(one.id) else { continue };
+                let read = match &file {
+                    Ok(file) => read_points(file, place, tenant, &one.labels),
+                    Err(_) => Err(DamageKind::Unreadable),
+                };
+                match read {
+                    Ok(points) => one.parts.push(((block.header.start_ms, block.header.generation), points)),
+                    Err(kind) => {
+                        one.lost.push((block.header.start_ms.max(from_ms), block.end_ms().min(to_ms)));
+                        self.damage_met(&block, kind);
+                    }
+                }
+            }
+        }
+        if missing { Outcome::Again(series) } else { Outcome::Done(series) }
+    }
+
+    /// Series and their points in the head, and the sealed files to look into. One lock, so that a window that is being
+    /// sealed is seen on exactly one of the two sides.
+    fn gather_head(&self, tenant: u64, matchers: &[Matcher], from_ms: i64, to_ms: i64) -> (Vec<Gathered>, Vec<Arc<Block>>) {
+        let state = self.state.read();
+        let found = state.index.select(tenant, matchers).into_iter();
+        let mut series: Vec<Gathered> =
+            found.map(|(labels, id)| Gathered { labels, id, parts: Vec::new(), lost: Vec::new() }).collect();
+        let first = window_start(from_ms);
+        if first > to_ms {
+            return (Vec::new(), Vec::new());
+        }
+        for (start, window) in state.head.windows.range(first..=to_ms) {
+            for one in &mut series {
+                if let Some(held) = window.series.get(&one.id) {
+                    // After all files of its window: what was stored first wins.
+                    one.parts.push(((*start, u32::MAX), held.points()));
+                }
+            }
+        }
+        let blocks = state.blocks.range((first, 0)..=(to_ms, u32::MAX)).map(|(_, block)| block.clone()).collect();
+        (series, blocks)
+    }
+
+    fn damage_met(&self, block: &Block, kind: DamageKind) {
+        count(&self.counters.damaged_reads, 1);
+        tracing::warn!(file = %shown(&self.dir, &block.path), ?kind, "a damaged chunk was left out of an answer");
+    }
+
+    /// The newest point of each series within the last `within_ms`; a series that has ended is not there.
+    pub(crate) fn latest(&self, tenant: u64, matchers: &[Matcher], within_ms: i64) -> Vec<(Labels, Point)> {
+        let now = self.now_ms();
+        let until = now.saturating_add(self.options.accept_ahead_ms).saturating_add(WINDOW_MS);
+        let found = self.select(tenant, matchers, now.saturating_sub(within_ms), until).into_iter();
+        let newest = found.filter_map(|s| Some((s.labels, *s.points.last()?)));
+        newest.filter(|(_, point)| !crate::labels::is_stale(point.1)).collect()
+    }
+}
