@@ -29,8 +29,7 @@ impl Backend for Store {
     async fn fit(&self, classes: &[ClassRef]) -> Answer<()> {
         let classes = classes.to_vec();
         self.write(false, move |group| {
-            let known = group.classes.clone();
-            let fitted = layout::fit(group.writing(), &classes, &known)?;
+            let fitted = layout::fit(group.writing(), &classes)?;
             group.set_classes(fitted);
             Ok(())
         })

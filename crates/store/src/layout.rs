@@ -126,7 +126,7 @@ const FIXED_INDEXES: &[&str] = &[
 /// Functions that PostgreSQL has in place of those registered with SQLite; they never fail, so that they can stand in an index.
 const POSTGRES_FUNCTIONS: &str = r"
 CREATE OR REPLACE FUNCTION ms_int(x text) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT CASE WHEN x ~ '^-?[0-9]{1,18}$' THEN x::bigint WHEN x = 'true' THEN 1 WHEN x = 'false' THEN 0 END $$;
-CREATE OR REPLACE FUNCTION ms_real(x text) RETURNS double precision LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT CASE WHEN x ~ '^-?[0-9]{1,300}([.][0-9]+)?([eE][-+]?[0-9]{1,2})?$' THEN x::double precision END $$;
+CREATE OR REPLACE FUNCTION ms_real(x text) RETURNS double precision LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT CASE WHEN x ~ '^-?[0-9]{1,200}([.][0-9]+)?([eE][-+]?[0-9]{1,2})?$' THEN x::double precision END $$;
 CREATE OR REPLACE FUNCTION ms_time(x text) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
   SELECT CASE WHEN x ~ '^[0-9]{4}-(0[1-9]|1[0-2])-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?([Zz]|[-+][0-9]{2}:[0-9]{2})$' THEN floor(extract(epoch FROM x::timestamptz) * 1000000)::bigint END $$;
 CREATE OR REPLACE FUNCTION ms_span(x text) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -234,12 +234,17 @@ pub(crate) type Classes = Arc<BTreeMap<Kind, Arc<ClassTable>>>;
 /// Makes the tables of a new store, or looks at those of an old one. Answers the layout that was found (0: none).
 pub(crate) fn prepare(conn: &mut dyn Conn) -> Result<i64, DbError> {
     let dialect = conn.dialect();
+    conn.batch("BEGIN")?;
+    if dialect == Dialect::Postgres {
+        conn.batch("SELECT pg_advisory_xact_lock(7215)")?; // Two servers that start on an empty database at once.
+    }
     let known = match dialect {
         Dialect::Sqlite => "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'meta'",
         Dialect::Postgres => "SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = 'meta'",
     };
     if conn.first(known, &[], |row| row.int(0))? == Some(1) {
         let found = conn.first("SELECT value FROM meta WHERE name = 'layout'", &[], |row| row.int(0))?;
+        conn.batch("COMMIT")?;
         return found.ok_or_else(|| DbError::Damaged("the layout number of the database".into()));
     }
     let mut ddl = String::new();
@@ -260,7 +265,6 @@ pub(crate) fn prepare(conn: &mut dyn Conn) -> Result<i64, DbError> {
     ddl.push_str(&dialect.ddl("CREATE TABLE index_row (name {TEXT} NOT NULL PRIMARY KEY, kind {TEXT} NOT NULL);\n"));
     ddl.push_str(&dialect.ddl("CREATE TABLE meta (name {TEXT} NOT NULL PRIMARY KEY, value {INT} NOT NULL);\n"));
     ddl.push_str(&format!("INSERT INTO meta (name, value) VALUES ('layout', {LAYOUT});\n"));
-    conn.batch("BEGIN")?;
     conn.batch(&ddl)?;
     conn.batch("COMMIT")?;
     Ok(0)
@@ -274,9 +278,9 @@ pub(crate) fn known_classes(conn: &mut dyn Conn) -> Result<Classes, DbError> {
 }
 
 /// Makes tables and indexes fit `classes`; inside a transaction. Tables of classes that are no longer there stay.
-pub(crate) fn fit(conn: &mut dyn Conn, classes: &[ClassRef], known: &Classes) -> Result<Classes, DbError> {
+pub(crate) fn fit(conn: &mut dyn Conn, classes: &[ClassRef]) -> Result<Classes, DbError> {
     let dialect = conn.dialect();
-    let mut tables = (**known).clone();
+    let mut tables = (*known_classes(conn)?).clone(); // As they are now: another server may have added some.
     for class in classes {
         if !is_kebab(class.name.as_str()) {
             return Err(DbError::Other(format!("\"{}\" cannot be the name of a class", class.name)));

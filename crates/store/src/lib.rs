@@ -15,6 +15,7 @@ mod layout;
 mod lock;
 mod observe;
 mod pages;
+mod postgres;
 mod predicate;
 mod readers;
 mod rows;

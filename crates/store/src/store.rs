@@ -119,7 +119,7 @@ impl Store {
         let connect_reader: ConnectReader = Arc::new(move || Ok(Box::new(Sqlite::reader(&reader_path, cache, Some(limit))?)));
         let cache = options.writer_cache_kib;
         let connect: Connect = Box::new(move || Ok(Box::new(Sqlite::writer(&path, cache)?)));
-        let start = Start { dialect: Dialect::Sqlite, dir: Some(dir.to_owned()), conn, connect, connect_reader, classes, lock: Some(lock), ballast: Some(dir.join("ballast")) };
+        let start = Start { dialect: Dialect::Sqlite, dir: Some(dir.to_owned()), conn: Some(conn), connect, connect_reader, classes, lock: Some(lock), ballast: Some(dir.join("ballast")) };
         Self::start(start, &options).map_err(|source| OpenError::NotWritable { dir: dir.to_owned(), source })
     }
 
@@ -128,7 +128,7 @@ impl Store {
         let classes = Arc::new(RwLock::new(start.classes));
         let intake = Arc::new(Intake::default());
         let writer = Writer {
-            conn: Some(start.conn),
+            conn: start.conn,
             connect: start.connect,
             ledger: Ledger::default(),
             classes: classes.clone(),
@@ -209,7 +209,8 @@ impl Drop for Store {
 pub(crate) struct Start {
     pub(crate) dialect: Dialect,
     pub(crate) dir: Option<PathBuf>,
-    pub(crate) conn: Box<dyn Conn>,
+    /// The writer's first connection, if it has been made already.
+    pub(crate) conn: Option<Box<dyn Conn>>,
     pub(crate) connect: Connect,
     pub(crate) connect_reader: ConnectReader,
     pub(crate) classes: Classes,

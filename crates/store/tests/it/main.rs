@@ -2,4 +2,5 @@
 
 mod conformance;
 mod kit;
+mod postgres;
 mod sqlite;
