@@ -257,8 +257,10 @@ pub(crate) fn take_series(payload: &[u8]) -> Option<(u64, Labels, Vec<Point>)> {
 pub(crate) enum Frame {
     /// A series with this many points.
     Series(usize),
-    /// Header, index or trailer.
+    /// Header or index.
     Other,
+    /// The trailer, which ends a file.
+    End,
     /// Nothing that this version writes.
     Senseless,
 }
@@ -268,7 +270,7 @@ pub(crate) fn frame_of(payload: &[u8]) -> Frame {
         Some(&TAG_SERIES) => return take_series(payload).map_or(Frame::Senseless, |(_, _, p)| Frame::Series(p.len())),
         Some(&TAG_HEADER) => Header::decode(payload).is_some(),
         Some(&TAG_INDEX) => take_index(payload, u64::MAX).is_some(),
-        Some(&TAG_TRAILER) => true,
+        Some(&TAG_TRAILER) => return Frame::End,
         _ => false,
     };
     if sense { Frame::Other } else { Frame::Senseless }

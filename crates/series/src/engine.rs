@@ -299,3 +299,6 @@ fn sealed(state: &State, at_ms: i64, segment: u64) -> bool {
     let start = crate::head::window_start(at_ms);
     state.blocks.range((start, 0)..=(start, u32::MAX)).any(|(_, b)| b.header.log_upto >= segment)
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,7 +69,7 @@ impl VerifyReport {
         self.bytes += bytes.len() as u64;
         let before = self.damaged.len();
         self.damaged.extend(scan.damage(file, bytes.len() as u64, Torn::Impossible));
-        let mut found = 0;
+        let (mut found, mut ended) = (0, false);
         for (offset, payload) in scan.whole {
             match block::frame_of(payload) {
                 block::Frame::Series(points) => {
@@ -78,6 +78,7 @@ impl VerifyReport {
                     self.samples += points as u64;
                 }
                 block::Frame::Other => {}
+                block::Frame::End => ended = true,
                 block::Frame::Senseless => {
                     let length = (payload.len() + frame::HEADER) as u64;
                     self.damaged.push(Damage { file: file.into(), offset, length, kind: DamageKind::Meaning });
@@ -85,7 +86,7 @@ impl VerifyReport {
             }
         }
         // A file cut at a frame's end has whole frames only, and yet lacks some.
-        if found < expected && self.damaged.len() == before {
+        if (found < expected || !ended) && self.damaged.len() == before {
             let length = bytes.len() as u64;
             self.damaged.push(Damage { file: file.into(), offset: length, length: 0, kind: DamageKind::Unreadable });
         }

@@ -1,0 +1,160 @@
+//! The engine on disks that a test controls: full ones, failing ones, and one that waits.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use super::*;
+use crate::log::LogFile;
+
+/// What the disk does next, moved by the test.
+#[derive(Default)]
+struct Disk {
+    /// Bytes that still fit; `u64::MAX` is a disk without end.
+    room: AtomicU64,
+    sync_fails: AtomicBool,
+    cut_fails: AtomicBool,
+    syncs: AtomicU64,
+    /// When set, each sync waits for a word.
+    gate: Mutex<Option<Receiver<()>>>,
+}
+
+/// A real file in front of which the disk stands.
+struct Behind(std::fs::File, Arc<Disk>);
+
+impl LogFile for Behind {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let room = self.1.room.load(SeqCst);
+        let fits = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+        self.0.append(&bytes[..fits])?;
+        if room != u64::MAX {
+            self.1.room.store(room - fits as u64, SeqCst);
+        }
+        if fits < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        if let Some(gate) = &*self.1.gate.lock() {
+            gate.recv().map_err(io::Error::other)?;
+        }
+        self.1.syncs.fetch_add(1, SeqCst);
+        if self.1.sync_fails.load(SeqCst) { Err(io::Error::other("the disk went away")) } else { self.0.sync() }
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        if self.1.cut_fails.load(SeqCst) { Err(io::Error::other("the disk went away")) } else { self.0.cut(length) }
+    }
+}
+
+fn open(dir: &Path) -> (Engine, Arc<Disk>) {
+    let disk = Arc::new(Disk { room: AtomicU64::new(u64::MAX), ..Disk::default() });
+    let behind = disk.clone();
+    let real = std::fs::OpenOptions::new().append(true).create_new(true).clone();
+    let opener: OpenLog = Arc::new(move |path| Ok(Box::new(Behind(real.open(path)?, behind.clone()))));
+    (Engine::open_on(dir, options(), opener).unwrap().0, disk)
+}
+
+fn options() -> Options {
+    Options { clock: Arc::new(|| 1_000_000), ..Options::default() }
+}
+
+fn one(at_ms: i64) -> Vec<Sample> {
+    vec![Sample { labels: Labels::metric("m", &[]).unwrap(), at_ms, value: 1.0 }]
+}
+
+fn times(engine: &Engine) -> Vec<i64> {
+    let found = engine.select(1, &[], i64::MIN, i64::MAX).unwrap();
+    found.into_iter().flat_map(|s| s.points).map(|p| p.0).collect()
+}
+
+#[tokio::test]
+async fn a_full_disk_is_refused_at_every_byte_and_nothing_unacknowledged_is_shown() {
+    // How much one request takes, segment header included.
+    let measure = tempfile::tempdir().unwrap();
+    let (engine, _) = open(measure.path());
+    engine.append(1, one(1)).await.unwrap();
+    let takes = engine.stats().wal_bytes;
+    drop(engine);
+    for room in 0..takes {
+        let dir = tempfile::tempdir().unwrap();
+        let (engine, disk) = open(dir.path());
+        disk.room.store(room, SeqCst);
+        let error = engine.append(1, one(1)).await.unwrap_err();
+        assert!(error.is_disk_full(), "room for {room}: {error}");
+        assert!(times(&engine).is_empty(), "room for {room}: not acknowledged, not shown");
+        disk.room.store(u64::MAX, SeqCst);
+        assert_eq!(engine.append(1, one(2)).await.unwrap().accepted, 1, "room for {room}: goes on when there is room");
+        assert!(engine.stats().disk_errors == 1);
+        drop(engine);
+        let (engine, recovery) = Engine::open(dir.path(), options()).unwrap();
+        assert_eq!((times(&engine), recovery.damaged), (vec![2], vec![]), "room for {room}: and leaves no scar");
+    }
+}
+
+#[tokio::test]
+async fn after_a_failed_sync_nothing_more_is_put_behind_what_may_be_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, disk) = open(dir.path());
+    engine.append(1, one(1)).await.unwrap();
+    disk.sync_fails.store(true, SeqCst);
+    disk.cut_fails.store(true, SeqCst);
+    assert!(engine.append(1, one(2)).await.is_err());
+    disk.sync_fails.store(false, SeqCst);
+    engine.append(1, one(3)).await.unwrap();
+    assert_eq!(times(&engine), [1, 3]);
+    assert_eq!(segments(&wal_dir(dir.path())).unwrap().len(), 2, "a new segment was begun");
+    drop(engine);
+    let found = times(&Engine::open(dir.path(), options()).unwrap().0);
+    assert!(found.contains(&1) && found.contains(&3), "what was acknowledged is there: {found:?}");
+}
+
+#[tokio::test]
+async fn many_callers_share_one_sync() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, disk) = open(dir.path());
+    let engine = Arc::new(engine);
+    let (open_gate, gate) = sync_channel(1000);
+    *disk.gate.lock() = Some(gate);
+    let append = |at| {
+        let engine = engine.clone();
+        tokio::spawn(async move { engine.append(1, one(at)).await })
+    };
+    let first = append(0);
+    // The writer is at its first sync when the first request has left the queue; the others can only wait together.
+    let rest: Vec<_> = (1..=200).map(append).collect();
+    while engine.places.available_permits() > engine.store.options.max_waiting_samples - 201 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..201 {
+        open_gate.send(()).unwrap();
+    }
+    first.await.unwrap().unwrap();
+    for caller in rest {
+        assert_eq!(caller.await.unwrap().unwrap().accepted, 1);
+    }
+    let syncs = disk.syncs.load(SeqCst);
+    assert!(syncs <= 20, "{syncs} syncs for 201 callers");
+    assert_eq!(times(&engine).len(), 201);
+}
+
+#[tokio::test]
+async fn segments_are_closed_when_they_are_long_and_each_can_be_read_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { wal_segment_bytes: 200, ..options() };
+    let (engine, _) = Engine::open(dir.path(), options.clone()).unwrap();
+    for at in 0..40 {
+        engine.append(1, one(at)).await.unwrap();
+    }
+    drop(engine);
+    let files = segments(&wal_dir(dir.path())).unwrap();
+    assert!(files.len() > 5, "{} segments", files.len());
+    for (_, path) in &files {
+        let read = replay("f", &fs::read(path).unwrap());
+        assert_eq!((read.series.len(), read.damaged.len()), (1, 0));
+    }
+    fs::remove_file(&files[0].1).unwrap();
+    let (engine, recovery) = Engine::open(dir.path(), options).unwrap();
+    assert_eq!(recovery.damaged, []);
+    assert_eq!(times(&engine).last(), Some(&39));
+}
