@@ -79,6 +79,9 @@ export function write(term: Pick<Term, 'negated' | 'name' | 'compare' | 'values'
 export const asked = (text: string, name: string): string[] =>
   parse(text).filter((t) => t.name === name && !t.negated && !t.compare).flatMap((t) => t.values)
 
+/** Whether a term has its colon and no value yet. */
+export const unfinished = (text: string): boolean => parse(text).some((t) => t.name !== undefined && t.values.every((v) => v === ''))
+
 /** Adds a value under a name, or takes it out when it is there. All else in the text stays as it was written. */
 export function toggle(text: string, name: string, value: string): string {
   const term = parse(text).find((t) => t.name === name && !t.negated && !t.compare)

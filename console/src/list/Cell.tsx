@@ -11,7 +11,7 @@ export function Cell({ record, column, cls, now }: { record: Rec; column: Column
   const { name, field } = column
   const value = valueOf(record, name)
   if (name === 'state') return <State cls={cls} state={record.state} open={record.open} className={record.open ? '' : 'text-fg-3'} />
-  if (name === 'priority' && typeof value === 'number') return <Priority n={value} />
+  if (name === 'priority' && typeof value === 'number') return <Priority n={value} quiet={!record.open} />
   if (name === 'key') return <span className="truncate font-mono text-xs text-fg-2">{record.key}</span>
   if (name === 'health') {
     const health = healthOf(record)

@@ -17,7 +17,7 @@ function without(text: string, name: string): string {
 /** Ticks write the filter text and nothing else. Values and counts come from the server, the 20 most frequent. */
 export function Facet({ cls, name, title, filter, onFilter }: { cls: ClassDef; name: string; title: string; filter: string; onFilter: (text: string) => void }) {
   const [open, setOpen] = useState(false)
-  const on = asked(filter, name).filter((v) => v !== 'open')
+  const on = asked(filter, name).filter((v) => v !== 'open' && v !== '')
   const { data, isPending } = useQuery({ ...read.counts(cls.name, name, without(filter, name)), enabled: open })
   const isOpen = (state: string): boolean => cls.states.find((s) => s.name === state)?.open ?? true
   return (

@@ -2,7 +2,7 @@ import { ListFilter, X } from 'lucide-react'
 import { useEffect, useId, useRef, useState, type KeyboardEvent, type RefObject } from 'react'
 import { Problem } from '../api/http'
 import type { ClassDef } from '../api/types'
-import { mistake, suggest } from '../lib/filter'
+import { mistake, suggest, unfinished } from '../lib/filter'
 import { IconButton, Kbd } from '../ui/atoms'
 
 interface Props {
@@ -33,7 +33,8 @@ export function FilterBar({ cls, text, onText, input, error }: Props) {
     setDraft(text)
   }, [text])
   useEffect(() => {
-    if (draft === pushed.current) return
+    // `state:` alone is the beginning of a term, not a filter yet.
+    if (draft === pushed.current || unfinished(draft)) return
     const timer = setTimeout(() => {
       pushed.current = draft
       onText(draft)

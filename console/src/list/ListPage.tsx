@@ -34,7 +34,7 @@ export default function ListPage() {
   const { cls: name } = listRoute.useParams()
   const classes = useClasses()
   const cls = classes.get(name)
-  if (!cls) return <Empty title={`There is no class “${name}”`} text="Press Ctrl K to look for another." />
+  if (!cls) return <Empty page title={`There is no class “${name}”`} text="Press Ctrl K to look for another." />
   return <List key={name} cls={cls} />
 }
 

@@ -68,9 +68,9 @@ function PhoneRow({ record, cls, index, style, base, onOpen, now }: RowProps & {
     // oxlint-disable-next-line jsx-a11y/click-events-have-key-events
     <div id={`row-${record.key}`} role="row" tabIndex={-1} aria-rowindex={index + 2} style={style} className={`${base} px-3 flex flex-col justify-center gap-1 outline-none`} onClick={() => onOpen(record)}>
       <div role="gridcell" className="flex items-center gap-2 min-w-0">
-        {typeof priority === 'number' && <Priority n={priority} />}
+        {typeof priority === 'number' && <Priority n={priority} quiet={!record.open} />}
         {health && <HealthSign health={health} />}
-        <Link to="/r/$cls/$key" params={{ cls: record.class, key: record.key }} search={{}} className="truncate font-medium" onClick={(e) => e.stopPropagation()}>
+        <Link to="/r/$cls/$key" params={{ cls: record.class, key: record.key }} search={{}} className={`truncate ${record.open ? 'font-medium' : 'text-fg-2'}`} onClick={(e) => e.stopPropagation()}>
           {record.title}
         </Link>
         <span className="ml-auto">

@@ -3,7 +3,7 @@ import type { Rec } from '../api/types'
 import { healthOf, show } from '../lib/values'
 import { useClasses } from '../shell/context'
 import { Panel } from '../ui/atoms'
-import { HealthSign } from '../ui/signs'
+import { HEALTH_ORDER, HealthSign } from '../ui/signs'
 import { Empty, Skeleton } from '../ui/states'
 import { More } from './More'
 import { useRecords } from './useRecords'
@@ -12,6 +12,9 @@ const HOSTS = 6
 const APPS = 24
 /** Facts of a host that say most about it, when it has them. */
 const FACTS = ['os', 'kernel', 'architecture', 'cpu_count', 'cpus', 'memory_bytes', 'memory', 'environment', 'virtualisation']
+
+const rank = (r: Rec): number => HEALTH_ORDER[healthOf(r) ?? 'unknown']
+const worstFirst = (a: Rec, b: Rec): number => rank(a) - rank(b) || a.key.localeCompare(b.key, 'en', { numeric: true })
 
 /** What runs here: machines with what they are, and what runs on them. */
 export function RunsHere() {
@@ -32,7 +35,7 @@ export function RunsHere() {
         <Skeleton rows={3} height={38} label="Loading hosts" />
       ) : hosts.rows.length ? (
         <ul>
-          {hosts.rows.map((h) => (
+          {hosts.rows.toSorted(worstFirst).map((h) => (
             <li key={h.key} className="border-t border-line-soft">
               <Link to="/r/$cls/$key" params={{ cls: 'host', key: h.key }} search={{}} className="flex items-center gap-2.5 min-h-9 max-lg:min-h-11 px-3 hover:bg-hover min-w-0">
                 <HealthSign health={healthOf(h) ?? 'unknown'} />
@@ -47,7 +50,7 @@ export function RunsHere() {
       )}
       {apps.rows.length > 0 && (
         <div className="border-t border-line-soft px-3 py-2.5 flex flex-wrap gap-1.5">
-          {apps.rows.map((a) => (
+          {apps.rows.toSorted(worstFirst).map((a) => (
             <Link key={a.key} to="/r/$cls/$key" params={{ cls: 'application', key: a.key }} search={{}} className="inline-flex items-center gap-1.5 h-6 max-lg:h-10 px-2 rounded border border-line hover:bg-hover text-xs">
               <HealthSign health={healthOf(a) ?? 'unknown'} size={10} />
               {a.title}

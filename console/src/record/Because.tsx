@@ -21,10 +21,11 @@ export function Because({ seq }: { seq: number }) {
             'Looking…'
           ) : entry ? (
             <>
-              <span className="font-medium">{entry.actor.key}</span> {deed(entry, classes.get(entry.class))}{' '}
+              <span className="font-medium">{entry.actor.key}</span> {deed(entry, classes.get(entry.class)).split(/\bit\b/)[0]}{' '}
               <Link to="/r/$cls/$key" params={{ cls: entry.class, key: entry.subject }} search={{}} className="link">
                 {entry.subject}
               </Link>
+              {deed(entry, classes.get(entry.class)).split(/\bit\b/)[1]}
               {entry.note && <>: {entry.note}</>}
               {entry.cause !== null && <Because seq={entry.cause} />}
             </>

@@ -6,7 +6,8 @@ import type { Graph, Rec } from '../api/types'
 import { healthOf } from '../lib/values'
 import { Panel } from '../ui/atoms'
 import { HEALTH_TEXT, HealthSign, stateName } from '../ui/signs'
-import { NODE, place, type Placed } from './layout'
+import { useClasses } from '../shell/context'
+import { NODE_HEIGHT, onlyRun, place, ROW_WIDTH, type Placed } from './layout'
 
 /** Above this many, a picture answers nothing: the list does. */
 const MOST_DRAWN = 40
@@ -14,7 +15,9 @@ const MOST_DRAWN = 40
 /** Who does it hurt: what the record needs below it, what needs it above it. A list says the same. */
 export function GraphPanel({ record, title = 'What it touches', depth: firstDepth = 2 }: { record: Rec; title?: string; depth?: number }) {
   const [depth, setDepth] = useState(firstDepth)
-  const { data: graph } = useQuery(read.graph(record.class, record.key, 'both', depth))
+  const { data } = useQuery(read.graph(record.class, record.key, 'both', depth))
+  const classes = useClasses()
+  const graph = useMemo(() => data && onlyRun(data, (cls) => classes.get(cls)?.verb === 'know'), [data, classes])
   const [list, setList] = useState(false)
   if (!graph || graph.nodes.length < 2) return null
   const asList = list || graph.nodes.length > MOST_DRAWN
@@ -45,12 +48,12 @@ export function GraphPanel({ record, title = 'What it touches', depth: firstDept
 
 function Picture({ graph }: { graph: Graph }) {
   const navigate = useNavigate()
-  const { nodes, width, height } = useMemo(() => place(graph), [graph])
+  const { nodes, height } = useMemo(() => place(graph), [graph])
   const at = new Map(nodes.map((n) => [n.key, n]))
   return (
     // oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex
     <div className="scroll max-h-[420px]" tabIndex={0} role="region" aria-label="Picture of what it touches">
-      <svg viewBox={`-4 -4 ${width + 8} ${height + 8}`} className="block mx-auto" style={{ width: '100%', maxWidth: width + 8, minWidth: Math.min(width + 8, width * 0.62) }} role="group" aria-label={`${nodes.length} records and how they depend on each other`}>
+      <svg viewBox={`-3 -3 ${ROW_WIDTH + 6} ${height + 6}`} className="block mx-auto w-full max-w-[440px]" role="group" aria-label={`${nodes.length} records and how they depend on each other`}>
         {graph.links.map((l) => {
           const from = at.get(l.from)
           const to = at.get(l.to)
@@ -67,10 +70,10 @@ function Picture({ graph }: { graph: Graph }) {
 function Edge({ from, to, type }: { from: Placed; to: Placed; type: string }) {
   const hurt = healthOf(to) === 'down' || healthOf(from) === 'down'
   const [top, bottom] = from.y <= to.y ? [from, to] : [to, from]
-  const x1 = top.x + NODE.width / 2
-  const x2 = bottom.x + NODE.width / 2
-  const y1 = top.y + (top.y === bottom.y ? NODE.height / 2 : NODE.height)
-  const y2 = bottom.y + (top.y === bottom.y ? NODE.height / 2 : 0)
+  const x1 = top.x + top.width / 2
+  const x2 = bottom.x + bottom.width / 2
+  const y1 = top.y + (top.y === bottom.y ? NODE_HEIGHT / 2 : NODE_HEIGHT)
+  const y2 = bottom.y + (top.y === bottom.y ? NODE_HEIGHT / 2 : 0)
   const bend = (y2 - y1) / 2
   return (
     <path d={`M${x1} ${y1}C${x1} ${y1 + bend} ${x2} ${y2 - bend} ${x2} ${y2}`} fill="none" stroke={hurt ? 'var(--crit)' : 'var(--line-2)'} strokeWidth="1.4">
@@ -80,11 +83,9 @@ function Edge({ from, to, type }: { from: Placed; to: Placed; type: string }) {
 }
 
 const STROKE: Record<string, string> = { down: 'var(--crit)', degraded: 'var(--warn)', unknown: 'var(--ctl)', maintenance: 'var(--maint)', up: 'var(--line-2)' }
-const MOST_LETTERS = 19
 
 function Node({ node, root, onOpen }: { node: Placed; root: boolean; onOpen: () => void }) {
   const health = healthOf(node)
-  const title = node.title.length > MOST_LETTERS ? node.title.slice(0, MOST_LETTERS - 1) + '…' : node.title
   return (
     <g
       role="link"
@@ -98,15 +99,15 @@ function Node({ node, root, onOpen }: { node: Placed; root: boolean; onOpen: () 
       className="outline-none focus-visible:[&>rect]:stroke-[var(--accent)] focus-visible:[&>rect]:[stroke-width:2.5] hover:[&>rect]:fill-[var(--hover)]"
     >
       <title>{`${node.title} (${node.class})`}</title>
-      <rect width={NODE.width} height={NODE.height} rx="6" fill={root ? 'var(--accent-soft)' : 'var(--raised)'} stroke={root ? 'var(--accent)' : STROKE[health ?? 'up']} strokeWidth={root ? 1.6 : 1.2} />
+      <rect width={node.width} height={NODE_HEIGHT} rx="6" fill={root ? 'var(--accent-soft)' : 'var(--raised)'} stroke={root ? 'var(--accent)' : STROKE[health ?? 'up']} strokeWidth={root ? 1.6 : 1.2} />
       {health && (
-        <g transform={`translate(9 ${NODE.height / 2 - 6})`} className={HEALTH_TEXT[health]}>
+        <g transform={`translate(9 ${NODE_HEIGHT / 2 - 6})`} className={HEALTH_TEXT[health]}>
           <HealthSign health={health} label={false} />
         </g>
       )}
-      <text x={health ? 27 : 10} y={NODE.height / 2 + 4.4} fontSize="12.5" fontWeight={root ? 600 : 500} fill="var(--fg)">
-        {title}
-      </text>
+      <foreignObject x={health ? 26 : 10} y="0" width={node.width - (health ? 32 : 16)} height={NODE_HEIGHT}>
+        <div className={`truncate text-xs leading-7 text-fg ${root ? 'font-semibold' : 'font-medium'}`}>{node.title}</div>
+      </foreignObject>
     </g>
   )
 }

@@ -5,7 +5,7 @@ import type { ClassDef, Rec, TransitionDef } from '../api/types'
 import { Owner } from '../list/Cell'
 import { useMe } from '../shell/context'
 import { Kbd } from '../ui/atoms'
-import { HEALTH_NAME, HealthSign, Priority, State } from '../ui/signs'
+import { HEALTH_NAME, HealthSign, LIVING, Priority, State } from '../ui/signs'
 import { Time } from '../ui/Time'
 import { failed } from '../ui/toast'
 import { allowed, doTransition, take } from './act'
@@ -14,6 +14,8 @@ import { TransitionDialog } from './TransitionDialog'
 
 /** The step that most often comes next: the first one that moves the record forward in its life cycle. */
 export function nextStep(cls: ClassDef, record: Rec): TransitionDef | undefined {
+  // Taking a thing out of use is not progress.
+  if (LIVING.test(record.state)) return undefined
   const order = (state: string): number => cls.states.findIndex((s) => s.name === state)
   return allowed(cls.transitions, record.state).filter((t) => t.to !== null && order(t.to) > order(record.state)).toSorted((a, b) => order(a.to!) - order(b.to!))[0]
 }
@@ -47,12 +49,15 @@ export function RecordHead({ cls, record, now, below, asking, onAsk }: { cls: Cl
         </Link>
         <span aria-hidden>/</span>
         <span className="font-mono truncate">{record.key}</span>
+        <span className="ml-auto md:hidden -my-1">
+          <RecordMenu cls={cls} record={record} more={steps.filter((t) => t !== next).slice(3)} onStep={step} />
+        </span>
       </nav>
       <div className="flex items-start gap-x-4 gap-y-2 mt-1 flex-wrap">
         <div className="flex items-start gap-2.5 min-w-0 flex-1 basis-[320px]">
           {typeof record.fields.priority === 'number' && (
             <span className="mt-1">
-              <Priority n={record.fields.priority} />
+              <Priority n={record.fields.priority} quiet={!record.open} />
             </span>
           )}
           <h1 className="text-lg font-semibold text-pretty min-w-0 break-words">{record.title}</h1>
@@ -76,7 +81,9 @@ export function RecordHead({ cls, record, now, below, asking, onAsk }: { cls: Cl
               {next.title} <Kbd>s</Kbd>
             </button>
           )}
-          <RecordMenu cls={cls} record={record} more={steps.filter((t) => t !== next).slice(3)} onStep={step} />
+          <span className="max-md:hidden">
+            <RecordMenu cls={cls} record={record} more={steps.filter((t) => t !== next).slice(3)} onStep={step} />
+          </span>
         </div>
       </div>
       <div className="flex items-center gap-x-5 gap-y-1 flex-wrap mt-1.5 pb-3 text-fg-2">

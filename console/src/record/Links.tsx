@@ -9,7 +9,7 @@ import { groupBy } from '../lib/group'
 import { healthOf, sentence } from '../lib/values'
 import { useClasses } from '../shell/context'
 import { IconButton, Panel } from '../ui/atoms'
-import { HealthSign, stateName } from '../ui/signs'
+import { CHECK_HEALTH, HealthSign, LIVING, stateName } from '../ui/signs'
 import { did, failed } from '../ui/toast'
 import { refresh } from './act'
 
@@ -76,14 +76,14 @@ export function LinksPanel({ cls, record }: { cls: ClassDef; record: Rec }) {
 export function LinkRow({ link, onRemove }: { link: Link; onRemove?: () => void }) {
   const health = healthOf(link)
   return (
-    <li className="group flex items-center gap-2 min-h-7 min-w-0 max-lg:min-h-11">
-      {health ? <HealthSign health={health} size={11} /> : <span className="w-[11px]" />}
+    <li className="group relative flex items-center gap-2 min-h-7 min-w-0 max-lg:min-h-11">
+      {health ? <HealthSign health={health} size={11} /> : CHECK_HEALTH[link.state] ? <HealthSign health={CHECK_HEALTH[link.state]!} size={11} /> : <span className="w-[11px]" />}
       <To to="/r/$cls/$key" params={{ cls: link.class, key: link.key }} search={{}} className="truncate hover:underline underline-offset-4">
         {link.title}
       </To>
-      <span className="ml-auto text-xs text-fg-3 truncate shrink-0">{stateName(link.state)}</span>
+      {!LIVING.test(link.state) && <span className="ml-auto text-xs text-fg-3 truncate shrink-0 group-hover:pr-7 pointer-coarse:pr-11">{stateName(link.state)}</span>}
       {onRemove && (
-        <IconButton label={`Take away the link to ${link.key}`} onClick={onRemove} className="!size-6 opacity-0 group-hover:opacity-100 focus-visible:opacity-100 pointer-coarse:opacity-100">
+        <IconButton label={`Take away the link to ${link.key}`} onClick={onRemove} className="absolute right-0 opacity-0 group-hover:opacity-100 focus-visible:opacity-100 pointer-coarse:opacity-100">
           <X size={13} />
         </IconButton>
       )}

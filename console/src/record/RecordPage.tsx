@@ -7,7 +7,7 @@ import { useNow } from '../lib/time'
 import { useMe } from '../shell/context'
 import { Panel } from '../ui/atoms'
 import { failed } from '../ui/toast'
-import { allowed, doTransition, take } from './act'
+import { doTransition, take } from './act'
 import { FieldsPanel } from './Fields'
 import { GraphPanel } from './GraphPanel'
 import { nextStep, RecordHead } from './Head'
@@ -26,7 +26,7 @@ export function useRecordKeys(cls: ClassDef, record: Rec, ask: (t: TransitionDef
   useKeys({
     a: () => run(take(client, record, cls.transitions, me), 'Taking it'),
     s: () => {
-      const next = nextStep(cls, record) ?? allowed(cls.transitions, record.state).find((t) => t.to !== null)
+      const next = nextStep(cls, record)
       if (next?.input.length) ask(next)
       else if (next) run(doTransition(client, record, next), next.title)
     },

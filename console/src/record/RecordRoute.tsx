@@ -13,8 +13,8 @@ export default function RecordRoute() {
   const { cls: name, key } = recordRoute.useParams()
   const cls = useClasses().get(name)
   const { data: record, error, refetch } = useQuery(read.record(name, key))
-  if (!cls) return <Empty title={`There is no class “${name}”`} text="Press Ctrl K to look for another." />
-  if (error && !record) return <Failed error={error} what={key} retry={() => void refetch()} />
+  if (!cls) return <Empty page title={`There is no class “${name}”`} text="Press Ctrl K to look for another." />
+  if (error && !record) return <Failed page error={error} what={key} retry={() => void refetch()} />
   if (!record) return <Skeleton rows={10} label={`Loading ${key}`} />
   if (name !== 'incident') return <RecordPage key={key} cls={cls} record={record} />
   return (

@@ -1,4 +1,5 @@
 import { useInfiniteQuery, useQueries } from '@tanstack/react-query'
+import { Link } from '@tanstack/react-router'
 import { Bot, MessageSquare } from 'lucide-react'
 import { useMemo, useState } from 'react'
 import * as read from '../api/queries'
@@ -91,11 +92,12 @@ function Line({ entry, now, newDay, own }: { entry: Entry; now: number; newDay: 
         <span className="flex justify-center h-5 items-center text-fg-3">{person ? <Avatar id={entry.actor.key} size={18} /> : <Bot size={15} />}</span>
         <div className="min-w-0 leading-5">
           <span className={person ? 'font-medium' : 'text-fg-2'}>{entry.actor.key}</span>{' '}
-          <span className="text-fg-2">
-            {entry.action === 'note' ? '' : deed(entry, cls)}
-            {!own && entry.action !== 'create' && <span className="font-mono text-xs text-fg-3"> {entry.subject}</span>}
-            {told.length > 0 && entry.action !== 'note' && ': '}
-          </span>
+          {entry.action !== 'note' && (
+            <span className="text-fg-2">
+              <Deed text={deed(entry, cls)} entry={entry} own={own} />
+              {told.length > 0 && ': '}
+            </span>
+          )}
           {(open ? told : told.slice(0, 3)).map((d, i) => (
             <span key={d.name} className="text-fg-2">
               {i > 0 && ', '}
@@ -107,17 +109,41 @@ function Line({ entry, now, newDay, own }: { entry: Entry; now: number; newDay: 
               {open ? 'less' : `${told.length - 3} more`}
             </button>
           )}
+          {entry.action !== 'note' && <Sources entry={entry} />}
           {entry.note && (
             <span className={entry.action === 'note' ? 'whitespace-pre-wrap break-words' : 'block whitespace-pre-wrap break-words text-fg'}>
               {entry.action !== 'note' && <MessageSquare size={12} className="inline mr-1 text-fg-3" aria-label="Note" />}
               {entry.note}
             </span>
           )}
-          {entry.cause !== null && <Because seq={entry.cause} />}
-          <span className="font-mono text-2xs text-fg-3 ml-2 num">#{entry.seq}</span>
+          {entry.action === 'note' && <Sources entry={entry} />}
         </div>
       </li>
     </>
   )
 }
 
+
+/** The deed, with the record it was done to in the place of "it" when that is another one than the page is about. */
+function Deed({ text, entry, own }: { text: string; entry: Entry; own: boolean }) {
+  const [before, after = ''] = text.split(/\bit\b/, 2)
+  if (own) return text
+  return (
+    <>
+      {before}
+      <Link to="/r/$cls/$key" params={{ cls: entry.class, key: entry.subject }} search={{}} className="font-mono text-xs text-fg hover:underline underline-offset-4">
+        {entry.subject}
+      </Link>
+      {after}
+    </>
+  )
+}
+
+function Sources({ entry }: { entry: Entry }) {
+  return (
+    <>
+      {entry.cause !== null && <Because seq={entry.cause} />}
+      <span className="font-mono text-2xs text-fg-3 ml-2 num max-md:hidden">#{entry.seq}</span>
+    </>
+  )
+}

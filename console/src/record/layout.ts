@@ -1,12 +1,23 @@
 /** Places the nodes of a small impact graph: what is needed below, what is hurt above. Pure. */
 import type { Graph, GraphNode } from '../api/types'
+import { groupBy } from '../lib/group'
 
 export interface Placed extends GraphNode {
   x: number
   y: number
+  width: number
 }
 
-export const NODE = { width: 152, height: 30, gapX: 16, gapY: 34 }
+export const NODE_HEIGHT = 28
+const GAP_X = 10
+const GAP_Y = 30
+const LEAST = 64
+const MOST_WIDTH = 176
+/** A level wider than this goes on in a second row: the picture stands in a side panel and is read, not scrolled. */
+export const ROW_WIDTH = 350
+
+/** Inter at 12 px takes about 6.4 px a letter; the sign and the edges take the rest. */
+const widthOf = (node: GraphNode): number => Math.max(LEAST, Math.min(MOST_WIDTH, 38 + node.title.length * 6.4))
 
 /** Signed distance from the root: links go from what depends to what it depends on, so out of the root is down. */
 function levels(graph: Graph): Map<string, number> {
@@ -23,31 +34,52 @@ function levels(graph: Graph): Map<string, number> {
   return level
 }
 
-export function place(graph: Graph): { nodes: Placed[]; width: number; height: number } {
-  const level = levels(graph)
-  const rows = new Map<number, GraphNode[]>()
-  for (const node of graph.nodes) {
-    const at = level.get(node.key) ?? node.depth
-    rows.set(at, [...(rows.get(at) ?? []), node])
-  }
-  const order = [...rows.keys()].toSorted((a, b) => a - b)
-  const column = new Map<string, number>()
-  const placed: Placed[] = []
-  const widest = Math.max(1, ...[...rows.values()].map((r) => r.length))
-  const width = widest * (NODE.width + NODE.gapX) - NODE.gapX
-  // Rows are ordered by the mean place of their neighbours in rows already placed, nearest to the root first.
-  for (const at of order.toSorted((a, b) => Math.abs(a) - Math.abs(b) || a - b)) {
-    const mean = (key: string): number => {
-      const seen = graph.links.flatMap((l) => (l.from === key ? [column.get(l.to)] : l.to === key ? [column.get(l.from)] : [])).filter((x) => x !== undefined)
-      return seen.length ? seen.reduce((a, b) => a + b, 0) / seen.length : width / 2
+/** Cuts a level into rows that fit. */
+function wrap(nodes: GraphNode[]): GraphNode[][] {
+  const rows: GraphNode[][] = [[]]
+  let used = 0
+  for (const node of nodes) {
+    if (used && used + widthOf(node) > ROW_WIDTH) {
+      rows.push([])
+      used = 0
     }
-    const row = rows.get(at)!.toSorted((a, b) => mean(a.key) - mean(b.key) || a.key.localeCompare(b.key))
-    const rowWidth = row.length * (NODE.width + NODE.gapX) - NODE.gapX
-    row.forEach((node, i) => {
-      const x = (width - rowWidth) / 2 + i * (NODE.width + NODE.gapX)
-      column.set(node.key, x)
-      placed.push({ ...node, x, y: order.indexOf(at) * (NODE.height + NODE.gapY) })
-    })
+    rows.at(-1)!.push(node)
+    used += widthOf(node) + GAP_X
   }
-  return { nodes: placed, width, height: order.length * (NODE.height + NODE.gapY) - NODE.gapY }
+  return rows
+}
+
+export function place(graph: Graph): { nodes: Placed[]; height: number } {
+  const level = levels(graph)
+  const byLevel = groupBy(graph.nodes, (n) => level.get(n.key) ?? n.depth)
+  const middle = new Map<string, number>()
+  const placed: Placed[] = []
+  let y = 0
+  for (const at of [...byLevel.keys()].toSorted((a, b) => a - b)) {
+    // Neighbours that stand already pull a node towards their own place: fewer lines cross.
+    const pull = (key: string): number => {
+      const seen = graph.links.flatMap((l) => (l.from === key ? [middle.get(l.to)] : l.to === key ? [middle.get(l.from)] : [])).filter((x) => x !== undefined)
+      return seen.length ? seen.reduce((a, b) => a + b, 0) / seen.length : ROW_WIDTH / 2
+    }
+    for (const row of wrap(byLevel.get(at)!.toSorted((a, b) => pull(a.key) - pull(b.key) || a.key.localeCompare(b.key)))) {
+      const width = row.reduce((sum, n) => sum + widthOf(n) + GAP_X, -GAP_X)
+      let x = (ROW_WIDTH - width) / 2
+      for (const node of row) {
+        middle.set(node.key, x + widthOf(node) / 2)
+        placed.push({ ...node, x, y, width: widthOf(node) })
+        x += widthOf(node) + GAP_X
+      }
+      y += NODE_HEIGHT + GAP_Y
+    }
+  }
+  return { nodes: placed, height: y - GAP_Y }
+}
+
+/** Only what is run (and the root): people, pages and runs are ties too, but nothing depends on them. */
+export function onlyRun(graph: Graph, isRun: (cls: string) => boolean): Graph {
+  const nodes = graph.nodes.filter((n) => n.key === graph.root || isRun(n.class))
+  const keys = new Set(nodes.map((n) => n.key))
+  const links = graph.links.filter((l) => keys.has(l.from) && keys.has(l.to))
+  const reached = levels({ ...graph, nodes, links })
+  return { ...graph, links, nodes: nodes.filter((n) => reached.has(n.key)) }
 }

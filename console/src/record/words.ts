@@ -2,21 +2,21 @@
 import type { ClassDef, Entry, Json } from '../api/types'
 import { empty, same, sentence, show } from '../lib/values'
 
+/** `it` stands for the subject. */
 const PAST: Record<string, string> = {
-  create: 'opened it', update: 'changed', note: 'wrote', acknowledge: 'acknowledged it', investigate: 'began to investigate', contain: 'contained it', recover: 'began the recovery', resolve: 'resolved it', review: 'reviewed it',
-  reopen: 'reopened it', relapse: 'saw it come back', link: 'linked', unlink: 'took away a link', undo: 'took a step back', delete: 'deleted it', accept: 'accepted what was seen', approve: 'approved it', reject: 'rejected it', deliver: 'delivered it',
-  succeed: 'finished it', measure: 'measured', fail: 'saw it fail', pass: 'saw it pass',
+  create: 'opened it', update: 'changed it', note: 'wrote', acknowledge: 'acknowledged it', investigate: 'began to investigate it', contain: 'contained it', recover: 'began the recovery of it', resolve: 'resolved it', review: 'reviewed it',
+  reopen: 'reopened it', relapse: 'saw it come back', link: 'linked it', unlink: 'took a link from it', undo: 'took back a step on it', delete: 'deleted it', accept: 'accepted what was seen of it', approve: 'approved it', reject: 'rejected it', deliver: 'delivered it',
+  succeed: 'finished it', measure: 'measured it', fail: 'saw it fail', pass: 'saw it pass', assign: 'gave it away', health: 'saw it change',
 }
 
 export const isPerson = (e: Entry): boolean => e.actor.kind === 'person' || e.actor.kind === 'token' || e.actor.kind === 'local'
 
-/** What the entry's actor did: "acknowledged it". Unknown actions are told by their own name. */
+/** What the entry's actor did to it: "acknowledged it", "saw it fail". Unknown actions are told by their own name. */
 export function deed(entry: Entry, cls?: ClassDef): string {
-  if (entry.action === 'create' && !isPerson(entry)) return `opened ${entry.subject}`
   const known = PAST[entry.action]
   if (known) return known
   const transition = cls?.transitions.find((t) => t.name === entry.action)
-  return transition?.to ? `moved it to ${transition.to}` : sentence(entry.action).toLowerCase()
+  return transition?.to ? `moved it to ${transition.to}` : `${sentence(entry.action).toLowerCase()} it`
 }
 
 export interface Difference {

@@ -7,7 +7,7 @@ import { nextTheme } from '../lib/settings'
 import { healthOf } from '../lib/values'
 import { Keys } from '../ui/atoms'
 import { Modal } from '../ui/Modal'
-import { HealthSign, stateName } from '../ui/signs'
+import { HealthSign, LIVING, stateName } from '../ui/signs'
 import { ClassIcon } from './ClassIcon'
 import { useClasses } from './context'
 import { goKey } from './verbs'
@@ -139,7 +139,7 @@ function useItems(text: string, close: () => void): Item[] {
         id: `hit-${hit.class}-${hit.key}`,
         group: 'Records',
         label: hit.title,
-        hint: `${hit.key === hit.title ? (cls?.title ?? hit.class) : hit.key} · ${stateName(hit.state)}`,
+        hint: [hit.key === hit.title ? (cls?.title ?? hit.class) : hit.key, LIVING.test(hit.state) ? '' : stateName(hit.state)].filter(Boolean).join(' · '),
         icon: health ? <HealthSign health={health} /> : cls ? <ClassIcon cls={cls} /> : <Search size={15} />,
         run: then(() => void navigate({ to: '/r/$cls/$key', params: { cls: hit.class, key: hit.key }, search: {} })),
       })

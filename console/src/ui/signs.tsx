@@ -35,12 +35,16 @@ export function HealthSign({ health, size = 12, label = true }: { health: Health
 /** Check states are health in capitals. */
 export const CHECK_HEALTH: Record<string, HealthState> = { OK: 'up', WARNING: 'degraded', CRITICAL: 'down', UNKNOWN: 'unknown' }
 
+/** States of things that simply are in use: nothing is to be done, so nothing is drawn in colour. */
+export const LIVING = /^(active|in-use|live)$/
+
 export function toneOfState(state: string, open: boolean): Tone {
   const check = CHECK_HEALTH[state]
   if (check) return ({ up: 'ok', degraded: 'warn', down: 'crit', unknown: 'unk', maintenance: 'maint' } as const)[check]
   if (/^(failed|breached|rejected|lost|expired|overdue)$/.test(state)) return 'crit'
   if (/^(detected|firing|waiting-for-approval|awaiting-approval|proposed|new|blocked)$/.test(state)) return 'high'
-  if (/^(resolved|reviewed|done|succeeded|closed|completed|sent|delivered|accepted|active|in-use)$/.test(state)) return open ? 'accent' : 'ok'
+  if (LIVING.test(state) || /^(reviewed|closed|retired)$/.test(state)) return 'unk'
+  if (/^(resolved|done|succeeded|completed|sent|delivered|accepted|approved)$/.test(state)) return open ? 'accent' : 'ok'
   return open ? 'accent' : 'unk'
 }
 
@@ -64,7 +68,8 @@ export function StateSign({ cls, state, open, size = 15 }: { cls?: ClassDef; sta
     <svg width={size} height={size} viewBox="0 0 16 16" className={`${colour} shrink-0`} aria-hidden>
       {open ? (
         <>
-          <circle cx="8" cy="8" r="6.6" fill="none" stroke="currentColor" strokeWidth="1.5" strokeDasharray={part === 0 ? '2.2 1.95' : undefined} />
+          <circle cx="8" cy="8" r="6.6" fill="none" stroke="currentColor" strokeWidth="1.5" strokeDasharray={part === 0 && !LIVING.test(state) ? '2.2 1.95' : undefined} />
+          {LIVING.test(state) && <circle cx="8" cy="8" r="2.6" fill="currentColor" />}
           {part > 0 && <path d={`M8 8V3.4A4.6 4.6 0 ${part > 0.5 ? 1 : 0} 1 ${x} ${y}Z`} fill="currentColor" />}
         </>
       ) : (
@@ -91,12 +96,12 @@ export function State({ cls, state, open, className = '' }: { cls?: ClassDef; st
 const PRIORITY = ['', 'bg-crit-fill text-white border-transparent', 'bg-high-soft text-high border-high', 'bg-warn-soft text-warn border-warn', 'text-fg-2 border-ctl', 'text-fg-3 border-line-2 border-dashed']
 export const PRIORITY_NAME = ['', 'Critical', 'High', 'Medium', 'Low', 'Lowest']
 
-/** Priority 1 to 5: digit, weight of the fill, colour. Reads in greyscale. */
-export function Priority({ n, label = false }: { n: number; label?: boolean }) {
+/** Priority 1 to 5: digit, weight of the fill, colour. Reads in greyscale. `quiet` for what is over. */
+export function Priority({ n, label = false, quiet = false }: { n: number; label?: boolean; quiet?: boolean }) {
   const level = Math.max(1, Math.min(5, Math.round(n)))
   return (
     <span className="inline-flex items-center gap-1.5 shrink-0">
-      <span aria-hidden className={`inline-flex items-center justify-center size-[18px] rounded-sm border text-2xs font-semibold num ${PRIORITY[level]}`}>
+      <span aria-hidden className={`inline-flex items-center justify-center size-[18px] rounded-sm border text-2xs font-semibold num ${quiet ? 'text-fg-3 border-line-2' : PRIORITY[level]}`}>
         {level}
       </span>
       {label ? <span>{PRIORITY_NAME[level]}</span> : <span className="sr-only">Priority {level}, {PRIORITY_NAME[level]}</span>}

@@ -3,10 +3,12 @@ import { Lock, RotateCw } from 'lucide-react'
 import type { ReactNode } from 'react'
 import { Problem } from '../api/http'
 
-export function Empty({ title, text, action }: { title: string; text?: ReactNode; action?: ReactNode }) {
+/** `page`: it stands for the whole page, so its title is the page's. */
+export function Empty({ title, text, action, page = false }: { title: string; text?: ReactNode; action?: ReactNode; page?: boolean }) {
+  const Title = page ? 'h1' : 'p'
   return (
     <div className="flex flex-col items-center justify-center text-center gap-1 py-8 px-6 h-full">
-      <p className="font-medium">{title}</p>
+      <Title className="font-medium">{title}</Title>
       {text && <div className="text-fg-3 max-w-[52ch] text-pretty">{text}</div>}
       {action && <div className="mt-3 flex gap-2 flex-wrap justify-center">{action}</div>}
     </div>
@@ -14,11 +16,12 @@ export function Empty({ title, text, action }: { title: string; text?: ReactNode
 }
 
 /** A failed read: what happened, what to do. No permission and not found have their own words. */
-export function Failed({ error, what, retry }: { error: unknown; what: string; retry?: () => void }) {
+export function Failed({ error, what, retry, page }: { error: unknown; what: string; retry?: () => void; page?: boolean }) {
   const problem = error instanceof Problem ? error : null
   if (problem?.status === 403) {
     return (
       <Empty
+        page={page}
         title="You can see that this exists, not what it says"
         text={problem.body.detail ?? `${what} need a role that you do not have. An administrator can grant it.`}
         action={
@@ -30,10 +33,11 @@ export function Failed({ error, what, retry }: { error: unknown; what: string; r
     )
   }
   if (problem?.status === 404) {
-    return <Empty title="There is no such record" text={<>{problem.body.detail ?? 'It may have been deleted, or the address has a slip.'}{problem.body.near?.length ? <> Near: {problem.body.near.join(', ')}.</> : null}</>} />
+    return <Empty page={page} title="There is no such record" text={<>{problem.body.detail ?? 'It may have been deleted, or the address has a slip.'}{problem.body.near?.length ? <> Near: {problem.body.near.join(', ')}.</> : null}</>} />
   }
   return (
     <Empty
+      page={page}
       title={`${what} could not be loaded`}
       text={error instanceof Error ? error.message : 'The answer could not be read.'}
       action={
