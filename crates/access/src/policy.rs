@@ -80,20 +80,20 @@ pub const ROLES: [&str; 20] = [
     "supplier",
     "customer",
 ];
-/// What policies can speak of that not every record has; `public` and `shared` are truth values, the rest texts.
+/// What policies can speak of that not every record has: `shared` is a truth value, `approvers` a list, the rest texts.
 const FIELDS: [&str; 12] = [
     "agent",
+    "approvers",
     "assignee",
     "audience",
     "customer",
+    "owner",
     "person",
+    "receiver",
     "requested_by",
     "requester",
-    "supplier",
-    "visibility",
-    "public",
     "shared",
-    "owner",
+    "supplier",
 ];
 
 /// What classes look like, as far as policies ask.
@@ -134,13 +134,17 @@ impl Classes for () {
     }
 }
 
-/// A field as policies see it: text or truth, and only if the class says so.
+/// A field as policies see it, if the class has it and it holds what the schema of the policies says.
 fn lens(classes: &dyn Classes, kind: &Kind, field: &str) -> Option<Column> {
     if field == "owner" {
         return Some(Column::Owner);
     }
-    let truth = matches!(field, "public" | "shared");
-    classes.column(kind, field).filter(|column| matches!(column, Column::Field { word, .. } if if truth { *word == Word::Bool } else { matches!(word, Word::Text | Word::Ref | Word::Enum) }))
+    let fits = |word: &Word| match field {
+        "shared" => *word == Word::Bool,
+        "approvers" => *word == Word::List,
+        _ => matches!(word, Word::Text | Word::Ref | Word::Enum),
+    };
+    classes.column(kind, field).filter(|column| matches!(column, Column::Field { word, .. } if fits(word)))
 }
 
 /// Who asks, as policies see them.
@@ -335,6 +339,11 @@ fn record_attributes(classes: &dyn Classes, tenant: TenantId, ask: &Ask<'_>) -> 
         match record.get(field) {
             Some(serde_json::Value::String(value)) => attributes.extend([text(field, value)]),
             Some(serde_json::Value::Bool(value)) => attributes.extend([truth(field, *value)]),
+            Some(serde_json::Value::Array(values)) => {
+                let texts =
+                    values.iter().filter_map(|v| v.as_str()).map(|v| RestrictedExpression::new_string(v.to_owned()));
+                attributes.insert(field.to_owned(), RestrictedExpression::new_set(texts));
+            }
             _ => {}
         }
     }

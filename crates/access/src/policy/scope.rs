@@ -2,7 +2,7 @@
 //! class; what depends on the record stays as a [`Predicate`].
 //!
 //! Only what has a meaning in the store is allowed in such policies: comparing attributes of the record with texts, `has`,
-//! `contains` of a fixed set, and, or, not, if. A policy with anything else is refused when it is loaded, by name; should one
+//! `contains`, and, or, not, if. A policy with anything else is refused when it is loaded, by name; should one
 //! slip through, a permit counts as nothing and a forbid as everything.
 
 use cedar_policy::pst::{
@@ -199,7 +199,11 @@ impl View<'_> {
                     }
                     Ok(from_test(any))
                 }
-                _ => unknown("`contains` of something else than a fixed set"),
+                Part::Column(list) => match right {
+                    Part::Text(text) => Ok(Part::Test(Predicate::Contains(list, vec![Operand::Text(text)]))),
+                    _ => unknown("`contains` of something that is not fixed"),
+                },
+                _ => unknown("`contains` of something else than a set"),
             },
             BinaryOp::In => {
                 let groups = if let Part::Set(groups) = right { groups } else { vec![right] };
@@ -384,8 +388,11 @@ fn allowed(expr: &Expr) -> Result<(), &'static str> {
         {
             Err("comparing principal or resource as a whole")
         }
-        Expr::BinaryOp { op: BinaryOp::Contains, left, .. } if !matches!(&**left, Expr::Set(_)) => {
-            Err("`contains` of something else than a fixed set")
+        Expr::BinaryOp { op: BinaryOp::Contains, left, right } if column(left) && column(right) => {
+            Err("comparing two attributes of the record")
+        }
+        Expr::BinaryOp { op: BinaryOp::Contains, left, .. } if !column(left) && !matches!(&**left, Expr::Set(_)) => {
+            Err("`contains` of something else than a set")
         }
         Expr::BinaryOp {
             op: BinaryOp::Eq | BinaryOp::NotEq | BinaryOp::And | BinaryOp::Or | BinaryOp::Contains | BinaryOp::In,
