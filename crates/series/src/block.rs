@@ -257,8 +257,10 @@ pub(crate) fn take_series(payload: &[u8]) -> Option<(u64, Labels, Vec<Point>)> {
 pub(crate) enum Frame {
     /// A series with this many points.
     Series(usize),
-    /// Header or index.
-    Other,
+    /// The table of contents, with this many series.
+    Index(usize),
+    /// The header.
+    Header,
     /// The trailer, which ends a file.
     End,
     /// Nothing that this version writes.
@@ -266,14 +268,14 @@ pub(crate) enum Frame {
 }
 
 pub(crate) fn frame_of(payload: &[u8]) -> Frame {
-    let sense = match payload.first() {
-        Some(&TAG_SERIES) => return take_series(payload).map_or(Frame::Senseless, |(_, _, p)| Frame::Series(p.len())),
-        Some(&TAG_HEADER) => Header::decode(payload).is_some(),
-        Some(&TAG_INDEX) => take_index(payload, u64::MAX).is_some(),
-        Some(&TAG_TRAILER) => return Frame::End,
-        _ => false,
+    let frame = match payload.first() {
+        Some(&TAG_SERIES) => take_series(payload).map(|(_, _, points)| Frame::Series(points.len())),
+        Some(&TAG_HEADER) => Header::decode(payload).map(|_| Frame::Header),
+        Some(&TAG_INDEX) => take_index(payload, u64::MAX).map(|table| Frame::Index(table.len())),
+        Some(&TAG_TRAILER) => Some(Frame::End),
+        _ => None,
     };
-    if sense { Frame::Other } else { Frame::Senseless }
+    frame.unwrap_or(Frame::Senseless)
 }
 
 impl Block {

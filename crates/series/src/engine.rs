@@ -156,27 +156,30 @@ impl Engine {
     }
 
     /// Seals now what is over, cuts the log and removes what is too old; else the writer does so every half minute.
-    /// Nothing acknowledged depends on it. Blocks; not for async code without `spawn_blocking`.
+    /// Nothing acknowledged depends on it. Blocks its thread meanwhile.
     ///
     /// # Errors
     /// [`SeriesError::Io`] when the disk refuses; it is tried again later.
     pub fn flush(&self) -> crate::Result<()> {
-        let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job::Tend(reply)).map_err(|_| SeriesError::Stopped)?;
-        answer.blocking_recv().map_err(|_| SeriesError::Stopped)?
+        self.ask(Job::Tend)
+    }
+
+    /// Asks the writer and waits, blocking the thread.
+    fn ask<T>(&self, job: impl FnOnce(SyncSender<crate::Result<T>>) -> Job) -> crate::Result<T> {
+        let (reply, answer) = sync_channel(1);
+        self.jobs.send(job(reply)).map_err(|_| SeriesError::Stopped)?;
+        answer.recv().map_err(|_| SeriesError::Stopped)?
     }
 
     /// Writes a consistent copy into `dir`, which must be empty or missing; it opens as an engine. Appends go on meanwhile.
-    /// Blocks; not for async code without `spawn_blocking`.
+    /// Blocks its thread meanwhile.
     ///
     /// # Errors
     /// [`SeriesError::Io`] when the folder is not empty or the disk refuses.
     pub fn snapshot_to(&self, dir: &Path) -> crate::Result<SnapshotReport> {
         prepare(dir)?;
         let _pin = self.store.pin();
-        let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job::Snapshot(wal_dir(dir), reply)).map_err(|_| SeriesError::Stopped)?;
-        let blocks = answer.blocking_recv().map_err(|_| SeriesError::Stopped)??;
+        let blocks = self.ask(|reply| Job::Snapshot(wal_dir(dir), reply))?;
         self.store.copy_blocks(dir, &blocks)
     }
 

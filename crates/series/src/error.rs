@@ -122,3 +122,15 @@ pub struct Damage {
     /// What is wrong.
     pub kind: DamageKind,
 }
+
+impl std::fmt::Display for DamageKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::TornTail => "the end of a log was not written completely; it was never acknowledged",
+            Self::Checksum => "the bytes do not match their checksum",
+            Self::Meaning => "the content has no meaning",
+            Self::Unreadable => "missing, or cannot be read",
+            Self::Orphaned => "samples of a series whose definition is damaged",
+        })
+    }
+}

@@ -37,7 +37,7 @@ pub use matcher::{MatchOp, Matcher};
 pub use options::{Clock, Options, Recovery, Stats, system_clock};
 pub use read::SeriesData;
 pub use snapshot::SnapshotReport;
-pub use verify::VerifyReport;
+pub use verify::{VerifyReport, verify_directory};
 pub use writer::{Appended, Refused};
 
 /// The result of everything here that touches the disk.

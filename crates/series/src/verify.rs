@@ -1,6 +1,7 @@
 //! Reads everything on disk and checks every checksum: for `verify`, for the slow scrub, and after a scare.
 
 use std::fs;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -8,7 +9,7 @@ use crate::block;
 use crate::error::{Damage, DamageKind, io as at};
 use crate::frame::{self, Torn};
 use crate::log::{replay, segments};
-use crate::store::{Store, shown};
+use crate::store::{Store, blocks_dir, shown, wal_dir};
 
 /// What a full check of the disk found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -27,9 +28,41 @@ pub struct VerifyReport {
 
 impl VerifyReport {
     /// True when nothing is damaged.
-    pub fn is_whole(&self) -> bool {
+    pub fn is_clean(&self) -> bool {
         self.damaged.is_empty()
     }
+}
+
+/// One line for the whole, then one for each damaged piece.
+impl std::fmt::Display for VerifyReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { files, chunks, samples, bytes, damaged } = self;
+        write!(f, "measurements: {files} files, {bytes} bytes, {chunks} chunks, {samples} samples, {} damaged", damaged.len())?;
+        for Damage { file, offset, length, kind } in damaged {
+            write!(f, "\n  {file}: {length} bytes at {offset}: {kind}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Checks every file of a directory that no engine need have open: for `verify` on a stopped server. Changes nothing.
+///
+/// # Errors
+/// [`SeriesError::Io`](crate::SeriesError::Io) when a folder cannot be listed. A file that cannot be read is damage.
+pub fn verify_directory(dir: &Path) -> crate::Result<VerifyReport> {
+    let mut report = VerifyReport::default();
+    let folder = blocks_dir(dir);
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(&folder).map_err(at("list", &folder))? {
+        paths.push(entry.map_err(at("list", &folder))?.path());
+    }
+    paths.retain(|path| path.file_name().and_then(|n| block::parse_name(n.to_str()?)).is_some());
+    paths.sort();
+    for path in paths {
+        report.file(dir, &path, 0);
+    }
+    report.log(dir)?;
+    Ok(report)
 }
 
 impl Store {
@@ -39,37 +72,41 @@ impl Store {
         let _pin = self.pin();
         let blocks: Vec<_> = self.state.read().blocks.values().cloned().collect();
         for known in blocks {
-            let file = shown(&self.dir, &known.path);
-            match fs::read(&known.path) {
-                Ok(bytes) => report.block(&file, &bytes, known.series().count()),
-                Err(_) => {
-                    let whole = Damage { file, offset: 0, length: known.bytes, kind: DamageKind::Unreadable };
-                    report.damaged.push(whole);
-                }
-            }
+            report.file(&self.dir, &known.path, known.bytes);
         }
-        let dir = self.wal_dir();
-        for (_, path) in segments(&dir)? {
-            let bytes = match fs::read(&path) {
-                Ok(bytes) => bytes,
-                // The writer cut the log meanwhile; what it held is sealed.
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(e) => return Err(at("read", &path)(e)),
-            };
-            report.segment(&shown(&self.dir, &path), &bytes);
-        }
+        report.log(&self.dir)?;
         Ok(report)
     }
 }
 
 impl VerifyReport {
-    fn block(&mut self, file: &str, bytes: &[u8], expected: usize) {
+    fn file(&mut self, dir: &Path, path: &Path, length: u64) {
+        let file = shown(dir, path);
+        match fs::read(path) {
+            Ok(bytes) => self.block(&file, &bytes),
+            Err(_) => self.damaged.push(Damage { file, offset: 0, length, kind: DamageKind::Unreadable }),
+        }
+    }
+
+    fn log(&mut self, dir: &Path) -> crate::Result<()> {
+        for (_, path) in segments(&wal_dir(dir))? {
+            match fs::read(&path) {
+                Ok(bytes) => self.segment(&shown(dir, &path), &bytes),
+                // The writer cut the log meanwhile; what it held is sealed.
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Err(e) => return Err(at("read", &path)(e)),
+            }
+        }
+        Ok(())
+    }
+
+    fn block(&mut self, file: &str, bytes: &[u8]) {
         let scan = frame::scan(bytes);
         self.files += 1;
         self.bytes += bytes.len() as u64;
         let before = self.damaged.len();
         self.damaged.extend(scan.damage(file, bytes.len() as u64, Torn::Impossible));
-        let (mut found, mut ended) = (0, false);
+        let (mut found, mut listed, mut ended) = (0, 0, false);
         for (offset, payload) in scan.whole {
             match block::frame_of(payload) {
                 block::Frame::Series(points) => {
@@ -77,7 +114,8 @@ impl VerifyReport {
                     self.chunks += 1;
                     self.samples += points as u64;
                 }
-                block::Frame::Other => {}
+                block::Frame::Index(series) => listed = series,
+                block::Frame::Header => {}
                 block::Frame::End => ended = true,
                 block::Frame::Senseless => {
                     let length = (payload.len() + frame::HEADER) as u64;
@@ -86,7 +124,7 @@ impl VerifyReport {
             }
         }
         // A file cut at a frame's end has whole frames only, and yet lacks some.
-        if (found < expected || !ended) && self.damaged.len() == before {
+        if (found < listed || !ended) && self.damaged.len() == before {
             let length = bytes.len() as u64;
             self.damaged.push(Damage { file: file.into(), offset: length, length: 0, kind: DamageKind::Unreadable });
         }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -54,8 +54,8 @@ pub(crate) struct Append {
 /// Everything that the writer is asked to do.
 pub(crate) enum Job {
     Append(Append),
-    Tend(oneshot::Sender<crate::Result<()>>),
-    Snapshot(std::path::PathBuf, oneshot::Sender<crate::Result<Vec<std::path::PathBuf>>>),
+    Tend(SyncSender<crate::Result<()>>),
+    Snapshot(std::path::PathBuf, SyncSender<crate::Result<Vec<std::path::PathBuf>>>),
     Stop,
 }
 

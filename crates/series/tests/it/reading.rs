@@ -60,7 +60,7 @@ proptest! {
         let (engine, recovery) = world.open();
         prop_assert_eq!(recovery.damaged, vec![]);
         prop_assert_eq!(read_back(&engine), model);
-        prop_assert!(engine.verify().unwrap().is_whole());
+        prop_assert!(engine.verify().unwrap().is_clean());
     }
 }
 
