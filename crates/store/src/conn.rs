@@ -19,19 +19,6 @@ pub(crate) enum Val<'a> {
     Blob(Cow<'a, [u8]>),
 }
 
-impl Val<'_> {
-    /// A copy that owns what it holds.
-    pub(crate) fn owned(&self) -> Val<'static> {
-        match self {
-            Val::Null => Val::Null,
-            Val::Int(n) => Val::Int(*n),
-            Val::Real(n) => Val::Real(*n),
-            Val::Text(t) => Val::Text(Cow::Owned(t.clone().into_owned())),
-            Val::Blob(b) => Val::Blob(Cow::Owned(b.clone().into_owned())),
-        }
-    }
-}
-
 macro_rules! val_from {
     ($($from:ty => |$value:ident| $to:expr;)*) => {
         $(impl<'a> From<$from> for Val<'a> {

@@ -26,7 +26,7 @@ pub(crate) struct Table {
     pub(crate) keys: usize,
 }
 
-/// The fixed tables. Those that start with a rebuildable content only (`words`) are not here.
+/// The fixed tables whose rows are sealed; `words`, `index_row` and `meta` can be made anew and are not.
 const FIXED: [(&str, &[&str], usize, &str); 15] = [
     ("tenant", &["id", "key"], 1, "id {INT} NOT NULL PRIMARY KEY, key {TEXT} NOT NULL UNIQUE, sum {INT} NOT NULL"),
     ("class", &["kind"], 1, "kind {TEXT} NOT NULL PRIMARY KEY, sum {INT} NOT NULL"),
@@ -301,12 +301,12 @@ fn fit_indexes(conn: &mut dyn Conn, class: &ClassDef) -> Result<(), DbError> {
     let wanted = index_ddl(class, conn.dialect());
     let there = conn.all("SELECT name FROM index_row WHERE kind = ?1", &[class.name.as_str().into()], |row| row.string(0))?;
     for name in there.iter().filter(|n| !wanted.contains_key(*n)) {
-        conn.batch(&format!("DROP INDEX {name}"))?;
+        conn.batch(&format!("DROP INDEX IF EXISTS {name}"))?;
         conn.exec("DELETE FROM index_row WHERE name = ?1", &[name.into()])?;
     }
     for (name, ddl) in wanted.iter().filter(|(n, _)| !there.contains(n)) {
         conn.batch(ddl)?;
-        conn.exec("INSERT INTO index_row (name, kind) VALUES (?1, ?2)", &[name.into(), class.name.as_str().into()])?;
+        conn.exec("INSERT INTO index_row (name, kind) VALUES (?1, ?2) ON CONFLICT DO NOTHING", &[name.into(), class.name.as_str().into()])?;
     }
     Ok(())
 }
@@ -331,7 +331,7 @@ fn index_ddl(class: &ClassDef, dialect: Dialect) -> BTreeMap<String, String> {
     let name_and_ddl = |(columns, condition): (String, String)| {
         let print = xxhash_rust::xxh3::xxh3_64(format!("{table} {columns} {condition}").as_bytes());
         let name = format!("i_{print:016x}");
-        (name.clone(), format!("CREATE INDEX {name} ON {table} ({columns}) WHERE {condition}"))
+        (name.clone(), format!("CREATE INDEX IF NOT EXISTS {name} ON {table} ({columns}) WHERE {condition}"))
     };
     wanted.into_iter().map(name_and_ddl).collect()
 }

@@ -5,6 +5,7 @@
 //! row that does not fit its own is told of and never served. Nothing here knows a class by name or decides what may be done.
 
 mod backend;
+mod backup;
 mod columns;
 mod conn;
 mod graph;
@@ -23,7 +24,10 @@ mod small;
 mod sqlite;
 mod steps;
 mod store;
+mod verify;
 mod words;
 mod writer;
 
+pub use backup::{BackupError, BackupFile, Manifest, check_backup, restore};
 pub use store::{OpenError, Options, Store};
+pub use verify::{Anchor, BrokenChain, DamagedRow, Report, Scrub};

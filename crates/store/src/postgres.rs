@@ -33,9 +33,9 @@ impl Postgres {
         Self::connect(url, &format!("SET synchronous_commit = on; SET jit = off; SET idle_in_transaction_session_timeout = {STOPPED_MS}; SET client_min_messages = warning"))
     }
 
-    /// A connection that only reads.
+    /// A connection that only reads; a limit of zero is none.
     fn reader(url: &str, limit: Duration) -> Result<Self, DbError> {
-        Self::connect(url, &format!("SET default_transaction_read_only = on; SET jit = off; SET statement_timeout = {}", limit.as_millis().max(1)))
+        Self::connect(url, &format!("SET default_transaction_read_only = on; SET jit = off; SET statement_timeout = {}", limit.as_millis()))
     }
 
     fn connect(url: &str, settings: &str) -> Result<Self, DbError> {
@@ -164,13 +164,14 @@ impl Store {
         if found > LAYOUT {
             return Err(OpenError::Newer { found, known: LAYOUT });
         }
-        let (write_url, read_url, limit) = (url.to_owned(), url.to_owned(), options.query_limit);
+        let (write_url, read_url, slow_url, limit) = (url.to_owned(), url.to_owned(), url.to_owned(), options.query_limit);
         let start = Start {
             dialect: Dialect::Postgres,
             dir: None,
             conn: None,
             connect: Box::new(move || Ok(Box::new(Postgres::writer(&write_url)?))),
             connect_reader: Arc::new(move || Ok(Box::new(Postgres::reader(&read_url, limit)?))),
+            connect_slow: Arc::new(move || Ok(Box::new(Postgres::reader(&slow_url, Duration::ZERO)?))),
             classes,
             lock: None,
             ballast: None,

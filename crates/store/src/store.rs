@@ -32,11 +32,13 @@ pub struct Options {
     pub writer_cache_kib: u32,
     /// Page cache of each reader, in KiB.
     pub reader_cache_kib: u32,
+    /// Room on the disk that is given up when it is full, so that pages and sessions can still be written; 0 for none.
+    pub ballast_bytes: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { readers: 3, query_limit: Duration::from_secs(5), writer_cache_kib: 32 * 1024, reader_cache_kib: 8 * 1024 }
+        Self { readers: 3, query_limit: Duration::from_secs(5), writer_cache_kib: 32 * 1024, reader_cache_kib: 8 * 1024, ballast_bytes: 4 << 20 }
     }
 }
 
@@ -83,7 +85,6 @@ pub enum OpenError {
 
 /// A store of records, links, journal, intervals, observations and jobs.
 pub struct Store {
-    pub(crate) dialect: Dialect,
     /// The data directory, with SQLite.
     pub(crate) dir: Option<PathBuf>,
     work: Mutex<Option<mpsc::Sender<Box<dyn Work>>>>,
@@ -93,6 +94,7 @@ pub struct Store {
     pub(crate) classes: Arc<RwLock<Classes>>,
     intake: Arc<Intake>,
     limit_ms: u64,
+    connect_slow: ConnectReader,
     _lock: Option<Lock>,
 }
 
@@ -103,6 +105,9 @@ impl Store {
     /// A sentence that says what to do.
     pub fn open_sqlite(dir: &Path, options: Options) -> Result<Arc<Self>, OpenError> {
         let lock = Lock::take(dir)?;
+        if dir.join(crate::backup::STAGED).exists() {
+            return Err(OpenError::Damaged { dir: dir.to_owned(), what: "a restore into it was cut off".into() });
+        }
         let path = dir.join(FILE);
         let opened = |error: DbError| match error {
             DbError::Damaged(what) => OpenError::Damaged { dir: dir.to_owned(), what },
@@ -117,9 +122,11 @@ impl Store {
         let classes = known_classes(&mut *conn).map_err(opened)?;
         let (reader_path, limit, cache) = (path.clone(), options.query_limit, options.reader_cache_kib);
         let connect_reader: ConnectReader = Arc::new(move || Ok(Box::new(Sqlite::reader(&reader_path, cache, Some(limit))?)));
+        let slow_path = path.clone();
+        let connect_slow: ConnectReader = Arc::new(move || Ok(Box::new(Sqlite::reader(&slow_path, cache, None)?)));
         let cache = options.writer_cache_kib;
         let connect: Connect = Box::new(move || Ok(Box::new(Sqlite::writer(&path, cache)?)));
-        let start = Start { dialect: Dialect::Sqlite, dir: Some(dir.to_owned()), conn: Some(conn), connect, connect_reader, classes, lock: Some(lock), ballast: Some(dir.join("ballast")) };
+        let start = Start { dialect: Dialect::Sqlite, dir: Some(dir.to_owned()), conn: Some(conn), connect, connect_reader, connect_slow, classes, lock: Some(lock), ballast: (options.ballast_bytes > 0).then(|| (dir.join("ballast"), options.ballast_bytes)) };
         Self::start(start, &options).map_err(|source| OpenError::NotWritable { dir: dir.to_owned(), source })
     }
 
@@ -139,7 +146,6 @@ impl Store {
         };
         let thread = std::thread::Builder::new().name("store-write".into()).spawn(move || writer.serve(receiver))?;
         Ok(Arc::new(Self {
-            dialect: start.dialect,
             dir: start.dir,
             work: Mutex::new(Some(sender)),
             writer: Mutex::new(Some(thread)),
@@ -148,6 +154,7 @@ impl Store {
             classes,
             intake,
             limit_ms: u64::try_from(options.query_limit.as_millis()).unwrap_or(u64::MAX),
+            connect_slow: start.connect_slow,
             _lock: start.lock,
         }))
     }
@@ -176,6 +183,19 @@ impl Store {
         };
         self.readers.as_ref().ok_or_else(gone)?.ask(Box::new(question));
         answer.await.map_err(|_| gone())?.map_err(|fault| self.told(fault))
+    }
+
+    /// Asks on a connection of its own, without a time limit, so that work that reads everything holds up no question.
+    pub(crate) async fn read_slowly<T: Send + 'static>(&self, ask: impl FnOnce(&mut dyn Conn, &Classes) -> Result<T, Fault> + Send + 'static) -> Result<T, StoreError> {
+        let (connect, classes) = (self.connect_slow.clone(), self.classes.read().clone());
+        let (reply, answer) = oneshot::channel();
+        let work = move || {
+            let outcome = connect().map_err(Fault::from).and_then(|mut conn| ask(&mut *conn, &classes));
+            let _ = reply.send(outcome); // Nobody listens any more: the answer is not needed.
+        };
+        std::thread::Builder::new().name("store-slow".into()).spawn(work).map_err(|e| StoreError::Database(e.to_string()))?;
+        let gone = |_| StoreError::Database("the work ended in a panic".into());
+        answer.await.map_err(gone)?.map_err(|fault| self.told(fault))
     }
 
     fn told(&self, fault: Fault) -> StoreError {
@@ -213,9 +233,11 @@ pub(crate) struct Start {
     pub(crate) conn: Option<Box<dyn Conn>>,
     pub(crate) connect: Connect,
     pub(crate) connect_reader: ConnectReader,
+    /// A reader's connection without a time limit.
+    pub(crate) connect_slow: ConnectReader,
     pub(crate) classes: Classes,
     pub(crate) lock: Option<Lock>,
-    pub(crate) ballast: Option<PathBuf>,
+    pub(crate) ballast: Option<(PathBuf, u64)>,
 }
 
 /// Brings an older layout forward. Answers the layout found when it is newer than this program, else the present one.

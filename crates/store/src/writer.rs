@@ -25,8 +25,6 @@ use crate::layout::{Classes, insert_sql, seal};
 const GROUP: usize = 256;
 /// Pieces of work that may wait; whoever comes then waits to be let in.
 pub(crate) const QUEUE: usize = 1024;
-/// Size of the file that is given up when the disk is full, so that pages and sessions can still be written.
-const BALLAST_BYTES: usize = 8 << 20;
 /// How often a full disk is tried again.
 const FULL_RETRY: Duration = Duration::from_secs(1);
 
@@ -231,7 +229,8 @@ pub(crate) struct Writer {
     pub(crate) ledger: Ledger,
     pub(crate) classes: Arc<RwLock<Classes>>,
     pub(crate) intake: Arc<Intake>,
-    pub(crate) ballast: Option<PathBuf>,
+    /// The file that is given up when the disk is full, and its size.
+    pub(crate) ballast: Option<(PathBuf, u64)>,
     pub(crate) full_since: Option<Instant>,
     pub(crate) dialect: Dialect,
 }
@@ -249,8 +248,8 @@ enum Ended {
 impl Writer {
     /// Serves the queue until it closes.
     pub(crate) fn serve(mut self, mut queue: mpsc::Receiver<Box<dyn Work>>) {
-        if let Some(path) = &self.ballast {
-            let _ = lay_ballast(path); // A disk without room for it is found to be full soon enough.
+        if let Some((path, bytes)) = &self.ballast {
+            let _ = lay_ballast(path, *bytes); // A disk without room for it is found to be full soon enough.
         }
         while let Some(first) = queue.blocking_recv() {
             let mut group = vec![first];
@@ -362,7 +361,7 @@ impl Writer {
             DbError::Full => {
                 if self.full_since.is_none() {
                     tracing::error!("the disk that holds the data directory is full: only pages, sessions and jobs are written until there is room");
-                    if let Some(ballast) = &self.ballast {
+                    if let Some((ballast, _)) = &self.ballast {
                         let _ = std::fs::remove_file(ballast);
                     }
                 }
@@ -389,7 +388,7 @@ impl Writer {
     /// While the disk is full only vital work is tried, and now and then whether there is room again.
     fn refuse_while_full(&mut self, group: Vec<Box<dyn Work>>) -> Vec<Box<dyn Work>> {
         if self.full_since.is_some_and(|t| t.elapsed() >= FULL_RETRY) {
-            if self.ballast.as_deref().is_none_or(|path| lay_ballast(path).is_ok()) {
+            if self.ballast.as_ref().is_none_or(|(path, bytes)| lay_ballast(path, *bytes).is_ok()) {
                 tracing::info!("there is room on the disk again; everything is written as before");
                 self.full_since = None;
                 *self.intake.full.lock() = false;
@@ -409,15 +408,16 @@ fn now() -> Instant {
 }
 
 /// Takes room on the disk that can be given back. Fails when there is none, and leaves nothing then.
-fn lay_ballast(path: &std::path::Path) -> std::io::Result<()> {
-    if std::fs::metadata(path).is_ok_and(|m| m.len() == BALLAST_BYTES as u64) {
+fn lay_ballast(path: &std::path::Path, bytes: u64) -> std::io::Result<()> {
+    if std::fs::metadata(path).is_ok_and(|m| m.len() == bytes) {
         return Ok(());
     }
     let laid = File::create(path).and_then(|mut file| {
         let block = [0x5a_u8; 65536];
-        for _ in 0..BALLAST_BYTES / block.len() {
+        for _ in 0..bytes.div_ceil(block.len() as u64) {
             file.write_all(&block)?;
         }
+        file.set_len(bytes)?;
         file.sync_all()
     });
     if laid.is_err() {

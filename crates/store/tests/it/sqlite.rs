@@ -8,7 +8,7 @@ use crate::conformance;
 use crate::kit::*;
 
 pub fn open(dir: &std::path::Path) -> Arc<Store> {
-    Store::open_sqlite(dir, Options::default()).unwrap()
+    Store::open_sqlite(dir, Options { ballast_bytes: 0, ..Options::default() }).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
