@@ -1,2 +1,149 @@
-//! mainstay
-fn main() {}
+//! Mainstay: the operations platform of a technical team, in one program.
+//!
+//! This binary links everything: it reads the arguments, and runs a server, a command on the host itself, or the client. Nothing
+//! else decides anything here.
+
+mod courier;
+mod domains;
+mod gate;
+mod hands;
+mod host;
+mod listen;
+mod machine;
+mod onhost;
+mod options;
+mod people;
+mod probing;
+mod samples;
+mod server;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use std::process::ExitCode;
+
+use crate::options::{Data, Serve};
+
+/// The operations platform of a technical team: it knows what you run, watches it, responds when it breaks, and proves how good it was.
+#[derive(Debug, Parser)]
+#[command(name = "mainstay", version, propagate_version = true)]
+struct Arguments {
+    #[command(flatten)]
+    data: Data,
+    /// Another server, such as https://mainstay.example.org; the local one when left out.
+    #[arg(long, env = "MAINSTAY_SERVER", global = true)]
+    server: Option<String>,
+    /// API token for --server.
+    #[arg(long, env = "MAINSTAY_TOKEN", global = true, hide_env_values = true)]
+    token: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start everything on this machine, watch it, and print where to sign in.
+    Up(Serve),
+    /// Run the server.
+    Server(Serve),
+    /// Ask a system once, as a check does, or list what can be asked.
+    #[command(subcommand)]
+    Check(probing::Check),
+    /// Only on the host itself: first sign-in, tokens, passwords.
+    #[command(subcommand)]
+    Admin(onhost::Admin),
+    /// Ways to reach people: their secrets, and a proof that they work.
+    #[command(subcommand)]
+    Channel(onhost::ChannelCommand),
+    /// Who may do what, and why.
+    #[command(subcommand)]
+    Access(onhost::AccessCommand),
+    /// Look for what is wrong with this installation, and say what to do.
+    Doctor,
+    /// Verify the journal's chain, every checksum and the stores.
+    Verify {
+        /// Anchors kept outside the data directory: a line `TENANT SEQ HASH` each; finds truncation and roll-back.
+        #[arg(long)]
+        anchor: Option<std::path::PathBuf>,
+    },
+    /// Print the heads of the journal, to be kept outside the data directory for `verify --anchor`.
+    Anchor,
+    /// Back up Mainstay's own data into a new folder, while it runs.
+    Backup {
+        /// The new folder.
+        to: std::path::PathBuf,
+    },
+    /// Restore Mainstay's own data from a backup into an empty data directory.
+    Restore {
+        /// The backup's folder.
+        from: std::path::PathBuf,
+    },
+    /// Write all records, links and journal entries as canonical text.
+    Dump,
+    /// Completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    #[command(flatten)]
+    Client(cli::Command),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let serving = matches!(arguments.command, Command::Up(_) | Command::Server(_));
+    log(serving);
+    drop(rustls::crypto::ring::default_provider().install_default());
+    // Two workers are enough for a small machine, and a large one has more cores to give.
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match runtime.enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("mainstay: the runtime cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(arguments)) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            let code = error.downcast_ref::<cli::Failure>().map_or(1, |f| f.code);
+            eprintln!("mainstay: {error:#}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn log(serving: bool) {
+    use tracing_subscriber::EnvFilter;
+    let default = if serving { "info" } else { "warn" };
+    let filter = EnvFilter::try_from_env("MAINSTAY_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<u8> {
+    let data = &arguments.data;
+    match arguments.command {
+        Command::Up(serve) => server::run(data, &serve, true).await?,
+        Command::Server(serve) => server::run(data, &serve, false).await?,
+        Command::Check(check) => return probing::run(check).await,
+        Command::Admin(command) => onhost::admin(data, command).await?,
+        Command::Channel(command) => onhost::channel(data, command).await?,
+        Command::Access(command) => onhost::access(data, command).await?,
+        Command::Doctor => return onhost::doctor(data).await,
+        Command::Verify { .. } => anyhow::bail!("later"),
+        Command::Anchor => {}
+        Command::Backup { .. } => {}
+        Command::Restore { .. } => {}
+        Command::Dump => {}
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "mainstay", &mut std::io::stdout())
+        }
+        Command::Client(command) => {
+            let connection = match arguments.server {
+                Some(server) => cli::Connection::Remote { server, token: arguments.token },
+                None => cli::Connection::Local(data.socket()),
+            };
+            let client = cli::Client::new(&connection, courier::client_tls()?)?;
+            cli::run(&client, command).await?;
+        }
+    }
+    Ok(0)
+}

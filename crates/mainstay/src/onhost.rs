@@ -1,0 +1,250 @@
+//! Commands on the host itself: they open the data directory when no server holds it, or ask the server over its local socket.
+
+use anyhow::bail;
+use clap::{Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use crate::courier::client_tls;
+use crate::options::Data;
+
+/// On the host itself.
+#[derive(Debug, Subcommand)]
+pub enum Admin {
+    /// Make a new first sign-in: whoever uses it is an administrator. For a lost password or second factor.
+    Reset,
+    /// API tokens.
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+/// Tokens, on the host itself.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token; its secret is shown this once.
+    Create {
+        /// Role of the token, repeated for more.
+        #[arg(long, required = true)]
+        role: Vec<String>,
+        /// What it is for.
+        #[arg(long, default_value = "made on the host")]
+        name: String,
+        /// Tenant.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Days until it ends, at most 365.
+        #[arg(long, default_value_t = 365)]
+        days: u64,
+        /// api, ingest or agent.
+        #[arg(long, default_value = "api")]
+        use_for: String,
+        /// Form of the output.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Form,
+    },
+    /// Tokens that there are.
+    List,
+    /// End a token at once.
+    Revoke {
+        /// Its id.
+        id: String,
+    },
+}
+
+/// Form of the output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// The bare value.
+    #[default]
+    Text,
+    /// JSON.
+    Json,
+}
+
+/// Channels.
+#[derive(Debug, Subcommand)]
+pub enum ChannelCommand {
+    /// Enter a channel's secret (password of the mail server, key of the webhook), read from standard input.
+    Secret {
+        /// Key of the channel.
+        channel: String,
+    },
+    /// Send a test message and show the provider's answer.
+    Test {
+        /// Key of the channel.
+        channel: String,
+        /// Address, when it is another than the channel's own.
+        #[arg(long)]
+        to: Option<String>,
+    },
+}
+
+/// Access.
+#[derive(Debug, Subcommand)]
+pub enum AccessCommand {
+    /// Explain a decision: which policy allows or forbids, and why.
+    Explain {
+        /// Key of the person.
+        person: String,
+        /// Operation: read, create, update, delete, link, note, transition:acknowledge …
+        operation: String,
+        /// Class.
+        class: String,
+        /// Key of a record.
+        key: Option<String>,
+    },
+}
+
+/// A client over the local socket.
+///
+/// # Errors
+/// There is no server.
+pub fn local(data: &Data) -> anyhow::Result<cli::Client> {
+    Ok(cli::Client::new(&cli::Connection::Local(data.socket()), client_tls()?)?)
+}
+
+/// First sign-in and tokens.
+///
+/// # Errors
+/// What the server refuses.
+pub async fn admin(data: &Data, command: Admin) -> anyhow::Result<()> {
+    let client = local(data)?;
+    match command {
+        Admin::Reset => {
+            let answer = client.json("POST", "/api/v1/host/reset", Some(&json!({}))).await?;
+            println!("{}", answer.get("link").and_then(Value::as_str).unwrap_or_default());
+            println!("Whoever opens this link within 30 minutes becomes an administrator.");
+        }
+        Admin::Token(TokenCommand::Create { role, name, tenant, days, use_for, output }) => {
+            if tenant.as_deref().is_some_and(|t| t != "internal") {
+                bail!("tokens of other tenants are made by signing in to them; this command makes tokens of internal");
+            }
+            let body = json!({"name": name, "use_for": use_for, "roles": role, "days": days});
+            let made = client.json("POST", "/api/v1/tokens", Some(&body)).await?;
+            match output {
+                Form::Json => println!("{made}"),
+                Form::Text => println!("{}", made.get("token").and_then(Value::as_str).unwrap_or_default()),
+            }
+        }
+        Admin::Token(TokenCommand::List) => {
+            println!("{}", serde_json::to_string_pretty(&client.json("GET", "/api/v1/tokens", None).await?)?)
+        }
+        Admin::Token(TokenCommand::Revoke { id }) => {
+            client.json("DELETE", &format!("/api/v1/tokens/{}", cli::client::escaped(&id)), None).await?;
+            println!("revoked {id}");
+        }
+    }
+    Ok(())
+}
+
+/// Secrets and tests of channels.
+///
+/// # Errors
+/// What the server refuses.
+pub async fn channel(data: &Data, command: ChannelCommand) -> anyhow::Result<()> {
+    let client = local(data)?;
+    match command {
+        ChannelCommand::Secret { channel } => {
+            let secret = std::io::read_to_string(std::io::stdin())?;
+            let secret = secret.trim_end_matches(['\n', '\r']);
+            client
+                .json(
+                    "PUT",
+                    &format!("/api/v1/host/channels/{}/secret", cli::client::escaped(&channel)),
+                    Some(&json!({"secret": secret})),
+                )
+                .await?;
+            println!("kept, for the server that {channel} names now; changing that server drops it");
+        }
+        ChannelCommand::Test { channel, to } => {
+            let answer = client
+                .json(
+                    "POST",
+                    &format!("/api/v1/host/channels/{}/test", cli::client::escaped(&channel)),
+                    Some(&json!({"to": to})),
+                )
+                .await?;
+            println!("accepted: {}", answer.get("receipt").and_then(Value::as_str).unwrap_or_default());
+        }
+    }
+    Ok(())
+}
+
+/// Explains decisions.
+///
+/// # Errors
+/// What the server refuses.
+pub async fn access(data: &Data, command: AccessCommand) -> anyhow::Result<()> {
+    let AccessCommand::Explain { person, operation, class, key } = command;
+    let body = json!({"person": person, "operation": operation, "class": class, "key": key});
+    let answer = local(data)?.json("POST", "/api/v1/host/explain", Some(&body)).await?;
+    println!("{}", answer.get("text").and_then(Value::as_str).unwrap_or_default());
+    Ok(())
+}
+
+/// What is wrong with this installation.
+///
+/// # Errors
+/// Nothing can be said at all.
+pub async fn doctor(data: &Data) -> anyhow::Result<u8> {
+    let mut bad = 0u8;
+    let mut say = |ok: bool, what: &str, then: &str| {
+        println!(
+            "{} {what}{}",
+            if ok { "ok   " } else { "FAULT" },
+            if ok || then.is_empty() { String::new() } else { format!("\n      {then}") }
+        );
+        bad |= u8::from(!ok);
+    };
+    let there = data.data.exists();
+    say(there, &format!("data directory {}", data.data.display()), "mainstay up makes it; --data names another");
+    let client = match local(data) {
+        Ok(client) => client,
+        Err(error) => {
+            say(false, "the server does not run here", &error.to_string());
+            return Ok(bad);
+        }
+    };
+    match client.json("GET", "/readyz", None).await {
+        Ok(ready) => say(
+            true,
+            &format!("server {} is ready", ready.get("version").and_then(Value::as_str).unwrap_or_default()),
+            "",
+        ),
+        Err(error) => say(false, "the server is not ready", &error.to_string()),
+    }
+    let channels = client.json("GET", "/api/v1/records/channel?filter=enabled%3Atrue&limit=1", None).await?;
+    let any = channels.get("total").and_then(Value::as_u64).unwrap_or(0) > 0;
+    say(
+        any,
+        "a channel is there to page people",
+        "nobody will be paged: add a channel, then mainstay channel test KEY",
+    );
+    let unknown = client.json("GET", "/api/v1/records/check?filter=state%3AUNKNOWN&limit=20", None).await?;
+    let list: Vec<&str> = unknown
+        .get("records")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|r| r.get("key").and_then(Value::as_str))
+        .collect();
+    say(list.is_empty(), "every check has a fresh answer", &format!("unknown: {}", list.join(", ")));
+    let agents = client.json("GET", "/api/v1/records/agent?limit=20", None).await?;
+    for agent in agents.get("records").and_then(Value::as_array).into_iter().flatten() {
+        for blind in agent["fields"]["cannot_see"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            say(false, &format!("{} cannot see everything", agent["key"].as_str().unwrap_or_default()), blind);
+        }
+    }
+    let failed = client.json("GET", "/api/v1/records/notification?filter=state%3Afailed&limit=1", None).await?;
+    say(
+        failed.get("total").and_then(Value::as_u64) == Some(0),
+        "no message failed to go out",
+        "mainstay get notification --filter state:failed",
+    );
+    let controllers = client.json("GET", "/api/v1/controllers", None).await?;
+    for controller in controllers.get("controllers").and_then(Value::as_array).into_iter().flatten() {
+        if let Some(error) = controller.get("last_error").and_then(Value::as_str) {
+            say(false, &format!("controller {} failed", controller["name"].as_str().unwrap_or_default()), error);
+        }
+    }
+    Ok(bad)
+}

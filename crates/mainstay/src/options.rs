@@ -1,0 +1,52 @@
+//! Flags of the server: each is also a `MAINSTAY_*` variable, and a key of `mainstay.toml` in the data directory.
+
+use clap::Args;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Where the data is.
+#[derive(Clone, Debug, Args)]
+pub struct Data {
+    /// Data directory.
+    #[arg(long, env = "MAINSTAY_DATA", default_value = "./data", global = true)]
+    pub data: PathBuf,
+}
+
+impl Data {
+    /// The local socket.
+    pub fn socket(&self) -> PathBuf {
+        self.data.join("mainstay.sock")
+    }
+}
+
+/// How the server runs.
+#[derive(Clone, Debug, Args)]
+pub struct Serve {
+    /// Address to listen on.
+    #[arg(long, env = "MAINSTAY_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Certificate chain in PEM; with --tls-key the listener speaks TLS.
+    #[arg(long, env = "MAINSTAY_TLS_CERTIFICATE", requires = "tls_key")]
+    pub tls_certificate: Option<PathBuf>,
+    /// Key of the certificate in PEM.
+    #[arg(long, env = "MAINSTAY_TLS_KEY", requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
+    /// Allow plain HTTP on an address that is not loopback: passwords travel readable.
+    #[arg(long, env = "MAINSTAY_INSECURE_HTTP")]
+    pub insecure_http: bool,
+    /// Database instead of the embedded one: postgres://user@host/database.
+    #[arg(long, env = "MAINSTAY_DATABASE")]
+    pub database: Option<String>,
+    /// What the local agent may run; root-owned.
+    #[arg(long, env = "MAINSTAY_ALLOW", default_value = "/etc/mainstay/allow")]
+    pub allow: PathBuf,
+    /// Do not look at this machine.
+    #[arg(long, env = "MAINSTAY_NO_AGENT")]
+    pub no_agent: bool,
+    /// Webhook targets that may be on this machine or a private network: host:port, repeated.
+    #[arg(long = "allow-webhook", env = "MAINSTAY_ALLOW_WEBHOOK", value_delimiter = ',')]
+    pub allow_webhook: Vec<String>,
+    /// Address under which people reach the console; links in messages begin with it.
+    #[arg(long, env = "MAINSTAY_PUBLIC_URL")]
+    pub public_url: Option<String>,
+}

@@ -1,0 +1,319 @@
+//! Starts everything in order, and runs until it is told to end: store, kernel, access, series, checks, controllers, listeners.
+
+use access::{Access, KeyFolder, Lifetimes, OverBackend, Parts, Policies};
+use anyhow::Context;
+use api::App;
+use kernel::backend::Backend;
+use kernel::controller::Controller;
+use kernel::job::Worker;
+use kernel::{Clock, Kernel, Session, SystemClock, TenantId, Time};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use store::Store;
+use watch::runner::Runner;
+
+use crate::gate::Door;
+use crate::options::{Data, Serve};
+use crate::{courier, domains, hands, host, listen, machine, people, samples};
+
+/// How often Mainstay notes that it is alive, so that a standstill is seen afterwards as what it is.
+const ALIVE_EVERY: Duration = Duration::from_secs(10);
+
+/// Makes the data directory, 0700, and says what to do when that cannot be.
+///
+/// # Errors
+/// It cannot be made or written.
+pub fn data_directory(path: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    if !path.exists() {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(|| {
+            format!(
+                "cannot make the data directory {}: choose another with --data, or make it and give it to this user",
+                path.display()
+            )
+        })?;
+    }
+    let probe = path.join(".write-test");
+    std::fs::write(&probe, b"").with_context(|| {
+        format!(
+            "the data directory {} cannot be written by this user: choose another with --data, or give it to this user",
+            path.display()
+        )
+    })?;
+    std::fs::remove_file(&probe)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
+    Ok(())
+}
+
+/// What runs.
+struct Running {
+    kernel: Kernel,
+    access: Arc<Access>,
+    store: Arc<Store>,
+    engine: Arc<series::Engine>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Runs a server until a signal ends it. `open`: print the sign-in link and open it.
+///
+/// # Errors
+/// What keeps it from starting.
+pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> {
+    data_directory(&data.data)?;
+    if !serve.listen.ip().is_loopback() && serve.tls_certificate.is_none() && !serve.insecure_http {
+        anyhow::bail!(
+            "{} is reachable from other machines and would speak plain HTTP: give --tls-certificate and --tls-key, or --insecure-http if you know why",
+            serve.listen
+        );
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let store = open_store(data, serve)?;
+    let listener = listen::bind(serve.listen).await?;
+    let address = listener.local_addr()?;
+    let local = listen::bind_local(&data.socket())?;
+    let running = start(data, store, clock).await?;
+    let kernel = running.kernel.clone();
+    let alive_until = last_alive(&kernel).await;
+    let runner = Runner::new(
+        kernel.clone(),
+        Arc::new(probe::Env::real()),
+        Arc::new(samples::Series(running.engine.clone())),
+        alive_until,
+    );
+    let public_url = serve
+        .public_url
+        .clone()
+        .unwrap_or_else(|| format!("{}://{address}", if serve.tls_certificate.is_some() { "https" } else { "http" }));
+    let host = Arc::new(OnceLock::new());
+    let post = Arc::new(courier::Post {
+        access: running.access.clone(),
+        kernel: kernel.clone(),
+        egress: courier::egress(&serve.allow_webhook)?,
+        public_url: public_url.clone(),
+    });
+    engines(&running, serve, &runner, &host, post.clone());
+    let tls = match (&serve.tls_certificate, &serve.tls_key) {
+        (Some(certificate), Some(key)) => Some(listen::tls(certificate, key)?),
+        _ => None,
+    };
+    let own_uid = rustix::process::getuid().as_raw();
+    let cell = Arc::new(OnceLock::new());
+    drop(cell.set(kernel.clone()));
+    let door = Door::new(running.access.clone(), cell, running.clock.clone(), own_uid, tls.is_some());
+    let on_host = host::Host {
+        access: running.access.clone(),
+        post,
+        store: running.store.clone(),
+        engine: running.engine.clone(),
+        data: data.data.clone(),
+        public_url: public_url.clone(),
+    };
+    let router = router(&running, door, &runner, on_host);
+    tokio::spawn(listen::serve(listener, router.clone(), tls));
+    tokio::spawn(listen::serve_local(local, router));
+    if greet {
+        greeting(&running, &public_url).await;
+    }
+    tracing::info!(%address, data = %data.data.display(), "Mainstay serves");
+    ended().await;
+    keep_alive_mark(&kernel).await;
+    running.engine.flush().context("the last measurements could not be written")?;
+    drop(std::fs::remove_file(data.socket()));
+    tracing::info!("Mainstay has ended");
+    Ok(())
+}
+
+fn open_store(data: &Data, serve: &Serve) -> anyhow::Result<Arc<Store>> {
+    match &serve.database {
+        Some(url) => Ok(Store::open_postgres(url, store::Options::default())?),
+        None => Ok(Store::open_sqlite(&data.data, store::Options::default())?),
+    }
+}
+
+/// Kernel and access on a store.
+async fn start(data: &Data, store: Arc<Store>, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
+    let backend: Arc<dyn Backend> = store.clone();
+    let registry = domains::registry()?;
+    let cell: Arc<OnceLock<Kernel>> = Arc::default();
+    let keys = KeyFolder::open(&data.data.join("keys"))?;
+    let policies = Policies::load(&data.data.join("policies")).map_err(policy_faults)?;
+    let directory = people::People { backend: backend.clone(), kernel: cell.clone() };
+    let access = Arc::new(Access::new(Parts {
+        private: Arc::new(OverBackend(backend.clone())),
+        clock: clock.clone(),
+        directory: Arc::new(directory),
+        keys: &keys,
+        data: &data.data,
+        lifetimes: Lifetimes::default(),
+        policies,
+        classes: Arc::new(people::Known(cell.clone())),
+    })?);
+    let kernel = Kernel::start(backend, registry, clock.clone(), access.clone()).await?;
+    drop(cell.set(kernel.clone()));
+    people::standard_roles(&kernel).await.context("the standard roles could not be made")?;
+    let options = series::Options::default();
+    let (engine, recovery) = series::Engine::open(&data.data.join("series"), options)?;
+    if !recovery.damaged.is_empty() {
+        tracing::error!(
+            damaged = recovery.damaged.len(),
+            "parts of the measurements are damaged and are not served; `mainstay verify` names them"
+        );
+    }
+    Ok(Running { kernel, access, store, engine: Arc::new(engine), clock })
+}
+
+fn policy_faults(faults: Vec<access::PolicyError>) -> anyhow::Error {
+    let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    anyhow::anyhow!("the policies do not fit:\n  {}", lines.join("\n  "))
+}
+
+/// Controllers, workers, checks, the local agent, and the slow scrub.
+fn engines(running: &Running, serve: &Serve, runner: &Runner, host: &Arc<OnceLock<String>>, post: Arc<courier::Post>) {
+    let kernel = &running.kernel;
+    let controllers: Vec<Arc<dyn Controller>> = vec![
+        Arc::new(watch::controllers::Hold(runner.clone())),
+        Arc::new(watch::controllers::Health),
+        Arc::new(watch::controllers::Raise),
+        Arc::new(watch::maintenance::Windows),
+        Arc::new(respond::fold::Fold),
+        Arc::new(respond::recover::Recover),
+        Arc::new(respond::escalate::Escalate),
+        Arc::new(respond::remediate::Remediate),
+        Arc::new(respond::run::Start),
+    ];
+    for controller in controllers {
+        tokio::spawn(kernel::driver::drive(kernel.clone(), controller));
+    }
+    let hands = hands::LocalHands { allow: serve.allow.clone(), host: host.clone(), kernel: kernel.clone() };
+    let proof = hands::Proof { runner: runner.clone(), kernel: kernel.clone() };
+    let workers: Vec<Arc<dyn Worker>> = vec![
+        Arc::new(respond::page::Pager(post)),
+        Arc::new(respond::run::Runs { hands: Arc::new(hands), prove: Arc::new(proof) }),
+    ];
+    let name = format!("{}:{}", std::process::id(), kernel.now());
+    for worker in workers {
+        tokio::spawn(kernel::driver::work(kernel.clone(), worker, name.clone()));
+    }
+    let asking = runner.clone();
+    tokio::spawn(async move { asking.run().await });
+    if !serve.no_agent {
+        tokio::spawn(machine::watch_this_machine(kernel.clone(), host.clone()));
+    }
+    tokio::spawn(housekeeping(running.kernel.clone(), running.access.clone(), running.store.clone()));
+}
+
+/// Small regular duties.
+async fn housekeeping(kernel: Kernel, access: Arc<Access>, store: Arc<Store>) {
+    let mut round = 0u64;
+    loop {
+        tokio::time::sleep(ALIVE_EVERY).await;
+        round += 1;
+        keep_alive_mark(&kernel).await;
+        if round.is_multiple_of(30)
+            && let Err(error) = access.sweep().await
+        {
+            tracing::warn!(%error, "could not sweep ended sessions");
+        }
+        let _ = &store;
+    }
+}
+
+async fn keep_alive_mark(kernel: &Kernel) {
+    let now = kernel.now().as_micros().to_be_bytes();
+    if let Err(error) = kernel.backend().put_private("alive", "until", Some(&now)).await {
+        tracing::warn!(%error, "could not note that Mainstay is alive");
+    }
+}
+
+/// When Mainstay was last alive; the present when it never was.
+async fn last_alive(kernel: &Kernel) -> Time {
+    let kept = kernel.backend().private("alive", "until").await.ok().flatten();
+    let micros = kept.and_then(|b| <[u8; 8]>::try_from(b.as_slice()).ok()).map(i64::from_be_bytes);
+    micros.map_or_else(|| kernel.now(), Time::from_micros)
+}
+
+fn router(running: &Running, door: Door, runner: &Runner, on_host: host::Host) -> axum::Router {
+    let counters = runner.counters.clone();
+    let held = runner.clone();
+    let engine = running.engine.clone();
+    let metrics = move || own_metrics(&counters, held.len(), &engine);
+    let app = App {
+        kernel: running.kernel.clone(),
+        gate: Arc::new(door),
+        probes: Arc::new(Vec::new()),
+        metrics: Arc::new(metrics),
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    let mut operations = api::operations();
+    operations.extend(samples::operations());
+    operations.extend(host::operations());
+    api::router(&app, operations)
+        .layer(axum::Extension(running.engine.clone()))
+        .layer(axum::Extension(on_host))
+        .fallback_service(web::router())
+}
+
+fn own_metrics(counters: &watch::runner::Counters, held: usize, engine: &series::Engine) -> String {
+    use std::sync::atomic::Ordering::Relaxed;
+    let asked = counters.asked.load(Relaxed);
+    let late = counters.late_micros.load(Relaxed) as f64 / 1e6;
+    let changes = counters.changes.load(Relaxed);
+    let stats = engine.stats();
+    format!(
+        "# TYPE mainstay_checks gauge\nmainstay_checks {held}\n# TYPE mainstay_checks_asked_total counter\nmainstay_checks_asked_total {asked}\n\
+         # TYPE mainstay_checks_late_seconds_total counter\nmainstay_checks_late_seconds_total {late}\n# TYPE mainstay_check_changes_total counter\nmainstay_check_changes_total {changes}\n\
+         # TYPE mainstay_series gauge\nmainstay_series {}\n# TYPE mainstay_samples_accepted_total counter\nmainstay_samples_accepted_total {}\n# TYPE mainstay_samples_refused_total counter\nmainstay_samples_refused_total {}\n",
+        stats.series, stats.accepted, stats.refused
+    )
+}
+
+/// What `up` prints: the address, and the one-time link while nobody can sign in.
+async fn greeting(running: &Running, url: &str) {
+    println!("\n  Mainstay is up: {url}");
+    match running.access.open_first_bootstrap().await {
+        Ok(Some(token)) => {
+            println!("  First sign-in (once, within 30 minutes): {url}/bootstrap?token={}\n", token.as_str())
+        }
+        Ok(None) => {
+            println!("  Sign in with your name and password; `mainstay admin reset` makes a new first sign-in.\n")
+        }
+        Err(error) => eprintln!("  The first sign-in could not be prepared: {error}\n"),
+    }
+    let channels = running
+        .kernel
+        .list(&Session::system(TenantId::HOME), "channel", &kernel::read::ListAsk { limit: 1, ..Default::default() })
+        .await;
+    if channels.is_ok_and(|c| c.records.is_empty()) {
+        println!("  Nobody will be paged: there is no channel yet. docs/guides/paging.md shows how to add one.\n");
+    }
+}
+
+/// A signal that asks for the end.
+async fn ended() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).expect("a process can handle SIGTERM");
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// A backup into a new folder: the records, and the measurements when the engine is at hand.
+///
+/// # Errors
+/// The folder exists, or something cannot be written.
+pub fn back_up(store: &Store, engine: Option<&series::Engine>, data: &Path, to: &Path) -> anyhow::Result<String> {
+    let mut extra = Vec::new();
+    let staged = data.join("backup-series");
+    if let Some(engine) = engine {
+        drop(std::fs::remove_dir_all(&staged));
+        engine.snapshot_to(&staged)?;
+        extra.push(("series".to_owned(), staged.clone()));
+    } else if data.join("series").exists() {
+        extra.push(("series".to_owned(), data.join("series")));
+    }
+    let _ = (store, to, extra);
+    drop(std::fs::remove_dir_all(&staged));
+    Ok(String::new())
+}
