@@ -169,6 +169,18 @@ test('number keys change the view, Space peeks', fixtureOnly, async () => {
   desk.clean()
 })
 
+test('a filter is saved as a view, which is a tab from then on', fixtureOnly, async () => {
+  const { page } = desk
+  await page.goto('/r/host?q=environment:production')
+  await page.getByRole('button', { name: 'Save this filter as a view' }).click()
+  await page.getByRole('dialog').getByRole('textbox', { name: 'Name' }).fill('Production')
+  await page.keyboard.press('Enter')
+  await page.getByRole('tab', { name: /Production/, selected: true }).waitFor()
+  await page.keyboard.press('1')
+  await page.waitForURL((url) => !url.search.includes('environment'))
+  desk.clean()
+})
+
 test('a selection is moved at once, and undo takes it back', fixtureOnly, async () => {
   const { page } = desk
   await page.goto('/r/incident?q=' + encodeURIComponent('state:detected'))
@@ -228,14 +240,14 @@ test('a stale change shows both versions, and the person chooses', fixtureOnly, 
   const form = page.getByRole('form', { name: 'Fields of pg-2' })
   await form.getByLabel('Operating system').fill('Debian GNU/Linux 13')
   await form.getByLabel('Kernel').fill('6.12')
-  store.update(store.get('host', 'pg-2'), { fields: { os: 'Debian GNU/Linux 12.9' } }, { kind: 'person', key: 'jon' })
+  store.update(store.get('host', 'pg-2'), { fields: { os_name: 'Debian GNU/Linux 12.9' } }, { kind: 'person', key: 'jon' })
   await form.getByRole('button', { name: /Save/ }).click()
   const dialog = page.getByRole('dialog', { name: 'pg-2 was changed meanwhile' })
-  await dialog.getByRole('radio', { name: 'os, there now: Debian GNU/Linux 12.9' }).waitFor()
+  await dialog.getByRole('radio', { name: 'os_name, there now: Debian GNU/Linux 12.9' }).waitFor()
   // What nobody else touched stays ours; what both changed is theirs until we say otherwise.
   await dialog.getByRole('button', { name: 'Save 1 of yours' }).click()
   await form.waitFor({ state: 'hidden' })
-  assert.equal(store.get('host', 'pg-2').fields.os, 'Debian GNU/Linux 12.9')
+  assert.equal(store.get('host', 'pg-2').fields.os_name, 'Debian GNU/Linux 12.9')
   assert.equal(store.get('host', 'pg-2').fields.kernel, '6.12')
   desk.clean()
 })
@@ -298,8 +310,8 @@ test('resolving asks for the cause', fixtureOnly, async () => {
   await page.getByRole('button', { name: 'Resolve' }).click()
   const dialog = page.getByRole('dialog', { name: /Resolve/ })
   await dialog.getByRole('button', { name: /Resolve/ }).click()
-  await dialog.getByText('Cause is needed').waitFor()
-  await dialog.getByLabel(/Cause/).fill('The archive was never cleaned.')
+  await dialog.getByText('Cause summary is needed').waitFor()
+  await dialog.getByLabel(/Cause summary/).fill('The archive was never cleaned.')
   await page.keyboard.press('Control+Enter')
   await page.getByRole('button', { name: 'Reopen' }).waitFor()
   assert.equal(target.store?.get('incident', 'INC-463').state, 'resolved')
@@ -311,7 +323,7 @@ test('a waiting run is approved on Now', fixtureOnly, async () => {
   await page.goto('/')
   await page.getByRole('button', { name: 'Approve Grow the disk of pg-1 by 50 GiB' }).click()
   await page.getByText('No run waits for a yes.').waitFor()
-  assert.equal(target.store?.get('runbook-run', 'RUN-2').state, 'queued')
+  assert.equal(target.store?.get('runbook-run', 'RUN-2').state, 'approved')
   desk.clean()
 })
 

@@ -8,7 +8,7 @@ export interface Change {
   title?: string
 }
 
-export const create = (cls: string, body: { key?: string; fields: Fields; links?: { type: string; to: string }[] }): Promise<Rec> =>
+export const create = (cls: string, body: { key?: string; fields: Fields; owner?: string; links?: { type: string; to: string }[] }): Promise<Rec> =>
   api<Rec>(at(cls), { body, idempotencyKey: crypto.randomUUID() })
 
 export const update = (r: Pick<Rec, 'class' | 'key'>, version: number, change: Change): Promise<Rec> =>

@@ -49,7 +49,11 @@ export const recordWindows = (cls: string, ask: ListAsk) =>
 export const counts = (cls: string, by: string, filter?: string) =>
   queryOptions({
     queryKey: ['records', cls, 'counts', by, filter ?? ''],
-    queryFn: ({ signal }) => api<Counts>(`${at(cls)}/counts${query({ by, filter })}`, { signal }),
+    queryFn: async ({ signal }) => {
+      const answer = await api<Counts>(`${at(cls)}/counts${query({ by, filter })}`, { signal })
+      // Values of number fields come as numbers; filters and facets speak text.
+      return { ...answer, counts: answer.counts.map((c) => ({ ...c, value: c.value === null ? null : String(c.value) })) }
+    },
   })
 
 export const record = (cls: string, key: string) =>

@@ -190,8 +190,9 @@ export interface Drift {
 export interface Observations {
   observations: Observation[]
   drift: Drift[]
+  /** All observed tables, with how many rows each has. */
+  tables?: Record<string, number>
   next_cursor?: string | null
-  total?: number | null
 }
 
 export interface GraphNode extends Head {
@@ -221,10 +222,10 @@ export interface Session {
 
 export interface Token {
   id: string
-  title: string
-  created: string
-  expires: string | null
-  last_used: string | null
+  name: string
+  created?: string
+  expires?: string | null
+  last_used?: string | null
 }
 
 /** RFC 9457, with the names that Mainstay adds. */

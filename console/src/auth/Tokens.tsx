@@ -21,7 +21,7 @@ export function Tokens() {
   async function make(event: FormEvent): Promise<void> {
     event.preventDefault()
     try {
-      setSecret((await api<{ token: string; id: string }>('/tokens', { body: { title } })).token)
+      setSecret((await api<{ token: string; id: string }>('/tokens', { body: { name: title } })).token)
       setTitle('')
       again()
     } catch (problem) {
@@ -50,9 +50,9 @@ export function Tokens() {
       <ul className="mb-3">
         {data.map((t) => (
           <li key={t.id} className="flex items-center gap-2 min-h-9 border-t border-line-soft first:border-0">
-            <span className="truncate">{t.title || t.id}</span>
+            <span className="truncate">{t.name || t.id}</span>
             <span className="ml-auto text-xs text-fg-3 shrink-0">{t.last_used ? <>used <Time at={t.last_used} now={now} as="ago" /> ago</> : 'never used'}</span>
-            <button type="button" className="btn" aria-label={`Revoke ${t.title || t.id}`} onClick={() => void revoke(t.id)}>
+            <button type="button" className="btn" aria-label={`Revoke ${t.name || t.id}`} onClick={() => void revoke(t.id)}>
               Revoke
             </button>
           </li>

@@ -1,6 +1,7 @@
 import type { Field, Json } from '../api/types'
 import { Labelled } from '../ui/Labelled'
 import { GroupInput, ListInput, MapInput } from './nested'
+import { OpenInput } from './OpenInput'
 import { NumberInput } from './NumberInput'
 import { RefPicker } from './RefPicker'
 import { TimeInput } from './TimeInput'
@@ -21,7 +22,7 @@ export function FieldInput(props: InputProps) {
   const { field, value, onChange, error, readOnly } = props
   if (field.type === 'list') return <ListInput {...props} />
   if (field.type === 'map') return <MapInput {...props} />
-  if (field.type === 'group' && field.fields?.length) return <GroupInput {...props} />
+  if (field.type === 'group') return field.fields?.length ? <GroupInput {...props} /> : <OpenInput {...props} />
   const help = [field.help, field.type === 'duration' ? 'A span such as 30s, 5m or 1h30m.' : '', field.computed ? 'Computed.' : ''].filter(Boolean).join(' ') || undefined
   const shared = { error, help, required: field.required, aside: field.unit ?? undefined, label: field.title }
   if (field.type === 'bool') return <BoolInput {...props} help={help} />

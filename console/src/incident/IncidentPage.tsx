@@ -12,7 +12,7 @@ import { Timeline } from '../record/Timeline'
 import { HealthSign, stateName } from '../ui/signs'
 import { healthOf, show } from '../lib/values'
 import { Link as To } from '@tanstack/react-router'
-import { ChecksPanel, PagesPanel, RunsPanel, useLinked } from './panels'
+import { ChecksPanel, PagesPanel, RunsPanel, useChecks, useLinked } from './panels'
 import { Stages } from './Stages'
 import { stages } from './spent'
 
@@ -30,7 +30,7 @@ export default function IncidentPage({ cls, record }: { cls: ClassDef; record: R
   const of = (name: string): Link[] => links.filter((l) => l.class === name)
   const pages = useLinked(of('notification'))
   const runs = useLinked(of('runbook-run'))
-  const checks = useLinked(of('check'))
+  const checks = useChecks(useLinked(of('check')), links)
   useRecordKeys(cls, record, setAsking)
 
   const list = stages(cls, record, journal.data?.pages.flatMap((p) => p.entries) ?? [], now)
@@ -60,8 +60,8 @@ export default function IncidentPage({ cls, record }: { cls: ClassDef; record: R
 
 /** The five-second answer: who is hurt, and what is thought of it. */
 function Brief({ record, hurt }: { record: Rec; hurt: Link[] }) {
-  const summary = show(record.fields.summary) || show(record.fields.description)
-  const cause = show(record.fields.cause)
+  const summary = show(record.fields.description)
+  const cause = show(record.fields.cause_summary)
   return (
     <section aria-label="In short" className="rounded-lg bg-sunken px-4 py-3 grid gap-x-8 gap-y-3 @min-[640px]:grid-cols-[minmax(0,1fr)_minmax(0,2fr)]">
       <div className="min-w-0">

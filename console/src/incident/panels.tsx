@@ -1,18 +1,31 @@
 /** What stands beside an incident's story: who was paged, what was tried, how the checks are now. */
-import { useQueries } from '@tanstack/react-query'
+import { useQueries, useQuery } from '@tanstack/react-query'
 import { Link as To } from '@tanstack/react-router'
 import * as read from '../api/queries'
 import type { Link, Rec } from '../api/types'
+import { quote } from '../lib/filter'
 import { show } from '../lib/values'
 import { Steps } from '../record/Steps'
 import { useClasses } from '../shell/context'
 import { Chip, Panel } from '../ui/atoms'
-import { State, toneOfState, stateName } from '../ui/signs'
+import { CHECK_HEALTH, HEALTH_ORDER, State, stateName, toneOfState } from '../ui/signs'
 import { Time } from '../ui/Time'
 
 /** The records behind links, each read once and kept fresh by the stream. */
 export function useLinked(links: Link[]): Rec[] {
   return useQueries({ queries: links.map((l) => read.record(l.class, l.key)) }).flatMap((q) => (q.data ? [q.data] : []))
+}
+
+const MOST_CHECKS = 20
+
+/** Checks that the incident names, and those of what it hits: they prove when it is over. */
+export function useChecks(named: Rec[], links: Link[]): Rec[] {
+  const hit = links.filter((l) => l.type === 'affects' && l.direction === 'out').map((l) => quote(l.key))
+  const exists = useClasses().has('check')
+  const { data } = useQuery({ ...read.records('check', { filter: `on:${hit.join(',')}`, limit: MOST_CHECKS }), enabled: exists && hit.length > 0 })
+  const order = (r: Rec): number => HEALTH_ORDER[CHECK_HEALTH[r.state] ?? 'unknown']
+  const all = new Map([...named, ...(data?.records ?? [])].map((r) => [r.key, r]))
+  return [...all.values()].toSorted((a, b) => order(a) - order(b) || a.key.localeCompare(b.key))
 }
 
 const text = (v: unknown): string => (typeof v === 'string' || typeof v === 'number' ? String(v) : '')
@@ -27,7 +40,7 @@ export function PagesPanel({ pages, now }: { pages: Rec[]; now: number }) {
           <li key={p.key} className="px-3 py-1.5 border-t border-line-soft">
             <To to="/r/$cls/$key" params={{ cls: p.class, key: p.key }} search={{}} className="flex items-center gap-2 hover:underline underline-offset-4">
               <span className="truncate">
-                {text(p.fields.to) || p.title}
+                {text(p.fields.recipient) || text(p.fields.person) || p.title}
                 {text(p.fields.channel) && <span className="text-fg-3"> by {text(p.fields.channel)}</span>}
               </span>
               <span className="ml-auto flex items-center gap-2 shrink-0">
@@ -35,12 +48,20 @@ export function PagesPanel({ pages, now }: { pages: Rec[]; now: number }) {
                 <Time at={text(p.fields.sent_at) || p.updated} now={now} className="text-xs text-fg-3" />
               </span>
             </To>
-            {(text(p.fields.error) || text(p.fields.receipt)) && <p className={`text-xs break-words ${p.fields.error ? 'text-crit' : 'text-fg-3'}`}>{text(p.fields.error) || text(p.fields.receipt)}</p>}
+            <Receipt page={p} />
           </li>
         ))}
       </ul>
     </Panel>
   )
+}
+
+/** What the provider said, or why the page did not go out. */
+function Receipt({ page }: { page: Rec }) {
+  const delivered = !/failed|suppressed/.test(page.state)
+  const wrong = text(page.fields.last_error) || text(page.fields.suppressed_because)
+  const said = delivered ? text(page.fields.receipt) || wrong : wrong || text(page.fields.receipt)
+  return said ? <p className={`text-xs break-words ${delivered ? 'text-fg-3' : 'text-crit'}`}>{said}</p> : null
 }
 
 export function RunsPanel({ runs, now }: { runs: Rec[]; now: number }) {
@@ -76,7 +97,7 @@ export function ChecksPanel({ checks, now }: { checks: Rec[]; now: number }) {
               </To>
               <Time at={c.state_since ?? c.updated} now={now} as="ago" className="ml-auto text-xs text-fg-3" />
             </div>
-            {c.fields.summary && <p className="text-xs text-fg-3 break-words">{show(c.fields.summary)}</p>}
+            {show(c.fields.last_summary) && <p className="text-xs text-fg-3 break-words">{show(c.fields.last_summary)}</p>}
           </li>
         ))}
       </ul>

@@ -33,7 +33,7 @@ async function each<T>(things: T[], act: (thing: T) => Promise<unknown>): Promis
 export function BulkBar({ cls, selected, onClear, onTake }: { cls: ClassDef; selected: Rec[]; onClear: () => void; onTake: () => void }) {
   const client = useQueryClient()
   const [asking, setAsking] = useState<TransitionDef | null>(null)
-  const common = allowed(cls.transitions, selected[0]?.state ?? '').filter((t) => selected.every((r) => t.from.includes(r.state)))
+  const common = allowed(cls.transitions, selected[0]?.state ?? '').filter((t) => selected.every((r) => !t.from.length || t.from.includes(r.state)))
 
   async function run(t: TransitionDef, input: Input = {}): Promise<void> {
     const { done, refused } = await each(selected, (r) => acts.transition(r, t.name, input))

@@ -16,9 +16,8 @@ export function SaveView({ cls, query, sort, columns, onClose }: { cls: string; 
   async function submit(event: FormEvent): Promise<void> {
     event.preventDefault()
     try {
-      const view = await acts.create('saved-view', { fields: { title, class: cls, query, shared, ...(sort ? { sort } : {}), ...(columns ? { columns } : {}) } })
       // A view that is not shared is found again by its owner.
-      if (!shared) await acts.update(view, view.version, { owner: me })
+      await acts.create('saved-view', { owner: me, fields: { name: title, lists: cls, query, shared, ...(sort ? { sort } : {}), ...(columns ? { columns } : {}) } })
       await client.invalidateQueries({ queryKey: ['records', 'saved-view'] })
       did(`View “${title}” is saved`)
       onClose()

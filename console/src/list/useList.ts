@@ -14,7 +14,7 @@ export function useList(cls: ClassDef) {
   const search = listRoute.useSearch()
   const navigate = useNavigate({ from: '/r/$cls' })
   const me = useMe()
-  const saved = useQuery(read.records('saved-view', { filter: `class:${cls.name}`, limit: 50 }))
+  const saved = useQuery(read.records('saved-view', { filter: `lists:${cls.name}`, limit: 50 }))
   const views = useMemo(() => [...builtinViews(cls, me), ...savedViews(saved.data?.records ?? [], cls, me)], [cls, me, saved.data])
 
   const filter = search.q ?? views[0]?.query ?? ''

@@ -40,7 +40,7 @@ const text = (v: unknown): string => (typeof v === 'string' ? v : '')
 
 export function savedViews(records: Rec[], cls: ClassDef, me: string): View[] {
   return records
-    .filter((r) => r.fields.class === cls.name && (r.fields.shared === true || r.owner === me))
+    .filter((r) => r.fields.lists === cls.name && (r.fields.shared === true || r.owner === me))
     .map((r) => ({
       id: r.key,
       title: r.title,

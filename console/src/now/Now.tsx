@@ -69,16 +69,17 @@ export default function Now() {
 /** Said loudly, at the top, until it is not true any more: with no channel, a page goes nowhere. */
 function NobodyPaged() {
   const exists = useClasses().has('channel')
-  const { data } = useQuery({ ...read.records('channel', { limit: 1 }), enabled: exists })
-  if (!data || data.records.length) return null
+  const { data } = useQuery({ ...read.records('channel', { limit: 50 }), enabled: exists })
+  if (!data || data.records.some((r) => r.state !== 'failing')) return null
+  const none = data.records.length === 0
   return (
     <div role="alert" className="flex items-center gap-3 rounded-lg border border-crit bg-crit-soft px-4 py-3 flex-wrap">
       <BellOff size={18} className="text-crit shrink-0" />
       <p className="min-w-0 flex-1 basis-60">
-        <strong className="font-semibold text-crit">Nobody will be paged.</strong> <span className="text-fg">No channel is set up, so an incident at night is only a line on this page.</span>
+        <strong className="font-semibold text-crit">Nobody will be paged.</strong> <span className="text-fg">{none ? 'No channel is set up' : 'Every channel fails'}, so an incident at night is only a line on this page.</span>
       </p>
-      <Link to="/r/$cls" params={{ cls: 'channel' }} search={{}} hash="new" className="btn">
-        Set up a channel <ArrowRight size={13} />
+      <Link to="/r/$cls" params={{ cls: 'channel' }} search={{}} hash={none ? 'new' : undefined} className="btn">
+        {none ? 'Set up a channel' : 'Look at the channels'} <ArrowRight size={13} />
       </Link>
     </div>
   )

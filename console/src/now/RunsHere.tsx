@@ -11,7 +11,7 @@ import { useRecords } from './useRecords'
 const HOSTS = 6
 const APPS = 24
 /** Facts of a host that say most about it, when it has them. */
-const FACTS = ['os', 'kernel', 'architecture', 'cpu_count', 'cpus', 'memory_bytes', 'memory', 'environment', 'virtualisation']
+const FACTS = ['os_name', 'os_version', 'kernel', 'architecture', 'cpu_count', 'memory_bytes', 'virtualisation', 'environment']
 
 const rank = (r: Rec): number => HEALTH_ORDER[healthOf(r) ?? 'unknown']
 const worstFirst = (a: Rec, b: Rec): number => rank(a) - rank(b) || a.key.localeCompare(b.key, 'en', { numeric: true })

@@ -21,7 +21,7 @@ export function Unknown({ checks, total, pending, now }: { checks: Rec[]; total:
             <Link to="/r/$cls/$key" params={{ cls: c.class, key: c.key }} search={{}} className="grid grid-cols-[14px_minmax(0,1fr)_auto] items-center gap-x-2.5 min-h-[38px] max-lg:min-h-11 px-3 hover:bg-hover">
               <HealthSign health="unknown" />
               <span className="truncate">
-                {c.title} {Boolean(c.fields.summary) && <span className="text-xs text-fg-3">{show(c.fields.summary)}</span>}
+                {c.title} {Boolean(c.fields.last_summary) && <span className="text-xs text-fg-3">{show(c.fields.last_summary)}</span>}
               </span>
               <Time at={c.state_since ?? c.updated} now={now} as="ago" className="text-xs text-fg-3" />
             </Link>

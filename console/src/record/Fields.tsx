@@ -12,6 +12,9 @@ import { did, failed } from '../ui/toast'
 import { refresh } from './act'
 import { Conflict } from './Conflict'
 
+/** Results of a run have a panel of their own. */
+const TOLD_ELSEWHERE = new Set(['results'])
+
 /** The fields of a record: to read, and to change in place. A change made on an old version is never forced. */
 export function FieldsPanel({ cls, record }: { cls: ClassDef; record: Rec }) {
   const [editing, setEditing] = useState(false)
@@ -33,7 +36,7 @@ export function FieldsPanel({ cls, record }: { cls: ClassDef; record: Rec }) {
 }
 
 function Facts({ cls, record }: { cls: ClassDef; record: Rec }) {
-  const filled = cls.fields.filter((f) => !empty(record.fields[f.name]) && f.name !== 'steps')
+  const filled = cls.fields.filter((f) => !empty(record.fields[f.name]) && !TOLD_ELSEWHERE.has(f.name))
   const open = cls.fields.filter((f) => empty(record.fields[f.name]) && !f.computed)
   return (
     <>
@@ -98,7 +101,7 @@ function EditForm({ cls, record, onClose }: { cls: ClassDef; record: Rec; onClos
   return (
     // oxlint-disable-next-line jsx-a11y/no-noninteractive-element-interactions
     <form onSubmit={submit} onKeyDown={onKey} aria-label={`Fields of ${record.key}`}>
-      <FieldsForm fields={cls.fields.filter((f) => f.name !== 'steps')} values={values} errors={errors} onChange={setValues} />
+      <FieldsForm fields={cls.fields.filter((f) => !TOLD_ELSEWHERE.has(f.name))} values={values} errors={errors} onChange={setValues} />
       {record.version > base.version && !conflict && (
         <p role="status" className="mt-3 text-warn bg-warn-soft rounded px-2.5 py-1.5">
           Somebody else has changed this since you began. When you save, you choose field by field.

@@ -26,6 +26,8 @@ export function RecordHead({ cls, record, now, below, asking, onAsk }: { cls: Cl
   const me = useMe()
   const [busy, setBusy] = useState(false)
   const steps = allowed(cls.transitions, record.state).filter((t) => t.name !== 'acknowledge')
+  // What is simply in use has no next step: its transitions stand in the menu.
+  const shown = LIVING.test(record.state) ? 0 : 3
   const acknowledge = allowed(cls.transitions, record.state).find((t) => t.name === 'acknowledge')
   const next = record.open ? nextStep(cls, record) : undefined
 
@@ -50,7 +52,7 @@ export function RecordHead({ cls, record, now, below, asking, onAsk }: { cls: Cl
         <span aria-hidden>/</span>
         <span className="font-mono truncate">{record.key}</span>
         <span className="ml-auto md:hidden -my-1">
-          <RecordMenu cls={cls} record={record} more={steps.filter((t) => t !== next).slice(3)} onStep={step} />
+          <RecordMenu cls={cls} record={record} more={steps.filter((t) => t !== next).slice(shown)} onStep={step} />
         </span>
       </nav>
       <div className="flex items-start gap-x-4 gap-y-2 mt-1 flex-wrap">
@@ -70,7 +72,7 @@ export function RecordHead({ cls, record, now, below, asking, onAsk }: { cls: Cl
           )}
           {steps
             .filter((t) => t !== next)
-            .slice(0, 3)
+            .slice(0, shown)
             .map((t) => (
               <button key={t.name} type="button" className="btn max-md:flex-1" title={t.help || undefined} disabled={busy} onClick={() => step(t)}>
                 {t.title}
@@ -82,7 +84,7 @@ export function RecordHead({ cls, record, now, below, asking, onAsk }: { cls: Cl
             </button>
           )}
           <span className="max-md:hidden">
-            <RecordMenu cls={cls} record={record} more={steps.filter((t) => t !== next).slice(3)} onStep={step} />
+            <RecordMenu cls={cls} record={record} more={steps.filter((t) => t !== next).slice(shown)} onStep={step} />
           </span>
         </div>
       </div>

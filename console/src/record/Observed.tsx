@@ -3,7 +3,7 @@ import { Check } from 'lucide-react'
 import { useDeferredValue, useState } from 'react'
 import * as acts from '../api/acts'
 import * as read from '../api/queries'
-import type { ClassDef, Drift, Json, Observation, Rec } from '../api/types'
+import type { ClassDef, Drift, Json, Observation, Observations, Rec } from '../api/types'
 import { groupBy } from '../lib/group'
 import { bytes, sentence, show } from '../lib/values'
 import { Panel } from '../ui/atoms'
@@ -64,13 +64,19 @@ function SideButton({ label, text, onClick }: { label: string; text: string; onC
 
 const ROWS = 200
 
+/** All observed tables with how many rows each has, where the server tells; else counted from what it sent. */
+function tablesOf(data: Observations | undefined): [name: string, rows: number][] {
+  if (data?.tables) return Object.entries(data.tables)
+  return [...groupBy(data?.observations ?? [], (o) => o.table)].map(([name, rows]) => [name, rows.length])
+}
+
 /** What agents and probes have seen of the record, table by table: packages, ports, disks… Searched by the server. */
 export function ObservedPanel({ record, now }: { record: Rec; now: number }) {
   const all = useQuery(read.observations(record.class, record.key))
   const [table, setTable] = useState<string | null>(null)
   const [words, setWords] = useState('')
   const q = useDeferredValue(words.trim())
-  const tables = [...groupBy(all.data?.observations ?? [], (o) => o.table)].filter(([name]) => name !== 'fields')
+  const tables = tablesOf(all.data).filter(([name]) => name !== 'fields')
   const current = table ?? tables[0]?.[0]
   const found = useQuery({ ...read.observations(record.class, record.key, { table: current, q, limit: ROWS }), enabled: Boolean(current), placeholderData: (before) => before })
   if (!current) return null
@@ -85,7 +91,7 @@ export function ObservedPanel({ record, now }: { record: Rec; now: number }) {
       <div role="tablist" aria-label="Tables" className="flex gap-1 px-2 pb-1.5 flex-wrap">
         {tables.map(([name, seen]) => (
           <button key={name} type="button" role="tab" aria-selected={name === current} onClick={() => setTable(name)} className={`h-6 px-2 rounded text-xs max-lg:h-9 ${name === current ? 'bg-accent-soft font-medium' : 'text-fg-2 hover:bg-hover'}`}>
-            {sentence(name)} <span className="num text-fg-3">{seen.length}</span>
+            {sentence(name)} <span className="num text-fg-3">{seen}</span>
           </button>
         ))}
       </div>

@@ -6,7 +6,7 @@ import { did } from '../ui/toast'
 import type { Input } from './TransitionDialog'
 
 /** Transitions that a person may do from the record's state. */
-export const allowed = (transitions: TransitionDef[], state: string): TransitionDef[] => transitions.filter((t) => !t.machine && t.from.includes(state))
+export const allowed = (transitions: TransitionDef[], state: string): TransitionDef[] => transitions.filter((t) => !t.machine && (!t.from.length || t.from.includes(state)))
 
 /** Takes back what the newest entry with this action did. */
 async function takeBack(client: QueryClient, r: Pick<Rec, 'class' | 'key'>, action: string): Promise<void> {

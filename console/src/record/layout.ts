@@ -16,8 +16,8 @@ const MOST_WIDTH = 176
 /** A level wider than this goes on in a second row: the picture stands in a side panel and is read, not scrolled. */
 export const ROW_WIDTH = 350
 
-/** Inter at 12 px takes about 6.4 px a letter; the sign and the edges take the rest. */
-const widthOf = (node: GraphNode): number => Math.max(LEAST, Math.min(MOST_WIDTH, 38 + node.title.length * 6.4))
+/** Inter at 12 px takes up to 6.8 px a letter; the sign and the edges take the rest. */
+const widthOf = (node: GraphNode): number => Math.max(LEAST, Math.min(MOST_WIDTH, 44 + node.title.length * 6.8))
 
 /** Signed distance from the root: links go from what depends to what it depends on, so out of the root is down. */
 function levels(graph: Graph): Map<string, number> {

@@ -41,8 +41,8 @@ export const LIVING = /^(active|in-use|live)$/
 export function toneOfState(state: string, open: boolean): Tone {
   const check = CHECK_HEALTH[state]
   if (check) return ({ up: 'ok', degraded: 'warn', down: 'crit', unknown: 'unk', maintenance: 'maint' } as const)[check]
-  if (/^(failed|breached|rejected|lost|expired|overdue)$/.test(state)) return 'crit'
-  if (/^(detected|firing|waiting-for-approval|awaiting-approval|proposed|new|blocked)$/.test(state)) return 'high'
+  if (/^(failed|failing|breached|rejected|lost|expired|overdue|backed-out)$/.test(state)) return 'crit'
+  if (/^(detected|firing|awaiting-approval|proposed|new|blocked)$/.test(state)) return 'high'
   if (LIVING.test(state) || /^(reviewed|closed|retired)$/.test(state)) return 'unk'
   if (/^(resolved|done|succeeded|completed|sent|delivered|accepted|approved)$/.test(state)) return open ? 'accent' : 'ok'
   return open ? 'accent' : 'unk'
