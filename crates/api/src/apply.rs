@@ -121,6 +121,13 @@ async fn apply(State(app): State<App>, who: Caller, body: Body<ApplyBody>) -> Re
     Ok(Json(json!({"plan": plan, "errors": faults, "applied": applied})))
 }
 
+/// Looks at a text without applying it: kind and name of each document, and what is wrong with the others, by line.
+pub fn read(text: &str) -> (Vec<(String, String)>, Vec<(usize, String)>) {
+    let (documents, faults) = documents(vec![File { path: String::new(), text: text.to_owned() }]);
+    let named = documents.into_iter().map(|d| (d.kind, d.name)).collect();
+    (named, faults.into_iter().map(|f| (f.line, f.message)).collect())
+}
+
 /// All documents of the files, and what could not be read.
 fn documents(files: Vec<File>) -> (Vec<Document>, Vec<Fault>) {
     let (mut all, mut faults) = (Vec::new(), Vec::new());
