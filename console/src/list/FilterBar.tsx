@@ -45,8 +45,10 @@ export function FilterBar({ cls, text, onText, input, error }: Props) {
   const offers = caret === null ? [] : suggest(draft, caret, cls)
   const slip = mistake(draft, cls)
   const refusal = error instanceof Problem && [400, 422].includes(error.status) ? error : null
+  // The detail repeats the near names, which stand here as buttons.
+  const said = refusal?.body.errors?.[0]?.message ?? refusal?.message
   const near = slip?.near ?? refusal?.body.near ?? []
-  const word = slip?.word ?? /"([^"]+)"\s*$/.exec(refusal?.message ?? '')?.[1]
+  const word = slip?.word ?? /"([^"]+)"\s*$/.exec(said ?? '')?.[1]
 
   function change(next: string, at: number): void {
     setDraft(next)
@@ -126,7 +128,7 @@ export function FilterBar({ cls, text, onText, input, error }: Props) {
       </div>
       {(slip || refusal) && caret === null && (
         <p role="alert" className="flex items-center gap-1.5 flex-wrap pt-1.5 text-xs text-crit">
-          {slip ? slip.message : refusal?.message}.
+          {slip ? slip.message : said}.
           {near.length > 0 && <span className="text-fg-2">Did you mean</span>}
           {near.map((n) => (
             <button key={n} type="button" className="link font-mono" onClick={() => word && change(draft.replace(word, n), draft.length)}>

@@ -77,7 +77,7 @@ export function LinkRow({ link, onRemove }: { link: Link; onRemove?: () => void 
   const health = healthOf(link)
   return (
     <li className="group relative flex items-center gap-2 min-h-7 min-w-0 max-lg:min-h-11">
-      {health ? <HealthSign health={health} size={11} /> : CHECK_HEALTH[link.state] ? <HealthSign health={CHECK_HEALTH[link.state]!} size={11} /> : <span className="w-[11px]" />}
+      {health ? <HealthSign health={health} size={11} /> : CHECK_HEALTH[link.state] ? <HealthSign health={CHECK_HEALTH[link.state]!} size={11} /> : <span className="w-[11px] shrink-0" />}
       <To to="/r/$cls/$key" params={{ cls: link.class, key: link.key }} search={{}} className="truncate hover:underline underline-offset-4">
         {link.title}
       </To>

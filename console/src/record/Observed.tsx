@@ -121,7 +121,7 @@ export function ObservedPanel({ record, now }: { record: Rec; now: number }) {
   )
 }
 
-const SIZES = /^(size|used|free|memory|bytes|rss)$/
+const SIZES = /^(size|used|free|memory|rss)$|(^|_)bytes$/
 const part = (name: string, value: Json | undefined): string => (SIZES.test(name) && typeof value === 'number' ? bytes(value) : show(value))
 
 function ObservedRow({ seen, names, now }: { seen: Observation; names: string[]; now: number }) {
