@@ -375,7 +375,9 @@ impl Kernel {
             Ok(committed) => committed,
             Err(StoreError::Repeated { same: true, record }) => return self.replay(session, record).await,
             Err(StoreError::Repeated { same: false, .. }) => {
-                return Err(ActError::IdempotencyReused(key.split_once('|').map_or(key.clone(), |(_, k)| k.to_owned())));
+                return Err(ActError::IdempotencyReused(
+                    key.split_once('|').map_or(key.clone(), |(_, k)| k.to_owned()),
+                ));
             }
             Err(StoreError::KeyTaken(key)) => return Err(ActError::KeyTaken(key)),
             Err(StoreError::Link(why)) => return Err(ActError::Conflict(why)),
@@ -405,6 +407,9 @@ impl Kernel {
             .collect();
         if let Some(last) = committed.seqs.last() {
             self.wake(*last);
+        } else if !committed.jobs.is_empty() {
+            // Work without an entry of its own: whoever leases jobs has to look all the same.
+            self.inner.head.send_modify(|_| {});
         }
         Ok(Done { records, seqs: committed.seqs, repeated: false })
     }

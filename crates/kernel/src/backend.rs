@@ -245,7 +245,14 @@ pub trait Backend: Send + Sync + 'static {
         limit: usize,
     ) -> Answer<Vec<Observation>>;
     /// What an item of a table was before, newest first; `gone` is when another value took its place.
-    async fn observation_history(&self, tenant: TenantId, subject: Id, table: &str, item: &str, limit: usize) -> Answer<Vec<Observation>>;
+    async fn observation_history(
+        &self,
+        tenant: TenantId,
+        subject: Id,
+        table: &str,
+        item: &str,
+        limit: usize,
+    ) -> Answer<Vec<Observation>>;
     /// Tables that were observed of a record, with their present number of rows.
     async fn observed_tables(&self, tenant: TenantId, subject: Id) -> Answer<BTreeMap<String, u64>>;
     /// Leases jobs of these kinds that are due, oldest first. A lease that ran out counts as free.

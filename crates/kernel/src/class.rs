@@ -215,9 +215,9 @@ impl ClassDef {
         self.links.iter().find(|l| l.name == name)
     }
 
-    /// Title of a record with these fields: its `title` or `name`, else its key.
+    /// Title of a record with these fields: its `title`, `name` or `subject`, else its key.
     pub fn title_for(&self, fields: &Map<String, Value>, key: &str) -> String {
-        ["title", "name", "display_name"]
+        ["title", "name", "subject"]
             .iter()
             .find_map(|n| fields.get(*n).and_then(Value::as_str))
             .filter(|t| !t.is_empty())

@@ -58,6 +58,8 @@ pub struct JobDraft {
     pub max_attempts: u32,
     /// A second job with this key in the tenant is not enqueued.
     pub idempotency: Option<String>,
+    /// The entry that led to it, when none stands above it in its commit.
+    pub cause: Option<u64>,
 }
 
 /// A job as stored.

@@ -210,7 +210,7 @@ impl<'a> Plan<'a> {
     async fn create(&mut self, create: &Create) -> Result<(), ActError> {
         let class = self.kernel.registry().need(&create.kind)?;
         self.computed_are_ours(&class, &create.fields)?;
-        let mut fields = create.fields.clone();
+        let (mut fields, free) = self.lifted(&class, create).await?;
         for compute in &class.compute {
             compute(&mut fields);
         }
@@ -250,7 +250,7 @@ impl<'a> Plan<'a> {
         let mut after = after;
         let refs = self.ref_links(&class, &Map::new(), &record).await?;
         let mut wanted = refs;
-        for link in &create.links {
+        for link in &free {
             let (link, shown) = self.checked_link(&class, &record, link).await?;
             after.insert(format!("link:{}", link.name), shown.into());
             wanted.push((link, true));
@@ -268,6 +268,27 @@ impl<'a> Plan<'a> {
         }
         self.settle(record, true);
         Ok(())
+    }
+
+    /// The fields of a new record, with the links that are lifted from a field written into it; the other links stay links.
+    async fn lifted(&self, class: &ClassRef, create: &Create) -> Result<(Map<String, Value>, Vec<NewLink>), ActError> {
+        let (mut fields, mut free) = (create.fields.clone(), Vec::new());
+        for link in &create.links {
+            let Some(field) = class.link(&link.name).and_then(|def| def.field.clone()) else {
+                free.push(link.clone());
+                continue;
+            };
+            let key = Value::from(self.load(&link.to).await?.key);
+            match fields.get_mut(&field) {
+                Some(Value::Array(keys)) if !keys.contains(&key) => keys.push(key),
+                Some(Value::Array(_)) => {}
+                _ if class.field(&field).is_some_and(|f| f.word == Word::List) => {
+                    drop(fields.insert(field, Value::Array(vec![key])))
+                }
+                _ => drop(fields.insert(field, key)),
+            }
+        }
+        Ok((fields, free))
     }
 
     pub(crate) async fn update(

@@ -170,7 +170,7 @@ impl Session {
 
     /// The same session, acting because of a journal entry.
     pub fn because(&self, seq: u64) -> Self {
-        Self { cause: Some(seq), ..self.clone() }
+        Self { cause: (seq > 0).then_some(seq), ..self.clone() }
     }
 
     /// The same session, acting for a request of that id.

@@ -17,6 +17,8 @@ use serde_json::{Map, Value, json};
 const INTERVAL: &str = "5s";
 /// Between a failure and the question whether it was one.
 const RETRY: &str = "1s";
+/// First of the ports that Linux hands out for a while.
+const EPHEMERAL: u16 = 32_768;
 
 /// Keeps a whole look; answers the host's record.
 ///
@@ -233,11 +235,18 @@ async fn meet_application(
     let mut acts = vec![Act::Create(create.linked("runs-on", host.id))];
     if let Some((protocol, target)) = first_check(seen) {
         let check = free_key(kernel, session, &format!("{key}-{protocol}"), "check").await?;
-        let fields = json!({"title": format!("{} on {}", seen.title, host.title), "protocol": protocol, "target": target, "interval": INTERVAL, "timeout": "3s", "retries": 1, "retry_interval": RETRY, "on": key});
+        let fields = json!({"title": format!("{} on {}", seen.title, host.title), "protocol": protocol, "target": target, "interval": INTERVAL, "timeout": "3s", "retries": 1, "retry_interval": RETRY, "severity": severity(seen), "on": key});
         acts.push(Create::of("check", fields).keyed(check).into());
     }
     kernel.acts(session, acts, None).await?;
     Ok(())
+}
+
+/// How bad it is when it is down: what listens on nothing but ports that the system hands out for a while is nobody's service, and
+/// nobody is woken for it.
+fn severity(seen: &Application) -> &'static str {
+    let passing = !seen.ports.is_empty() && seen.ports.iter().all(|p| p.port >= EPHEMERAL) && seen.unit.is_none();
+    if passing { "minor" } else { "major" }
 }
 
 /// How to see that it works, from what is known: its first TCP port, else its unit, else its process.

@@ -240,13 +240,45 @@ struct BackupBody {
     to: PathBuf,
 }
 
-async fn backup(Extension(host): Extension<Host>, who: Caller, body: Body<BackupBody>) -> Result<Json<Value>, Problem> {
+async fn backup(
+    State(app): State<App>,
+    Extension(host): Extension<Host>,
+    who: Caller,
+    body: Body<BackupBody>,
+) -> Result<Json<Value>, Problem> {
     on_host(&who)?;
+    let now = app.kernel.now();
     let done = tokio::task::spawn_blocking(move || {
-        crate::server::back_up(&host.store, Some(&host.engine), &host.data, &body.value.to)
+        crate::offline::back_up(&host.store, Some(&host.engine), &host.data, &body.value.to, now)
     })
     .await;
-    let failed = |e: String| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "backup", e);
-    let text = done.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(format!("{e:#}")))?;
+    let text = done.map_err(|e| failed(&e.to_string()))?.map_err(|e| failed(&format!("{e:#}")))?;
     Ok(Json(json!({"text": text})))
+}
+
+fn failed(why: &str) -> Problem {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", why)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VerifyBody {
+    #[serde(default)]
+    anchors: Vec<store::Anchor>,
+}
+
+async fn verify(Extension(host): Extension<Host>, who: Caller, body: Body<VerifyBody>) -> Result<Json<Value>, Problem> {
+    on_host(&who)?;
+    let found = crate::offline::whole(&host.store, Some(&host.engine), &host.data, &body.value.anchors).await;
+    let (text, whole) = found.map_err(|e| failed(&format!("{e:#}")))?;
+    Ok(Json(json!({"text": text, "whole": whole})))
+}
+
+async fn anchor(
+    Extension(host): Extension<Host>,
+    who: Caller,
+    _: Body<Map<String, Value>>,
+) -> Result<Json<Value>, Problem> {
+    on_host(&who)?;
+    Ok(Json(json!({"heads": host.store.heads().await?})))
 }

@@ -10,6 +10,7 @@ mod hands;
 mod host;
 mod listen;
 mod machine;
+mod offline;
 mod onhost;
 mod options;
 mod people;
@@ -75,6 +76,9 @@ enum Command {
     Restore {
         /// The backup's folder.
         from: std::path::PathBuf,
+        /// Put it in the place of data that is there; that is kept in before-restore.
+        #[arg(long)]
+        replace: bool,
     },
     /// Write all records, links and journal entries as canonical text.
     Dump,
@@ -128,11 +132,11 @@ async fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Command::Channel(command) => onhost::channel(data, command).await?,
         Command::Access(command) => onhost::access(data, command).await?,
         Command::Doctor => return onhost::doctor(data).await,
-        Command::Verify { .. } => anyhow::bail!("later"),
-        Command::Anchor => {}
-        Command::Backup { .. } => {}
-        Command::Restore { .. } => {}
-        Command::Dump => {}
+        Command::Verify { anchor } => return offline::verify(data, anchor.as_deref()).await,
+        Command::Anchor => offline::anchor(data).await?,
+        Command::Backup { to } => offline::backup(data, &to).await?,
+        Command::Restore { from, replace } => offline::restore(data, &from, replace)?,
+        Command::Dump => offline::dump(data).await?,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "mainstay", &mut std::io::stdout())
         }

@@ -1,60 +1,119 @@
-//! Commands on a data directory: verify, anchor, backup, restore, dump. Those that only read work beside a running server.
+//! Verify, anchor, backup, restore, dump: by the running server over its local socket, else on the data directory itself.
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
-use std::path::Path;
-use store::Store;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use store::{Anchor, Report, Store};
 
 use crate::onhost::local;
 use crate::options::Data;
 
 /// Opens the store of a data directory that no server holds.
-fn offline(data: &Data) -> anyhow::Result<std::sync::Arc<Store>> {
+fn offline(data: &Data) -> anyhow::Result<Arc<Store>> {
     if !data.data.join("records.db").exists() {
         bail!("there is no records.db in {}: name the data directory with --data", data.data.display());
     }
     Ok(Store::open_sqlite(&data.data, store::Options::default())?)
 }
 
-/// Chain, checksums and stores. Exit code 0 clean, 1 damaged.
+/// Asks the running server; `None` when none runs here.
+async fn asked(data: &Data, operation: &str, body: &Value) -> anyhow::Result<Option<Value>> {
+    if !data.socket().exists() || std::os::unix::net::UnixStream::connect(data.socket()).is_err() {
+        return Ok(None);
+    }
+    Ok(Some(local(data)?.json("POST", &format!("/api/v1/host/{operation}"), Some(body)).await?))
+}
+
+/// Chain, checksums and stores. Exit code 0 whole, 1 damaged.
 ///
 /// # Errors
 /// It cannot be read at all.
-pub fn verify(data: &Data, anchor: Option<&Path>) -> anyhow::Result<u8> {
+pub async fn verify(data: &Data, anchor: Option<&Path>) -> anyhow::Result<u8> {
     let anchors = match anchor {
         None => Vec::new(),
-        Some(path) => anchors(&std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?)?,
+        Some(path) => {
+            anchors(&std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?)?
+        }
     };
-    let report = store::verify_directory(&data.data, &anchors)?;
-    print!("{report}");
-    let series = data.data.join("series");
-    let mut clean = report.is_clean();
-    if series.exists() {
-        let found = series::verify_directory(&series)?;
-        println!("{found}");
-        clean &= found.is_clean();
-    }
-    println!("{}", if clean { "clean" } else { "damaged: restore the records named above from a backup with `mainstay restore`" });
-    Ok(u8::from(!clean))
+    let (text, whole) = match asked(data, "verify", &json!({"anchors": anchors})).await? {
+        Some(answer) => (answer["text"].as_str().unwrap_or_default().to_owned(), answer["whole"] == true),
+        None => {
+            let store = offline(data)?;
+            whole(&store, None, &data.data, &anchors).await?
+        }
+    };
+    println!("{text}");
+    Ok(u8::from(!whole))
 }
 
-fn anchors(text: &str) -> anyhow::Result<Vec<store::Anchor>> {
+/// Looks at everything and says what it found, and whether all is whole.
+///
+/// # Errors
+/// Nothing can be read at all.
+pub async fn whole(
+    store: &Store,
+    engine: Option<&series::Engine>,
+    data: &Path,
+    anchors: &[Anchor],
+) -> anyhow::Result<(String, bool)> {
+    let report = store.verify(anchors).await?;
+    let mut text = shown(&report);
+    let mut whole = report.is_whole();
+    let folder = data.join("series");
+    let measured = match engine {
+        Some(engine) => Some(engine.verify()?),
+        None if folder.exists() => Some(series::verify_directory(&folder)?),
+        None => None,
+    };
+    if let Some(measured) = measured {
+        text.push_str(&format!("{measured}\n"));
+        whole &= measured.is_clean();
+    }
+    text.push_str(if whole {
+        "whole"
+    } else {
+        "damaged: what is named above is not served; `mainstay restore` puts a backup in its place"
+    });
+    Ok((text, whole))
+}
+
+fn shown(report: &Report) -> String {
+    let mut text =
+        format!("records: {} rows, {} journal entries, {} damaged\n", report.rows, report.entries, report.damaged_rows);
+    for row in &report.damaged {
+        text.push_str(&format!("  {} {}\n", row.table, row.key));
+    }
+    for chain in &report.chains {
+        text.push_str(&format!("  journal of tenant {}: wrong from #{}: {}\n", chain.tenant.0, chain.seq, chain.why));
+    }
+    for line in &report.database {
+        text.push_str(&format!("  database: {line}\n"));
+    }
+    text
+}
+
+fn anchors(text: &str) -> anyhow::Result<Vec<Anchor>> {
     text.lines()
         .filter(|l| !l.trim().is_empty())
         .map(|line| {
             let parts: Vec<&str> = line.split_whitespace().collect();
             let [tenant, seq, hash] = parts.as_slice() else { bail!("an anchor is TENANT SEQ HASH, not \"{line}\"") };
-            Ok(store::Anchor { tenant: kernel::TenantId(tenant.parse()?), seq: seq.parse()?, hash: (*hash).to_owned() })
+            Ok(Anchor { tenant: kernel::TenantId(tenant.parse()?), seq: seq.parse()?, hash: (*hash).to_owned() })
         })
         .collect()
 }
 
-/// Heads of the journal.
+/// Heads of the journal, one a line.
 ///
 /// # Errors
 /// It cannot be read.
-pub fn anchor(data: &Data) -> anyhow::Result<()> {
-    for head in store::heads_of_directory(&data.data)? {
+pub async fn anchor(data: &Data) -> anyhow::Result<()> {
+    let heads: Vec<Anchor> = match asked(data, "anchor", &json!({})).await? {
+        Some(answer) => serde_json::from_value(answer["heads"].clone())?,
+        None => offline(data)?.heads().await?,
+    };
+    for head in heads {
         println!("{} {} {}", head.tenant.0, head.seq, head.hash);
     }
     Ok(())
@@ -63,34 +122,85 @@ pub fn anchor(data: &Data) -> anyhow::Result<()> {
 /// A backup: by the server while it runs, else directly.
 ///
 /// # Errors
-/// The folder exists, or something cannot be written.
+/// The folder is not empty, or something cannot be written.
 pub async fn backup(data: &Data, to: &Path) -> anyhow::Result<()> {
     let to = std::path::absolute(to)?;
-    if data.socket().exists() {
-        let answer = local(data)?.json("POST", "/api/v1/host/backup", Some(&json!({"to": to}))).await?;
-        println!("{}", answer.get("text").and_then(Value::as_str).unwrap_or_default());
-        return Ok(());
-    }
-    let store = offline(data)?;
-    println!("{}", crate::server::back_up(&store, None, &data.data, &to)?);
+    let text = match asked(data, "backup", &json!({"to": to})).await? {
+        Some(answer) => answer["text"].as_str().unwrap_or_default().to_owned(),
+        None => back_up(&*offline(data)?, None, &data.data, &to, kernel::Clock::now(&kernel::SystemClock::default()))?,
+    };
+    println!("{text}");
     Ok(())
 }
 
-/// From a backup into an empty data directory.
+/// A backup into a new folder: records, measurements, and the keys without which secrets could not be read. Blocks its thread.
+///
+/// # Errors
+/// The folder is not empty, or something cannot be written.
+pub fn back_up(
+    store: &Store,
+    engine: Option<&series::Engine>,
+    data: &Path,
+    to: &Path,
+    now: kernel::Time,
+) -> anyhow::Result<String> {
+    let staged = data.join("backup-series");
+    drop(std::fs::remove_dir_all(&staged));
+    let series = match engine {
+        Some(engine) => {
+            engine.snapshot_to(&staged)?;
+            staged.clone()
+        }
+        None => data.join("series"),
+    };
+    let mut extra = Vec::new();
+    files(&series, "series", &mut extra)?;
+    files(&data.join("policies"), "policies", &mut extra)?;
+    let taken = store.backup(to, &extra, now);
+    drop(std::fs::remove_dir_all(&staged));
+    let manifest = taken?;
+    let bytes: u64 = manifest.files.iter().map(|f| f.bytes).sum();
+    Ok(format!(
+        "backup in {}: {} files, {bytes} bytes. The keys in {} are not in it: keep them apart, without them no secret can be read",
+        to.display(),
+        manifest.files.len(),
+        data.join("keys").display()
+    ))
+}
+
+/// All files under a folder with their paths in the backup; a folder that is not there has none.
+fn files(folder: &Path, name: &str, all: &mut Vec<(PathBuf, String)>) -> anyhow::Result<()> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let inner = format!("{name}/{}", entry.file_name().to_string_lossy());
+        if entry.file_type()?.is_dir() {
+            files(&entry.path(), &inner, all)?;
+        } else {
+            all.push((entry.path(), inner));
+        }
+    }
+    Ok(())
+}
+
+/// From a backup into an empty data directory; with `replace`, what was there is kept beside.
 ///
 /// # Errors
 /// A damaged backup, or a directory that is not empty.
-pub fn restore(data: &Data, from: &Path) -> anyhow::Result<()> {
-    let report = store::restore(from, &data.data)?;
-    println!("{report}");
+pub fn restore(data: &Data, from: &Path, replace: bool) -> anyhow::Result<()> {
+    crate::server::data_directory(&data.data)?;
+    let manifest = store::restore(from, &data.data, replace)?;
+    println!("restored {} files, as of {}, into {}", manifest.files.len(), manifest.taken, data.data.display());
     Ok(())
 }
 
 /// Canonical text of everything.
 ///
 /// # Errors
-/// It cannot be read.
-pub fn dump(data: &Data) -> anyhow::Result<()> {
-    store::dump_directory(&data.data, &mut std::io::stdout().lock())?;
+/// A server holds the directory, or it cannot be read.
+pub async fn dump(data: &Data) -> anyhow::Result<()> {
+    print!("{}", offline(data)?.dump().await?);
     Ok(())
 }

@@ -20,6 +20,9 @@ use crate::{courier, domains, hands, host, listen, machine, people, samples};
 /// How often Mainstay notes that it is alive, so that a standstill is seen afterwards as what it is.
 const ALIVE_EVERY: Duration = Duration::from_secs(10);
 
+/// Rows that the scrub looks at every ten seconds: a million rows in about half a day.
+const SCRUB_ROWS: u32 = 200;
+
 /// Makes the data directory, 0700, and says what to do when that cannot be.
 ///
 /// # Errors
@@ -206,6 +209,8 @@ fn engines(running: &Running, serve: &Serve, runner: &Runner, host: &Arc<OnceLoc
 /// Small regular duties.
 async fn housekeeping(kernel: Kernel, access: Arc<Access>, store: Arc<Store>) {
     let mut round = 0u64;
+    let mut scrub = store::Scrub::default();
+    let mut scrub_told = 0;
     loop {
         tokio::time::sleep(ALIVE_EVERY).await;
         round += 1;
@@ -215,7 +220,19 @@ async fn housekeeping(kernel: Kernel, access: Arc<Access>, store: Arc<Store>) {
         {
             tracing::warn!(%error, "could not sweep ended sessions");
         }
-        let _ = &store;
+        match store.scrub_tick(std::mem::take(&mut scrub), SCRUB_ROWS).await {
+            Ok(next) => {
+                if next.report.damaged_rows > scrub_told {
+                    tracing::error!(
+                        rows = next.report.damaged_rows,
+                        "the scrub found damaged rows; run `mainstay verify`"
+                    );
+                }
+                scrub_told = next.report.damaged_rows;
+                scrub = next;
+            }
+            Err(error) => tracing::error!(%error, "the scrub could not read the store"),
+        }
     }
 }
 
@@ -297,23 +314,4 @@ async fn ended() {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
     }
-}
-
-/// A backup into a new folder: the records, and the measurements when the engine is at hand.
-///
-/// # Errors
-/// The folder exists, or something cannot be written.
-pub fn back_up(store: &Store, engine: Option<&series::Engine>, data: &Path, to: &Path) -> anyhow::Result<String> {
-    let mut extra = Vec::new();
-    let staged = data.join("backup-series");
-    if let Some(engine) = engine {
-        drop(std::fs::remove_dir_all(&staged));
-        engine.snapshot_to(&staged)?;
-        extra.push(("series".to_owned(), staged.clone()));
-    } else if data.join("series").exists() {
-        extra.push(("series".to_owned(), data.join("series")));
-    }
-    let _ = (store, to, extra);
-    drop(std::fs::remove_dir_all(&staged));
-    Ok(String::new())
 }

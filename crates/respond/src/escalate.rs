@@ -187,7 +187,7 @@ async fn recipients(cx: &Cx, rung: &Rung, channels: &[Record]) -> Result<Vec<Rec
 }
 
 /// Where messages of a channel go that are for nobody in particular.
-fn address_of(channel: &Record) -> String {
+pub fn address_of(channel: &Record) -> String {
     let setting =
         |name: &str| channel.get("settings").and_then(|s| s.get(name)).and_then(Value::as_str).unwrap_or_default();
     [channel.text("to"), setting("to"), setting("url")]
@@ -213,6 +213,7 @@ async fn page(cx: &Cx, incident: &Record, step: &str, recipient: &Recipient) -> 
         deadline: Some(now.plus(DEADLINE)),
         max_attempts: ATTEMPTS,
         idempotency: Some(once.clone()),
+        cause: None,
     };
     cx.kernel.acts(&cx.session, vec![Act::Create(create), Act::Enqueue(job)], Some((once, [0; 32]))).await?;
     Ok(())

@@ -94,6 +94,7 @@ impl Controller for Start {
             deadline: None,
             max_attempts: 5,
             idempotency: Some(format!("run-job:{id}")),
+            cause: cx.session.cause(),
         };
         cx.kernel.acts(&cx.session, vec![Act::Enqueue(job)], None).await?;
         Ok(Looked::settled(format!("{} is put to work", run.key)))
@@ -159,7 +160,8 @@ impl Runs {
             if run.state != "running" {
                 return Ok(Attempt::Done(format!("{} is {}", run.key, run.state))); // Cancelled meanwhile.
             }
-            if !ok {
+            let goes_on = steps[number].get("on_failure").and_then(Value::as_str) == Some("continue");
+            if !ok && !goes_on {
                 return finish(kernel, &session, &run, "fail", &format!("step {}: {sentence}", number + 1)).await;
             }
         }
@@ -181,7 +183,7 @@ impl Runs {
                 .and_then(|t| parse_duration(t).ok())
                 .unwrap_or(Duration::from_secs(default))
         };
-        if let Some(argv) = said.get("run").and_then(Value::as_array) {
+        if let Some(argv) = said.get("run").and_then(Value::as_array).filter(|a| !a.is_empty()) {
             let argv: Vec<String> =
                 argv.iter().map(|a| a.as_str().map_or_else(|| a.to_string(), str::to_owned)).collect();
             let done = self.hands.run(on, &argv, parameters, span("timeout", 30)).await;

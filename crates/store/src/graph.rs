@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, HashMap};
 
 use kernel::ids::{Id, TenantId};
 use kernel::link::{Direction, Graph, Link, Neighbour, Node, Side, Walk};
-use kernel::record::Head;
 
 use crate::conn::{Conn, DbError, Fault};
 use crate::layout::{Classes, sealed};
@@ -24,18 +23,13 @@ fn links(conn: &mut dyn Conn, tenant: TenantId, id: &Id, side: Side) -> Result<V
     })
 }
 
-/// What a list shows of a record; `None` when it is deleted.
-fn head(conn: &mut dyn Conn, classes: &Classes, tenant: TenantId, id: &Id) -> Result<Option<Head>, DbError> {
-    Ok(rows::get(conn, classes, tenant, id)?.filter(|s| !s.record.deleted).map(rows::head))
-}
-
 /// Links of a record, both directions, without those to deleted ends.
 pub(crate) fn neighbours(conn: &mut dyn Conn, classes: &Classes, tenant: TenantId, id: &Id) -> Result<Vec<Neighbour>, Fault> {
     let mut all = Vec::new();
     for side in [Side::Out, Side::In] {
         for link in links(conn, tenant, id, side)? {
             let other = if side == Side::Out { link.to } else { link.from };
-            if let Some(other) = head(conn, classes, tenant, &other)? {
+            if let Some(other) = rows::head(conn, classes, tenant, &other)? {
                 all.push(Neighbour { name: link.name, direction: side, other });
             }
         }
@@ -53,7 +47,7 @@ pub(crate) fn linked(conn: &mut dyn Conn, tenant: TenantId, link: &Link) -> Resu
 /// Walks links breadth first, up to a depth and a number of records.
 pub(crate) fn walk(conn: &mut dyn Conn, classes: &Classes, tenant: TenantId, start: Id, walk: &Walk) -> Result<Graph, Fault> {
     let mut graph = Graph::default();
-    let Some(first) = head(conn, classes, tenant, &start)? else { return Ok(graph) };
+    let Some(first) = rows::head(conn, classes, tenant, &start)? else { return Ok(graph) };
     // What is not in the graph is known as absent: deleted, or past the limit.
     let mut reached: HashMap<Id, bool> = HashMap::from([(start, true)]);
     let mut edges: BTreeSet<(Id, String, Id)> = BTreeSet::new();
@@ -82,7 +76,7 @@ pub(crate) fn walk(conn: &mut dyn Conn, classes: &Classes, tenant: TenantId, sta
                         graph.truncated = true;
                         continue;
                     }
-                    None => match head(conn, classes, tenant, &other)? {
+                    None => match rows::head(conn, classes, tenant, &other)? {
                         Some(head) => {
                             graph.nodes.push(Node { head, depth: depth + 1 });
                             true

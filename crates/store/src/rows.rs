@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use kernel::ids::{Id, TenantId};
+use kernel::ids::{Id, Kind, TenantId};
 use kernel::record::{Head, Health, HealthState, Record};
 
 use crate::conn::{Conn, DbError, Row, Val};
@@ -75,15 +75,7 @@ fn read_sealed(class: &ClassTable, row: &dyn Row) -> Result<Option<Stored>, DbEr
     if !sealed(&class.name, row, CLASS_COLUMNS.len())? {
         return Ok(None);
     }
-    let wrong = |what: &str| DbError::Damaged(what.to_owned());
-    let health = match row.opt_text(9)? {
-        None => None,
-        Some(word) => {
-            let state = HealthState::parse(&word).ok_or_else(|| wrong("health"))?;
-            Some(Health { state, since: row.time(10)?, reason: row.string(11)? })
-        }
-    };
-    let fields: Map<String, Value> = serde_json::from_str(&row.text(17)?).map_err(|_| wrong("fields"))?;
+    let fields: Map<String, Value> = serde_json::from_str(&row.text(17)?).map_err(|_| DbError::Damaged("fields".into()))?;
     let record = Record {
         tenant: row.tenant(1)?,
         id: row.id(2)?,
@@ -94,7 +86,7 @@ fn read_sealed(class: &ClassTable, row: &dyn Row) -> Result<Option<Stored>, DbEr
         state_since: row.time(6)?,
         title: row.string(7)?,
         owner: row.opt_string(8)?,
-        health,
+        health: read_health(row)?,
         version: row.count(12)?,
         created: row.time(13)?,
         updated: row.time(14)?,
@@ -123,7 +115,7 @@ pub(crate) fn find_key(conn: &mut dyn Conn, tenant: TenantId, key: &str) -> Resu
 pub(crate) fn load(conn: &mut dyn Conn, classes: &Classes, found: Option<(i64, String)>, fits: impl Fn(&Record) -> bool, asked: &str) -> Result<Option<Stored>, DbError> {
     let Some((num, kind)) = found else { return Ok(None) };
     let damaged = || DbError::Damaged(format!("the record {asked}"));
-    let class = classes.get(&kernel::ids::Kind::new(&kind)).ok_or_else(damaged)?;
+    let class = classes.get(&Kind::new(&kind)).ok_or_else(damaged)?;
     let stored = by_num(conn, class, num)?.ok_or_else(damaged)?.whole(class)?;
     if fits(&stored.record) { Ok(Some(stored)) } else { Err(damaged()) }
 }
@@ -134,7 +126,23 @@ pub(crate) fn get(conn: &mut dyn Conn, classes: &Classes, tenant: TenantId, id: 
     load(conn, classes, found, |r| r.id == *id && r.tenant == tenant, &id.to_string())
 }
 
-/// What a list of links shows of a record.
-pub(crate) fn head(stored: Stored) -> Head {
-    Head::from(&stored.record)
+fn read_health(row: &dyn Row) -> Result<Option<Health>, DbError> {
+    let Some(word) = row.opt_text(9)? else { return Ok(None) };
+    let state = HealthState::parse(&word).ok_or_else(|| DbError::Damaged("health".into()))?;
+    Ok(Some(Health { state, since: row.time(10)?, reason: row.string(11)? }))
+}
+
+/// What a list of links shows of a record that is not deleted. The row is checked as a whole; its fields are not parsed.
+pub(crate) fn head(conn: &mut dyn Conn, classes: &Classes, tenant: TenantId, id: &Id) -> Result<Option<Head>, DbError> {
+    let Some((num, kind)) = find(conn, tenant, id)? else { return Ok(None) };
+    let damaged = || DbError::Damaged(format!("the record {id}"));
+    let class = classes.get(&Kind::new(&kind)).ok_or_else(damaged)?;
+    let read = |row: &dyn Row| {
+        if !sealed(&class.name, row, CLASS_COLUMNS.len()).unwrap_or(false) || row.id(2)? != *id || row.tenant(1)? != tenant {
+            return Err(DbError::Damaged(format!("{kind} {}", row.string(3).unwrap_or_else(|_| id.to_string()))));
+        }
+        let head = Head { id: *id, kind: class.kind.clone(), key: row.string(3)?, title: row.string(7)?, state: row.string(4)?, health: read_health(row)? };
+        Ok((row.int(15)? == 0).then_some(head))
+    };
+    conn.first(&class.select_num, &[num.into()], read)?.ok_or_else(damaged)
 }

@@ -129,7 +129,7 @@ impl Doing<'_> {
                 Ok(())
             }
             Step::Enqueue(draft) => {
-                if jobs::enqueue(group, self.commit.tenant, draft, self.last_seq, self.commit.now)? {
+                if jobs::enqueue(group, self.commit.tenant, draft, if self.last_seq > 0 { self.last_seq } else { draft.cause.unwrap_or_default() }, self.commit.now)? {
                     self.done.jobs.push(draft.id);
                 }
                 Ok(())

@@ -267,7 +267,7 @@ async fn touched_records_come_once(store: Shared) {
 }
 
 fn job(kind: &str, run_at: i64, key: Option<&str>) -> JobDraft {
-    JobDraft { id: Id::new(at(run_at)), kind: kind.into(), args: json!({"n": run_at}), run_at: at(run_at), deadline: None, max_attempts: 3, idempotency: key.map(str::to_owned) }
+    JobDraft { id: Id::new(at(run_at)), kind: kind.into(), args: json!({"n": run_at}), run_at: at(run_at), deadline: None, max_attempts: 3, idempotency: key.map(str::to_owned), cause: None }
 }
 
 fn lease_at(worker: &str, now: i64) -> Lease {

@@ -74,6 +74,7 @@ impl Server {
         format!("host=127.0.0.1 port={} user=mainstay dbname={database}", self.port)
     }
 
+    #[allow(clippy::disallowed_methods, reason = "a process of its own is waited for, in real time")]
     fn wait(&self) {
         let start = Instant::now();
         while postgres::Client::connect(&self.url("postgres"), postgres::NoTls).is_err() {

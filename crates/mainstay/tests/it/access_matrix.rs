@@ -1,0 +1,239 @@
+//! Who may call what: every operation of the API by everybody who is not an administrator, as a table that is kept
+//! beside this file. The operations come from the running server, so a new one is in the table or fails the test.
+//! `UPDATE_EXPECT=1` writes the table anew.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use crate::http::{Http, escaped};
+use crate::server::{Place, Server};
+use crate::world;
+
+/// Operations that somebody has to be able to call before anybody is known.
+const OPEN: [&str; 6] = ["healthz", "readyz", "metrics", "get_bootstrap", "bootstrap", "sign_in"];
+/// What anybody who is signed in may do with their own credentials, and questions that are put by POST.
+const OWN: [&str; 8] = [
+    "sign_out",
+    "change_password",
+    "begin_totp",
+    "confirm_totp",
+    "remove_totp",
+    "create_token",
+    "revoke_token",
+    "apply",
+];
+const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+
+/// An operation as the document describes it.
+struct Operation {
+    id: String,
+    method: String,
+    path: String,
+    needs_session: bool,
+    media: Option<String>,
+    body: Value,
+    streams: bool,
+}
+
+/// What the requests name: things that are there, so that a refusal is about the caller and not about the target.
+struct Things {
+    incident: String,
+    interval: String,
+    token: String,
+}
+
+fn operations(document: &Value) -> Vec<Operation> {
+    let mut all = Vec::new();
+    for (path, methods) in document["paths"].as_object().expect("the document has paths") {
+        for (method, said) in methods.as_object().expect("a path has methods") {
+            let content = said["requestBody"]["content"].as_object().and_then(|content| content.iter().next());
+            all.push(Operation {
+                id: said["operationId"].as_str().expect("an operation has an id").to_owned(),
+                method: method.to_uppercase(),
+                path: path.clone(),
+                needs_session: !said["security"].is_null(),
+                media: content.map(|(media, _)| media.clone()),
+                body: content.map_or(Value::Null, |(_, said)| said["schema"].clone()),
+                streams: !said["responses"]["200"]["content"]["text/event-stream"].is_null(),
+            });
+        }
+    }
+    all
+}
+
+/// The least that a schema asks for.
+fn least(schema: &Value) -> Value {
+    if let Some(values) = schema["enum"].as_array() {
+        return values[0].clone();
+    }
+    if let Some(first) = schema["anyOf"].as_array().and_then(|all| all.first()) {
+        return least(first);
+    }
+    let word = schema["type"].as_str().or_else(|| schema["type"][0].as_str()).unwrap_or("object");
+    match word {
+        "string" => json!("x"),
+        "integer" | "number" => schema.get("minimum").cloned().unwrap_or(json!(1)),
+        "boolean" => json!(false),
+        "array" => json!([]),
+        _ => {
+            let names = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            names.map(|name| (name.to_owned(), least(&schema["properties"][name]))).collect()
+        }
+    }
+}
+
+/// The body that fits an operation when the least that its schema asks for does not.
+fn body(operation: &Operation, things: &Things) -> Value {
+    let incident = json!({"class": "incident", "key": things.incident});
+    match operation.id.as_str() {
+        "create_record" => json!({"fields": {"title": "somebody tried"}}),
+        "update_record" => json!({"fields": {"category": "tried"}}),
+        "create_link" | "delete_link" => {
+            json!({"from": incident, "type": "relates-to", "to": {"class": "incident", "key": "INC-2"}})
+        }
+        "correct_interval" => {
+            json!({"start": "2026-01-01T00:00:00Z", "end": "2026-01-01T00:01:00Z", "state": "up", "reason": "tried"})
+        }
+        "bulk" => {
+            json!({"acts": [{"op": "create", "class": "incident", "fields": {"title": "somebody tried"}}], "atomic": true})
+        }
+        "apply" => {
+            json!({"files": [{"path": "a.yaml", "text": "kind: site\nmetadata: { name: tried }\nspec: { name: Tried }\n"}]})
+        }
+        "explain" | "host_explain" => json!({"person": "nobody", "operation": "read", "class": "incident"}),
+        _ => least(&operation.body),
+    }
+}
+
+/// The path with its names filled in, and the query that the operation needs.
+fn path(operation: &Operation, things: &Things) -> String {
+    let id = if operation.path.contains("/intervals/") { &things.interval } else { &things.token };
+    let key = if operation.path.contains("/channels/") { "hook" } else { things.incident.as_str() };
+    let mut path = operation.path.clone();
+    for (name, value) in [("class", "incident"), ("key", key), ("name", "acknowledge"), ("id", id.as_str())] {
+        path = path.replace(&format!("{{{name}}}"), &escaped(value));
+    }
+    assert!(!path.contains('{'), "{}: say in access_matrix.rs what stands for the names in {path}", operation.id);
+    let query = match operation.id.as_str() {
+        "import" => "?class=site",
+        "series_range" | "query_series" => "?class=application&key=shop&name=mainstay_check_up&from=0&to=1",
+        _ => "",
+    };
+    path + query
+}
+
+fn status(operation: &Operation, things: &Things, http: &Http) -> u16 {
+    let path = path(operation, things);
+    if operation.streams {
+        return http.status_of(&operation.method, &path).expect("an answer");
+    }
+    let answer = match operation.media.as_deref() {
+        Some("application/json") => http.ask(&operation.method, &path, &body(operation, things)),
+        Some(media) => http.send(&operation.method, &path, &[("Content-Type", media)], b"key,name\ntried,Tried\n"),
+        None => http.ask(&operation.method, &path, &Value::Null),
+    };
+    answer.unwrap_or_else(|error| panic!("{} {path}: {error}", operation.method)).status
+}
+
+/// What the requests are about.
+fn things(http: &Http) -> Things {
+    let made = http.must("POST", "/api/v1/records/incident", &json!({"fields": {"title": "the shop is closed"}}));
+    http.must("POST", "/api/v1/records/incident", &json!({"fields": {"title": "the shop is cold"}}));
+    let hook = json!({"type": "webhook", "settings": {"url": "http://127.0.0.1:9/"}, "enabled": false});
+    http.must("POST", "/api/v1/records/channel", &json!({"key": "hook", "fields": hook}));
+    let token = http.must("POST", "/api/v1/tokens", &json!({"name": "of somebody else", "roles": ["read-only"]}));
+    Things {
+        incident: made["key"].as_str().expect("a key").to_owned(),
+        interval: "0193e7a0-0000-7000-8000-000000000000".to_owned(),
+        token: token["id"].as_str().expect("an id").to_owned(),
+    }
+}
+
+fn token(http: &Http, body: Value) -> (String, String) {
+    let made = http.must("POST", "/api/v1/tokens", &body);
+    let text = |name: &str| made[name].as_str().unwrap_or_else(|| panic!("no {name} in {made}")).to_owned();
+    (text("token"), text("id"))
+}
+
+#[test]
+fn every_operation_is_refused_to_everybody_who_has_no_business_with_it() {
+    let place = Place::new();
+    let server = Server::start(&place.data, &["--no-agent"]).with_admin();
+    let ephemeral = token(&server.http, json!({"name": "for a day", "roles": ["admin"], "days": 1})).0;
+    let admin = server.http.clone();
+    server.stop();
+    // Two days later, as the program sees it.
+    let later = std::path::Path::new(LIBRARY).exists();
+    let environment: &[(&str, &str)] =
+        &[("LD_PRELOAD", LIBRARY), ("FAKETIME", "+2d"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+    let environment = if later { environment } else { &[] };
+    let server = Server::start_with(&place.data, admin.address.port(), &["--no-agent"], environment);
+    let revoked = token(&admin, json!({"name": "taken back", "roles": ["admin"]}));
+    admin.must("DELETE", &format!("/api/v1/tokens/{}", revoked.1), &Value::Null);
+    let mut callers = vec![("anonymous", admin.anonymous()), ("revoked", admin.with(&revoked.0))];
+    if later {
+        callers.push(("expired", admin.with(&ephemeral)));
+    } else {
+        world::not_run("an expired token is refused everywhere", "libfaketime is not installed");
+    }
+    world::not_run("another tenant's record is 404 everywhere", "nobody can sign in to another tenant yet");
+    let unknown = callers.len();
+    let made = |body: Value| admin.with(&token(&admin, body).0);
+    callers.extend([
+        ("read-only", made(json!({"name": "looks on", "roles": ["read-only"]}))),
+        ("ingest", made(json!({"name": "hands in", "use_for": "ingest", "roles": []}))),
+        ("agent", made(json!({"name": "an agent", "use_for": "agent", "roles": []}))),
+    ]);
+
+    let document = admin.anonymous().get("/api/v1/openapi.json");
+    let operations = operations(&document);
+    assert!(operations.len() >= 40, "{} operations", operations.len());
+    let things = things(&admin);
+    let mut rows: BTreeMap<(String, String), BTreeMap<&str, u16>> = BTreeMap::new();
+    for operation in &operations {
+        let cells = callers.iter().map(|(name, http)| (*name, status(operation, &things, http))).collect();
+        rows.insert((operation.path.clone(), operation.method.clone()), cells);
+    }
+    let mut wrong = Vec::new();
+    for operation in &operations {
+        let cells = &rows[&(operation.path.clone(), operation.method.clone())];
+        for (at, (name, _)) in callers.iter().enumerate() {
+            let status = cells[name];
+            let refused = matches!(status, 401 | 403 | 404);
+            let right = match operation.id.as_str() {
+                id if OPEN.contains(&id) => !operation.needs_session,
+                _ if at < unknown => operation.needs_session && status == 401,
+                id if OWN.contains(&id) => status < 500,
+                _ if *name == "read-only" && operation.method == "GET" => status < 500,
+                _ => refused || operation.method == "GET" && *name == "agent",
+            };
+            if !right {
+                wrong.push(format!("{} {} ({}) by {name}: {status}", operation.method, operation.path, operation.id));
+            }
+        }
+    }
+    let shown = table(&rows, later);
+    if later {
+        expect_test::expect_file!["matrix.txt"].assert_eq(&shown);
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    drop(server);
+}
+
+fn table(rows: &BTreeMap<(String, String), BTreeMap<&str, u16>>, later: bool) -> String {
+    let mut names = vec!["anonymous", "revoked", "read-only", "ingest", "agent"];
+    if later {
+        names.insert(1, "expired");
+    }
+    let mut text =
+        String::from("# Status that each caller gets. Written by access_matrix.rs; UPDATE_EXPECT=1 renews it.\n");
+    let head: Vec<String> = names.iter().map(|name| format!("{name:>9}")).collect();
+    writeln!(text, "{}  operation", head.join(" ")).expect("text grows");
+    for ((path, method), cells) in rows {
+        let cells: Vec<String> = names.iter().map(|name| format!("{:>9}", cells[name])).collect();
+        writeln!(text, "{}  {method} {path}", cells.join(" ")).expect("text grows");
+    }
+    text
+}
