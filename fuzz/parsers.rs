@@ -1,0 +1,256 @@
+//! Every parser of Mainstay by its name: bytes in, and nothing but an answer or an error may come of them. The one list
+//! from which the fuzz targets are made and which the tests replay; what a parser returns is not looked at here.
+
+use std::path::Path;
+
+/// A parser that takes any bytes.
+pub type Parser = fn(&[u8]);
+
+/// All parsers. The name is that of its corpus in `fuzz/corpus` and of its target in `fuzz/targets`.
+pub const ALL: &[(&str, Parser)] = &[
+    ("filter", filter),
+    ("span", span),
+    ("schedule", schedule),
+    ("user_class", user_class),
+    ("cursor", cursor),
+    ("calendar", calendar),
+    ("apply", apply),
+    ("import_cell", import_cell),
+    ("probe_target", probe_target),
+    ("probe_dns", probe_dns),
+    ("probe_http", probe_http),
+    ("probe_ntp", probe_ntp),
+    ("probe_tls", probe_tls),
+    ("probe_host", probe_host),
+    ("probe_systemd", probe_systemd),
+    ("edge_files", edge_files),
+    ("edge_netlink", edge_netlink),
+    ("edge_hands", edge_hands),
+    ("series_log", series_log),
+    ("series_block", series_block),
+];
+
+/// What a parser answered: computed, and not looked at.
+fn answer<T>(value: T) {
+    drop(std::hint::black_box(Some(value)));
+}
+
+fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}
+
+/// The filter language: read, then compiled for a class.
+pub fn filter(bytes: &[u8]) {
+    let text = text(bytes);
+    answer(kernel::filter::parse(&text));
+    answer(kernel::filter::words_of(&text));
+    let registry = registry();
+    let now = kernel::Time::from_micros(1_800_000_000_000_000);
+    for class in ["person", "tenant"] {
+        let class = registry.class(class).expect("the kernel's own class");
+        answer(kernel::filter::compile(&text, &class, registry, now));
+        answer(kernel::filter::sort_key(&text, &class));
+    }
+}
+
+/// Spans of time and moments.
+pub fn span(bytes: &[u8]) {
+    let text = text(bytes);
+    if let Ok(span) = kernel::clock::parse_duration(&text) {
+        let again = kernel::clock::parse_duration(&kernel::clock::format_duration(span));
+        assert_eq!(again.map(|s| s.as_millis()), Ok(span.as_millis()), "{text:?} is read as it is written");
+    }
+    answer(probe::params::parse_span(bytes));
+    kernel::Time::parse(&text);
+    answer(edge::hands::duration(&text));
+}
+
+/// Schedules: `every 5m`, cron, recurrence rules. Those that are read have a next time within bounded work.
+pub fn schedule(bytes: &[u8]) {
+    let text = text(bytes);
+    let (rule, zone) = text.split_once('\n').unwrap_or((&text, "UTC"));
+    if let Ok(schedule) = kernel::schedule::Schedule::parse(rule, zone) {
+        let now = kernel::Time::from_micros(1_800_000_000_000_000);
+        if let Some(next) = schedule.next_after(now) {
+            assert!(next > now, "{rule:?} goes forward");
+        }
+    }
+}
+
+/// Classes of users, as YAML.
+pub fn user_class(bytes: &[u8]) {
+    if let Ok(document) = yaml_serde::from_str(&text(bytes)) {
+        answer(kernel::userclass::define("fuzzed", &document));
+    }
+}
+
+/// Cursors of pages, as they come back in a URL.
+pub fn cursor(bytes: &[u8]) {
+    if let Some(cursor) = kernel::query::Cursor::decode(&text(bytes)) {
+        assert_eq!(kernel::query::Cursor::decode(&cursor.encode()), Some(cursor), "a cursor is read as it is written");
+    }
+}
+
+/// Business calendars.
+pub fn calendar(bytes: &[u8]) {
+    let spec: Result<kernel::calendar::CalendarSpec, _> = yaml_serde::from_str(&text(bytes));
+    if let Ok(calendar) = spec.map_err(|_| ()).and_then(|spec| kernel::calendar::Calendar::new(&spec).map_err(|_| ())) {
+        let now = kernel::Time::from_micros(1_800_000_000_000_000);
+        answer(calendar.is_open(now));
+        answer(calendar.next_open(now));
+        answer(calendar.add(now, std::time::Duration::from_secs(86_400)));
+    }
+}
+
+/// Documents of `mainstay apply`.
+pub fn apply(bytes: &[u8]) {
+    answer(api::apply::read(&text(bytes)));
+}
+
+/// Cells of an imported table.
+pub fn import_cell(bytes: &[u8]) {
+    let text = text(bytes);
+    for class in registry().classes() {
+        for field in &class.fields {
+            answer(api::table::value(field, &text));
+        }
+    }
+}
+
+/// Addresses that checks are pointed at.
+pub fn probe_target(bytes: &[u8]) {
+    answer(probe::target::parse_host_port(bytes));
+    answer(probe::target::parse_web_address(bytes));
+}
+
+/// Answers of name servers, and the file that names them.
+pub fn probe_dns(bytes: &[u8]) {
+    answer(probe::dns::parse_answer(bytes));
+    answer(probe::dns::parse_resolv_conf(bytes));
+}
+
+/// Conditions on JSON bodies.
+pub fn probe_http(bytes: &[u8]) {
+    answer(probe::http::parse_json_condition(bytes));
+}
+
+/// Answers of time servers.
+pub fn probe_ntp(bytes: &[u8]) {
+    answer(probe::ntp::parse_answer(bytes));
+}
+
+/// Certificates and bundles of them.
+pub fn probe_tls(bytes: &[u8]) {
+    answer(probe::tls::parse_certificate(bytes));
+    answer(probe::tls::parse_authorities(bytes));
+}
+
+/// What the kernel says of processes, disks, memory and load.
+pub fn probe_host(bytes: &[u8]) {
+    answer(probe::process::parse_status(bytes));
+    answer(probe::process::parse_command_line(bytes));
+    answer(probe::process::parse_pid_file(bytes));
+    answer(probe::disk::parse_mounts(bytes));
+    answer(probe::memory::parse_meminfo(bytes));
+    answer(probe::load::parse_load_average(bytes));
+    answer(probe::load::parse_cpu_list(bytes));
+}
+
+/// What systemd says of a unit.
+pub fn probe_systemd(bytes: &[u8]) {
+    answer(probe::systemd::parse_unit(bytes));
+}
+
+/// Files of a machine: packages, users, mounts, sockets, processes.
+pub fn edge_files(bytes: &[u8]) {
+    use edge::parse::{cgroup, colon, dpkg, hosts, mountinfo, os_release, passwd, sockets, stat, systemctl};
+    answer(cgroup::unit(bytes));
+    answer(colon::values(bytes, ["Name", "Pid"]));
+    answer(colon::kilobytes(&text(bytes)));
+    answer(dpkg::status(bytes));
+    answer(dpkg::owns(bytes, &[Path::new("/usr/sbin/nginx")]));
+    answer(hosts::canonical_name(bytes, "web-1"));
+    answer(mountinfo::mounts(bytes));
+    answer(os_release::fields(bytes));
+    answer(passwd::users(bytes));
+    answer(passwd::groups(bytes));
+    answer(sockets::table(bytes, sockets::Protocol::Tcp));
+    answer(sockets::past_listening(bytes));
+    answer(stat::stat(bytes));
+    answer(systemctl::blocks(bytes));
+}
+
+/// Answers of the kernel about addresses.
+pub fn edge_netlink(bytes: &[u8]) {
+    answer(edge::parse::netlink::is_last(bytes));
+    answer(edge::parse::netlink::addresses(bytes));
+}
+
+/// Allow lists, and templates of argument vectors.
+pub fn edge_hands(bytes: &[u8]) {
+    let text = text(bytes);
+    if let Ok(list) = edge::hands::AllowList::parse(&text) {
+        answer(list.permits(&[text.to_string()]));
+    }
+    let argv: Vec<String> = text.lines().map(str::to_owned).collect();
+    let mut parameters = serde_json::Map::new();
+    parameters.insert("unit".into(), text.to_string().into());
+    if let Ok(rendered) = edge::hands::render(&argv, &parameters) {
+        assert_eq!(rendered.len(), argv.len(), "a value never becomes another argument");
+    }
+}
+
+/// A segment of the log of samples, found on the disk.
+pub fn series_log(bytes: &[u8]) {
+    series_file("wal/0000000001.wal", bytes);
+}
+
+/// A sealed file of chunks, found on the disk.
+pub fn series_block(bytes: &[u8]) {
+    series_file("blocks/1795248000000.1.blk", bytes);
+}
+
+/// Verifies a folder of samples that holds one file, as it is and with every checksum made to fit: whatever is in it is
+/// counted, told as damage, or both.
+fn series_file(name: &str, bytes: &[u8]) {
+    verify(name, bytes);
+    verify(name, &resealed(bytes));
+}
+
+/// Frames are `magic, length, checksum, payload`. A checksum that never fits would hide what reads the payload.
+fn resealed(bytes: &[u8]) -> Vec<u8> {
+    const MAGIC: &[u8] = b"\xf5MsF";
+    let mut sealed = bytes.to_vec();
+    let mut at = 0;
+    while let Some(frame) = sealed.get(at..at + 16) {
+        let length = <[u8; 4]>::try_from(&frame[4..8]).expect("four bytes");
+        let end = at + 16 + usize::try_from(u32::from_le_bytes(length)).expect("a length");
+        if frame.starts_with(MAGIC) && end <= sealed.len() {
+            let mut sum = xxhash_rust::xxh3::Xxh3Default::new();
+            sum.update(&length);
+            sum.update(&sealed[at + 16..end]);
+            let sum = sum.digest().to_le_bytes();
+            sealed[at + 8..at + 16].copy_from_slice(&sum);
+            at = end;
+        } else {
+            at += 1;
+        }
+    }
+    sealed
+}
+
+fn verify(name: &str, bytes: &[u8]) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for part in ["wal", "blocks"] {
+        std::fs::create_dir(folder.path().join(part)).expect("a folder of ours");
+    }
+    std::fs::write(folder.path().join(name), bytes).expect("a folder of ours");
+    answer(series::verify_directory(folder.path()));
+}
+
+/// The classes that the kernel itself brings.
+fn registry() -> &'static kernel::Registry {
+    static REGISTRY: std::sync::OnceLock<kernel::Registry> = std::sync::OnceLock::new();
+    REGISTRY
+        .get_or_init(|| kernel::Registry::new(vec![kernel::own::domain()]).expect("the kernel's classes fit together"))
+}
