@@ -33,8 +33,14 @@ pub fn classify(address: IpAddr) -> AddressKind {
 
 fn classify_v4(address: Ipv4Addr) -> AddressKind {
     // Clouds' metadata: most of them; containers on AWS; Alibaba; Oracle; Azure's wire server.
-    const METADATA: [[u8; 4]; 6] =
-        [[169, 254, 169, 254], [169, 254, 170, 2], [169, 254, 170, 23], [100, 100, 100, 200], [192, 0, 0, 192], [168, 63, 129, 16]];
+    const METADATA: [[u8; 4]; 6] = [
+        [169, 254, 169, 254],
+        [169, 254, 170, 2],
+        [169, 254, 170, 23],
+        [100, 100, 100, 200],
+        [192, 0, 0, 192],
+        [168, 63, 129, 16],
+    ];
     if METADATA.contains(&address.octets()) {
         return AddressKind::Metadata;
     }

@@ -151,8 +151,18 @@ fn smtp(settings: &Map<String, Value>, password: Option<Secret>) -> Result<Smtp,
 
 /// Headers that Mainstay sets, and those that would change how the request is read.
 const OWN_HEADERS: [&str; 12] = [
-    "host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection", "upgrade", "te", "trailer",
-    "user-agent", "idempotency-key", "expect",
+    "host",
+    "content-length",
+    "content-type",
+    "content-encoding",
+    "transfer-encoding",
+    "connection",
+    "upgrade",
+    "te",
+    "trailer",
+    "user-agent",
+    "idempotency-key",
+    "expect",
 ];
 
 fn webhook(settings: &Map<String, Value>, secret: Option<Secret>) -> Result<Webhook, FieldError> {
@@ -184,7 +194,8 @@ fn webhook(settings: &Map<String, Value>, secret: Option<Secret>) -> Result<Webh
             return Err(wrong(&field, "is set by Mainstay itself"));
         }
         let value = value.as_str().ok_or_else(|| wrong(&field, "must be a text"))?;
-        let mut value = HeaderValue::try_from(value).map_err(|_| wrong(&field, "must be visible ASCII without line ends"))?;
+        let mut value =
+            HeaderValue::try_from(value).map_err(|_| wrong(&field, "must be visible ASCII without line ends"))?;
         value.set_sensitive(true);
         headers.push((name, value));
     }
@@ -233,7 +244,13 @@ mod tests {
             ("smtp", mail(json!({"form": "x"})), false, "form", "unknown"),
             ("smtp", json!([]), false, "settings", "no map"),
             ("webhook", json!({"url": "https://example.org/hook"}), true, "taken", "the least"),
-            ("webhook", json!({"url": "https://example.org", "method": "POST", "headers": {"X-Team": "7"}}), false, "taken", "all"),
+            (
+                "webhook",
+                json!({"url": "https://example.org", "method": "POST", "headers": {"X-Team": "7"}}),
+                false,
+                "taken",
+                "all",
+            ),
             ("webhook", json!({}), false, "url", "no URL"),
             ("webhook", json!({"url": "ftp://example.org"}), false, "url", "another scheme"),
             ("webhook", json!({"url": "file:///etc/passwd"}), false, "url", "a file"),
@@ -241,10 +258,34 @@ mod tests {
             ("webhook", json!({"url": "https://example.org:0"}), false, "url", "port 0"),
             ("webhook", json!({"url": "example.org"}), false, "url", "no scheme"),
             ("webhook", json!({"url": "https://e.org", "method": "GET"}), false, "method", "another method"),
-            ("webhook", json!({"url": "https://e.org", "headers": {"a b": "x"}}), false, "headers.a b", "no header name"),
-            ("webhook", json!({"url": "https://e.org", "headers": {"a": "x\r\nb: c"}}), false, "headers.a", "a header in a header"),
-            ("webhook", json!({"url": "https://e.org", "headers": {"Host": "x"}}), false, "headers.Host", "our own header"),
-            ("webhook", json!({"url": "https://e.org", "headers": {"Mainstay-Signature": "x"}}), false, "headers.Mainstay-Signature", "a forged one"),
+            (
+                "webhook",
+                json!({"url": "https://e.org", "headers": {"a b": "x"}}),
+                false,
+                "headers.a b",
+                "no header name",
+            ),
+            (
+                "webhook",
+                json!({"url": "https://e.org", "headers": {"a": "x\r\nb: c"}}),
+                false,
+                "headers.a",
+                "a header in a header",
+            ),
+            (
+                "webhook",
+                json!({"url": "https://e.org", "headers": {"Host": "x"}}),
+                false,
+                "headers.Host",
+                "our own header",
+            ),
+            (
+                "webhook",
+                json!({"url": "https://e.org", "headers": {"Mainstay-Signature": "x"}}),
+                false,
+                "headers.Mainstay-Signature",
+                "a forged one",
+            ),
             ("pager", json!({}), false, "type", "another type"),
         ];
         for (kind, settings, secret, expected, why) in table {
@@ -256,7 +297,9 @@ mod tests {
     fn the_port_follows_from_the_security() {
         for (tls, port) in [("none", 25), ("starttls", 587), ("tls", 465)] {
             let settings = json!({"host": "h", "from": "a@example.org", "tls": tls});
-            let Ok(Channel::Smtp(smtp)) = Channel::from_parts("smtp", &settings, None) else { panic!("a mail channel") };
+            let Ok(Channel::Smtp(smtp)) = Channel::from_parts("smtp", &settings, None) else {
+                panic!("a mail channel")
+            };
             assert_eq!(smtp.port, port);
         }
     }

@@ -47,7 +47,11 @@ impl FromStr for HostPort {
 
 impl fmt::Display for HostPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') { write!(f, "[{}]:{}", self.host, self.port) } else { write!(f, "{}:{}", self.host, self.port) }
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
     }
 }
 
@@ -143,7 +147,12 @@ impl Egress {
     /// The addresses of a host, when a message may go to every one of them.
     ///
     /// One bad address among good ones refuses them all: that is what a name server does that wants us to try both.
-    pub(crate) async fn addresses(&self, purpose: Purpose, host: &str, port: u16) -> Result<Vec<SocketAddr>, SendError> {
+    pub(crate) async fn addresses(
+        &self,
+        purpose: Purpose,
+        host: &str,
+        port: u16,
+    ) -> Result<Vec<SocketAddr>, SendError> {
         let bare = plain(host);
         let found = match bare.parse() {
             Ok(ip) => vec![SocketAddr::new(ip, port)],
@@ -173,7 +182,9 @@ impl Egress {
     fn permits(&self, purpose: Purpose, kind: AddressKind, listed: bool) -> bool {
         match kind {
             AddressKind::Public => true,
-            AddressKind::Loopback | AddressKind::Private => listed || self.allow_loopback_private || purpose == Purpose::Mail,
+            AddressKind::Loopback | AddressKind::Private => {
+                listed || self.allow_loopback_private || purpose == Purpose::Mail
+            }
             AddressKind::LinkLocal | AddressKind::Reserved => listed,
             // Nobody has a reason to list these.
             AddressKind::Metadata | AddressKind::Multicast | AddressKind::Unspecified => false,
@@ -184,7 +195,10 @@ impl Egress {
     pub(crate) async fn dial(&self, addresses: &[SocketAddr]) -> Result<TcpStream, SendError> {
         let mut last = String::from("there is no address to connect to");
         for address in addresses {
-            #[expect(clippy::disallowed_methods, reason = "the one place that connects: the address has been judged, and there is a deadline")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the one place that connects: the address has been judged, and there is a deadline"
+            )]
             let attempt = tokio::time::timeout(self.connect_timeout, TcpStream::connect(*address)).await;
             last = match attempt {
                 Ok(Ok(stream)) => return Ok(stream),

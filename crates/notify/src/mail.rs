@@ -21,7 +21,8 @@ pub(crate) struct Mail {
 
 /// The Message-ID of a page: the same for every attempt, so a mail program shows a repeat once.
 pub(crate) fn message_id(page_id: &str, from: &Address) -> String {
-    let safe = !page_id.is_empty() && page_id.len() <= 64 && page_id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let safe =
+        !page_id.is_empty() && page_id.len() <= 64 && page_id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     let left = if safe { page_id.to_owned() } else { hex::encode(&Sha256::digest(page_id.as_bytes())[..16]) };
     format!("<page-{left}@{}>", from.domain())
 }
@@ -53,7 +54,9 @@ pub(crate) fn build(page: &Page, from: &str, now_ms: i64) -> Result<Mail, SendEr
     let text = SinglePart::plain(plain_text(page));
     let message = match &page.html {
         None => builder.singlepart(text),
-        Some(html) => builder.multipart(MultiPart::alternative().singlepart(text).singlepart(SinglePart::html(html.clone()))),
+        Some(html) => {
+            builder.multipart(MultiPart::alternative().singlepart(text).singlepart(SinglePart::html(html.clone())))
+        }
     };
     let message = message.map_err(|e| SendError::refused(format!("the mail cannot be written: {e}")))?;
     Ok(Mail { envelope, bytes: message.formatted() })
@@ -152,7 +155,16 @@ mod tests {
     #[test]
     fn nothing_in_a_page_becomes_a_header_or_a_recipient() {
         let plain = headers(&text(&page()));
-        let evil = ["\r\nBcc: evil@example.com", "\nBcc: evil@example.com", "\rBcc: evil@example.com", "\u{2028}Bcc: x@y.z", "\0", "\r\n\r\nbody", "\u{85}Bcc: x@y.z", " =?utf-8?q?=0d=0aBcc:_x@y.z?="];
+        let evil = [
+            "\r\nBcc: evil@example.com",
+            "\nBcc: evil@example.com",
+            "\rBcc: evil@example.com",
+            "\u{2028}Bcc: x@y.z",
+            "\0",
+            "\r\n\r\nbody",
+            "\u{85}Bcc: x@y.z",
+            " =?utf-8?q?=0d=0aBcc:_x@y.z?=",
+        ];
         for tail in evil {
             let mut page = page();
             page.subject.push_str(tail);
@@ -163,7 +175,15 @@ mod tests {
             page.to.push_str(tail);
             assert!(build(&page, "ops@example.org", 0).is_err(), "{tail:?} in a recipient");
         }
-        for to in ["", "a", "a@b, c@d.e", "a@example.org c@example.org", "<a@example.org> SIZE=1", "\"a b\"@example.org", "a@example.org>\u{200b}<b@example.org"] {
+        for to in [
+            "",
+            "a",
+            "a@b, c@d.e",
+            "a@example.org c@example.org",
+            "<a@example.org> SIZE=1",
+            "\"a b\"@example.org",
+            "a@example.org>\u{200b}<b@example.org",
+        ] {
             let page = Page { to: to.into(), ..page() };
             assert!(matches!(build(&page, "ops@example.org", 0), Err(SendError::Refused { .. })), "{to:?}");
         }

@@ -21,7 +21,12 @@ pub async fn send(net: &Egress, channel: &Channel, page: &Page) -> Result<Receip
             Channel::Webhook(webhook) => webhook::send(net, webhook, page).await,
         }
     };
-    let late = |_| SendError::retry(format!("no answer within {} s; it may have arrived all the same", net.send_timeout.as_secs_f32()));
+    let late = |_| {
+        SendError::retry(format!(
+            "no answer within {} s; it may have arrived all the same",
+            net.send_timeout.as_secs_f32()
+        ))
+    };
     let (provider, reference) = tokio::time::timeout(net.send_timeout, attempt).await.map_err(late)??;
     Ok(Receipt { provider, reference, accepted_at_ms: net.now_ms(), elapsed_seconds: started.elapsed().as_secs_f64() })
 }

@@ -83,7 +83,11 @@ mod tests {
         let check = |s: &Secret, t: &str, b: &[u8], sig: &str, now| verify(s, t, b, sig, now, MINUTE);
         assert_eq!(check(&secret, "1000", body, &good, 1000), Ok(()));
         assert_eq!(check(&secret, "1000", body, &good, 1060), Ok(()), "at the edge of the window");
-        assert_eq!(check(&secret, "1000", body, &format!("v1=00, {good}"), 1000), Ok(()), "one of two, while a secret is changed");
+        assert_eq!(
+            check(&secret, "1000", body, &format!("v1=00, {good}"), 1000),
+            Ok(()),
+            "one of two, while a secret is changed"
+        );
         type Row<'a> = (&'a str, &'a [u8], String, i64, SignatureError, &'a str);
         let table: [Row<'_>; 10] = [
             ("1000", body, good.clone(), 1061, SignatureError::Window, "played again later"),

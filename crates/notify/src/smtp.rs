@@ -47,7 +47,8 @@ pub(crate) async fn send(net: &Egress, to: &Smtp, page: &Page) -> Result<(String
             Line::new(handshake(net, to, tcp).await?, b"220 ready\r\n")
         }
     };
-    let mut session = AsyncSmtpConnection::connect_with_transport(Box::new(line), &hello).await.map_err(|e| judge(&provider, &e))?;
+    let mut session =
+        AsyncSmtpConnection::connect_with_transport(Box::new(line), &hello).await.map_err(|e| judge(&provider, &e))?;
     if let (Some(user), Some(password)) = (&to.user, &to.password) {
         let credentials = Credentials::new(user.clone(), password.expose().to_owned());
         let signed_in = session.auth(&[Mechanism::Plain, Mechanism::Login], &credentials).await;
@@ -105,7 +106,9 @@ async fn start_tls(mut tcp: TcpStream, hello: &ClientId, provider: &str) -> Resu
     say(&mut tcp, "STARTTLS\r\n", provider).await?;
     reply(&mut tcp, &mut said, provider).await?;
     if !said.is_empty() {
-        return Err(SendError::retry(format!("{provider} said more before TLS than it may; someone may be in between")));
+        return Err(SendError::retry(format!(
+            "{provider} said more before TLS than it may; someone may be in between"
+        )));
     }
     Ok(tcp)
 }

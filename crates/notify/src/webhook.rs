@@ -81,7 +81,8 @@ fn headers(net: &Egress, to: &Webhook, page: &Page, body: &[u8]) -> HeaderMap {
     headers.insert("mainstay-timestamp", HeaderValue::from(timestamp));
     // An id that is no header value is sent by its hash: the same page still has the same key.
     let safe = page.id.len() <= 200 && page.id.bytes().all(|b| b.is_ascii_graphic());
-    let key = if safe { page.id.clone() } else { hex::encode(<sha2::Sha256 as sha2::Digest>::digest(page.id.as_bytes())) };
+    let key =
+        if safe { page.id.clone() } else { hex::encode(<sha2::Sha256 as sha2::Digest>::digest(page.id.as_bytes())) };
     if let Ok(key) = HeaderValue::try_from(key) {
         headers.insert("idempotency-key", key);
     }
@@ -166,10 +167,14 @@ mod tests {
 
     #[test]
     fn a_provider_may_ask_for_patience_but_not_for_ever() {
-        for (given, expected) in [("7", Some(7)), ("0", Some(0)), ("999999999", Some(900)), ("soon", None), ("-1", None)] {
+        for (given, expected) in
+            [("7", Some(7)), ("0", Some(0)), ("999999999", Some(900)), ("soon", None), ("-1", None)]
+        {
             let mut headers = HeaderMap::new();
             headers.insert(RETRY_AFTER, HeaderValue::from_static(given));
-            let Err(SendError::Retry { after, .. }) = judge("p", StatusCode::TOO_MANY_REQUESTS, &headers) else { panic!("later") };
+            let Err(SendError::Retry { after, .. }) = judge("p", StatusCode::TOO_MANY_REQUESTS, &headers) else {
+                panic!("later")
+            };
             assert_eq!(after, expected.map(Duration::from_secs), "{given}");
         }
     }

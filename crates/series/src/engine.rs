@@ -99,7 +99,13 @@ impl Engine {
     ///
     /// # Errors
     /// None today; an engine on another machine will have some.
-    pub fn select(&self, tenant: u64, matchers: &[Matcher], from_ms: i64, to_ms: i64) -> crate::Result<Vec<SeriesData>> {
+    pub fn select(
+        &self,
+        tenant: u64,
+        matchers: &[Matcher],
+        from_ms: i64,
+        to_ms: i64,
+    ) -> crate::Result<Vec<SeriesData>> {
         Ok(self.store.select(tenant, matchers, from_ms, to_ms))
     }
 
@@ -128,7 +134,12 @@ impl Engine {
     ///
     /// # Errors
     /// As [`select`](Self::select).
-    pub fn latest(&self, tenant: u64, matchers: &[Matcher], within_ms: i64) -> crate::Result<Vec<(Labels, (i64, f64))>> {
+    pub fn latest(
+        &self,
+        tenant: u64,
+        matchers: &[Matcher],
+        within_ms: i64,
+    ) -> crate::Result<Vec<(Labels, (i64, f64))>> {
         Ok(self.store.latest(tenant, matchers, within_ms))
     }
 

@@ -61,7 +61,12 @@ impl Scan<'_> {
         let kind = |at_end: bool| if at_end && cut_short { DamageKind::TornTail } else { DamageKind::Checksum };
         self.damaged
             .iter()
-            .map(|(offset, len)| Damage { file: file.into(), offset: *offset, length: *len, kind: kind(offset + len == length) })
+            .map(|(offset, len)| Damage {
+                file: file.into(),
+                offset: *offset,
+                length: *len,
+                kind: kind(offset + len == length),
+            })
             .collect()
     }
 }

@@ -327,7 +327,9 @@ impl Reader {
     }
 
     fn add(&mut self, id: SeriesId, points: &[Point]) -> bool {
-        let Some((_, _, kept)) = self.places.get(&id).and_then(|place| self.series.get_mut(*place)) else { return false };
+        let Some((_, _, kept)) = self.places.get(&id).and_then(|place| self.series.get_mut(*place)) else {
+            return false;
+        };
         kept.extend_from_slice(points);
         true
     }

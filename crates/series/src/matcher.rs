@@ -46,7 +46,8 @@ impl Matcher {
             // By itself first: `)|(` has a meaning only inside our anchors, and another one than its author's.
             MatchOp::Re | MatchOp::Nre => {
                 let anchored = compile(&value).and_then(|_| compile(&format!("^(?s:{value})$")));
-                let error = |e: regex::Error| SeriesError::Expression { expression: value.clone(), reason: e.to_string() };
+                let error =
+                    |e: regex::Error| SeriesError::Expression { expression: value.clone(), reason: e.to_string() };
                 Some(anchored.map_err(error)?)
             }
         };

@@ -96,7 +96,13 @@ impl Store {
 
     /// Series and their points in the head, and the sealed files to look into. One lock, so that a window that is being
     /// sealed is seen on exactly one of the two sides.
-    fn gather_head(&self, tenant: u64, matchers: &[Matcher], from_ms: i64, to_ms: i64) -> (Vec<Gathered>, Vec<Arc<Block>>) {
+    fn gather_head(
+        &self,
+        tenant: u64,
+        matchers: &[Matcher],
+        from_ms: i64,
+        to_ms: i64,
+    ) -> (Vec<Gathered>, Vec<Arc<Block>>) {
         let state = self.state.read();
         let found = state.index.select(tenant, matchers).into_iter();
         let mut series: Vec<Gathered> =

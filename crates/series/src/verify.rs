@@ -37,7 +37,11 @@ impl VerifyReport {
 impl std::fmt::Display for VerifyReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { files, chunks, samples, bytes, damaged } = self;
-        write!(f, "measurements: {files} files, {bytes} bytes, {chunks} chunks, {samples} samples, {} damaged", damaged.len())?;
+        write!(
+            f,
+            "measurements: {files} files, {bytes} bytes, {chunks} chunks, {samples} samples, {} damaged",
+            damaged.len()
+        )?;
         for Damage { file, offset, length, kind } in damaged {
             write!(f, "\n  {file}: {length} bytes at {offset}: {kind}")?;
         }

@@ -48,7 +48,8 @@ impl World {
 }
 
 pub fn files(dir: &Path) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = std::fs::read_dir(dir).expect("a folder").map(|e| e.expect("an entry").path()).collect();
+    let mut found: Vec<PathBuf> =
+        std::fs::read_dir(dir).expect("a folder").map(|e| e.expect("an entry").path()).collect();
     found.sort();
     found
 }
@@ -85,5 +86,11 @@ pub fn all(engine: &Engine, tenant: u64) -> Vec<SeriesData> {
 pub fn points(engine: &Engine, tenant: u64, name: &str) -> Vec<(i64, f64)> {
     let found = engine.select(tenant, &[Matcher::eq("__name__", name)], i64::MIN, i64::MAX).expect("a read");
     assert!(found.len() <= 1, "one series is meant");
-    found.into_iter().flat_map(|s| { assert!(s.lost.is_empty()); s.points }).collect()
+    found
+        .into_iter()
+        .flat_map(|s| {
+            assert!(s.lost.is_empty());
+            s.points
+        })
+        .collect()
 }

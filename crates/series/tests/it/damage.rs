@@ -33,7 +33,8 @@ async fn a_log_cut_at_any_byte_keeps_everything_acknowledged_before_the_cut() {
     let (engine, _) = world.open();
     let mut acknowledged = Vec::new();
     for i in 0..12 {
-        put(&engine, 1, vec![sample("m", &format!("h{}", i % 5), T0 + i, i as f64), sample("n", "x", T0 + i, 0.5)]).await;
+        put(&engine, 1, vec![sample("m", &format!("h{}", i % 5), T0 + i, i as f64), sample("n", "x", T0 + i, 0.5)])
+            .await;
         let log = &world.wal_files()[0];
         acknowledged.push((fs::metadata(log).unwrap().len(), by_series(&all(&engine, 1))));
     }
@@ -133,7 +134,11 @@ async fn a_sealed_file_cut_anywhere_or_gone_costs_only_itself() {
     fs::remove_file(&first).unwrap();
     let data = all(&engine, 1);
     assert_eq!(data[0].points, [(T0 + 2 * HOUR, 2.0)]);
-    assert_eq!(data[0].lost, [(T0, T0 + 2 * HOUR - 1)], "a file that is gone under a running engine is a loss, and told");
+    assert_eq!(
+        data[0].lost,
+        [(T0, T0 + 2 * HOUR - 1)],
+        "a file that is gone under a running engine is a loss, and told"
+    );
     assert_eq!(engine.verify().unwrap().damaged[0].kind, DamageKind::Unreadable);
     assert_eq!(engine.stats().damaged_reads, 5, "each attempt met it");
     drop(engine);

@@ -103,7 +103,10 @@ async fn matchers_and_the_latest_value_work_together() {
     assert_eq!(engine.latest(1, std::slice::from_ref(&load), HOUR).unwrap().len(), 2);
     let young = engine.latest(1, &[load], 45 * SECOND).unwrap();
     assert_eq!(young, [(labels("load", "a"), (T0 + 30 * SECOND, 2.0))], "what is older than asked for is not news");
-    assert!(engine.latest(1, &[Matcher::eq(NAME, "up")], HOUR).unwrap().is_empty(), "what has ended has no latest value");
+    assert!(
+        engine.latest(1, &[Matcher::eq(NAME, "up")], HOUR).unwrap().is_empty(),
+        "what has ended has no latest value"
+    );
     let up = points(&engine, 1, "up");
     assert!(is_stale(up[1].1), "the marker itself is kept");
 }
@@ -117,7 +120,11 @@ async fn what_is_refused_is_named_and_the_rest_is_taken() {
     put(&engine, 1, vec![sample("m", "a", T0 - SECOND, 1.0)]).await;
     let table = [
         (sample("m", "a", T0 - SECOND, 1.0), None, "a repeat is accepted"),
-        (sample("m", "a", T0 - SECOND, 2.0), Some(Refusal::Conflict { at_ms: T0 - SECOND }), "a second value at one time"),
+        (
+            sample("m", "a", T0 - SECOND, 2.0),
+            Some(Refusal::Conflict { at_ms: T0 - SECOND }),
+            "a second value at one time",
+        ),
         (sample("m", "a", T0 - late - 1, 1.0), Some(Refusal::TooOld { late_ms: 1, accept_late_ms: late }), "too old"),
         (sample("m", "a", T0 - late, 1.0), None, "just not too old"),
         (sample("m", "a", T0 + HOUR, 1.0), Some(Refusal::TooFarAhead { ahead_ms: HOUR }), "from the future"),
