@@ -261,6 +261,14 @@ impl Access {
         self.begin_session(session.tenant(), person, ip).await
     }
 
+    /// Whether whoever is signed in has a second factor.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn has_second_factor(&self, session: &Session) -> Result<bool, AuthError> {
+        self.factors.wanted(session.tenant(), &session.actor().key).await
+    }
+
     /// Starts a second factor for oneself.
     ///
     /// # Errors

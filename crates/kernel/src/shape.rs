@@ -193,10 +193,20 @@ pub fn object_schema(fields: &[Field]) -> Value {
 
 /// `restore_point_objective` becomes `Restore point objective`.
 pub fn title_of(name: &str) -> String {
-    let spaced = name.replace(['_', '-'], " ");
-    let mut chars = spaced.chars();
-    chars.next().map(|c| c.to_uppercase().chain(chars).collect()).unwrap_or_default()
+    let words: Vec<&str> = name.split(['_', '-']).filter(|w| !w.is_empty()).collect();
+    let shown = words.iter().enumerate().map(|(i, word)| match *word {
+        word if ABBREVIATIONS.contains(&word) => word.to_uppercase(),
+        word if i == 0 => word.chars().take(1).flat_map(char::to_uppercase).chain(word.chars().skip(1)).collect(),
+        word => word.to_owned(),
+    });
+    shown.collect::<Vec<String>>().join(" ")
 }
+
+/// Words that people write in capitals.
+const ABBREVIATIONS: [&str; 18] = [
+    "api", "cpu", "dns", "fqdn", "id", "ip", "kb", "mac", "os", "rpo", "rto", "sla", "sql", "tls", "url", "vlan",
+    "vrf", "ups",
+];
 
 /// Reads the fields of a struct from its JSON Schema.
 ///

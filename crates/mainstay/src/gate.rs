@@ -60,6 +60,12 @@ fn cookie_of(headers: &HeaderMap) -> Option<String> {
     pairs.into_iter().find(|(n, _)| *n == access::COOKIE).map(|(_, v)| v.to_owned())
 }
 
+/// The cookies as the client sent them.
+fn cookie_header(headers: &HeaderMap) -> Option<String> {
+    let all: Vec<&str> = headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok()).collect();
+    (!all.is_empty()).then(|| all.join("; "))
+}
+
 fn ip_of(peer: &Peer) -> IpAddr {
     match peer {
         Peer::Net(ip) => *ip,
@@ -98,7 +104,8 @@ impl Gate for Door {
             return self.access.local(*uid, self.own_uid).map(|s| (s, Via::Local)).map_err(refused);
         }
         let via = if authorization.is_some() { Via::Bearer } else { Via::Cookie };
-        let found = self.access.authenticate(cookie.as_deref(), authorization).await.map_err(refused)?;
+        let found =
+            self.access.authenticate(cookie_header(headers).as_deref(), authorization).await.map_err(refused)?;
         Ok((found.session, via))
     }
 
@@ -236,7 +243,8 @@ impl Door {
         let authorization = headers.get(header::AUTHORIZATION).map(|v| v.to_str().unwrap_or_default());
         let cookie = cookie_of(headers);
         let (person, expires) = if cookie.is_some() || authorization.is_some() {
-            let found = self.access.authenticate(cookie.as_deref(), authorization).await.map_err(refused)?;
+            let found =
+                self.access.authenticate(cookie_header(headers).as_deref(), authorization).await.map_err(refused)?;
             (found.person.map(|p| json!({"key": p.key, "title": p.title})), Some(found.expires))
         } else {
             (None, None)

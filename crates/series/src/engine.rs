@@ -53,6 +53,8 @@ impl Engine {
         let lock = lock(dir)?;
         options.max_waiting_samples = options.max_waiting_samples.max(WAITING_JOBS);
         options.max_request_samples = options.max_request_samples.min(options.max_waiting_samples);
+        remove_parts(&wal_dir(dir))?;
+        remove_parts(&blocks_dir(dir))?;
         let mut recovery = Recovery::default();
         let mut state = State::default();
         read_blocks(dir, &mut state, &mut recovery)?;
@@ -238,6 +240,17 @@ fn lock(dir: &Path) -> crate::Result<File> {
     }
 }
 
+/// Removes what an interrupted write left behind: the log still has what it was to hold.
+fn remove_parts(folder: &Path) -> crate::Result<()> {
+    for entry in fs::read_dir(folder).map_err(at("list", folder))? {
+        let path = entry.map_err(at("list", folder))?.path();
+        if path.extension().is_some_and(|e| e == "part") {
+            fs::remove_file(&path).map_err(at("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
 /// Finds the sealed files, finishes what a kill interrupted, and fills the index.
 fn read_blocks(dir: &Path, state: &mut State, recovery: &mut Recovery) -> crate::Result<()> {
     let folder = blocks_dir(dir);
@@ -247,9 +260,6 @@ fn read_blocks(dir: &Path, state: &mut State, recovery: &mut Recovery) -> crate:
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
         if let Some(key) = block::parse_name(name) {
             found.push((key, path));
-        } else if name.ends_with(".part") {
-            // Sealing was interrupted; the log still has what it held.
-            fs::remove_file(&path).map_err(at("remove", &path))?;
         }
     }
     // Newest generation first, so that what it replaces is known before it is met.
@@ -279,11 +289,13 @@ fn read_blocks(dir: &Path, state: &mut State, recovery: &mut Recovery) -> crate:
     Ok(())
 }
 
-/// Replays the log into the head; the number of its newest segment.
+/// Replays the log into the head; the number that the next segment must be above.
 fn read_log(dir: &Path, state: &mut State, now_ms: i64, recovery: &mut Recovery) -> crate::Result<u64> {
-    let mut newest = 0;
+    // The log may be empty because everything was sealed. A number that a sealed file says it covers is never used
+    // again: samples in such a segment would be taken for sealed ones.
+    let mut newest = state.blocks.values().map(|b| b.header.log_upto).max().unwrap_or(0);
     for (number, path) in segments(&wal_dir(dir))? {
-        newest = number;
+        newest = newest.max(number);
         let bytes = fs::read(&path).map_err(at("read", &path))?;
         let read = replay(&shown(dir, &path), &bytes);
         recovery.segments += 1;

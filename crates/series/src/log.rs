@@ -137,6 +137,11 @@ impl Log {
         Ok(Segment { path, file, length: head.len() as u64, defined: HashSet::new() })
     }
 
+    /// The number of the newest segment, which no later one falls below.
+    pub(crate) fn newest(&self) -> u64 {
+        self.number
+    }
+
     /// Closes the segment that is open and says the number of the newest.
     pub(crate) fn close_segment(&mut self) -> u64 {
         self.segment = None;

@@ -77,7 +77,9 @@ impl Writer {
     /// Writes the head into `dir` and says which sealed files belong with it.
     pub(crate) fn snapshot(&mut self, dir: &Path) -> crate::Result<Vec<std::path::PathBuf>> {
         let state = self.store.state.read();
-        crate::log::write_head(&dir.join(crate::log::segment_name(1)), head_pieces(&state))?;
+        // Above every number that a sealed file says it covers, else the copy would take it for sealed.
+        let number = self.log.newest() + 1;
+        crate::log::write_head(&dir.join(crate::log::segment_name(number)), head_pieces(&state))?;
         Ok(state.blocks.values().map(|b| b.path.clone()).collect())
     }
 }

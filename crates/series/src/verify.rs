@@ -65,8 +65,17 @@ pub fn verify_directory(dir: &Path) -> crate::Result<VerifyReport> {
     for path in paths {
         report.file(dir, &path, 0);
     }
-    report.log(dir)?;
+    report.log(dir, End::Settled)?;
     Ok(report)
+}
+
+/// Whether the log is being written while it is checked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// No: an end that is not complete is what a kill left, or damage, and is told.
+    Settled,
+    /// Yes: the end may be half there. It is judged at the next start.
+    Moving,
 }
 
 impl Store {
@@ -78,7 +87,7 @@ impl Store {
         for known in blocks {
             report.file(&self.dir, &known.path, known.bytes);
         }
-        report.log(&self.dir)?;
+        report.log(&self.dir, End::Moving)?;
         Ok(report)
     }
 }
@@ -92,10 +101,10 @@ impl VerifyReport {
         }
     }
 
-    fn log(&mut self, dir: &Path) -> crate::Result<()> {
+    fn log(&mut self, dir: &Path, end: End) -> crate::Result<()> {
         for (_, path) in segments(&wal_dir(dir))? {
             match fs::read(&path) {
-                Ok(bytes) => self.segment(&shown(dir, &path), &bytes),
+                Ok(bytes) => self.segment(&shown(dir, &path), &bytes, end),
                 // The writer cut the log meanwhile; what it held is sealed.
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
                 Err(e) => return Err(at("read", &path)(e)),
@@ -134,12 +143,12 @@ impl VerifyReport {
         }
     }
 
-    fn segment(&mut self, file: &str, bytes: &[u8]) {
+    fn segment(&mut self, file: &str, bytes: &[u8], end: End) {
         let read = replay(file, bytes);
         self.files += 1;
         self.bytes += bytes.len() as u64;
         self.samples += read.series.iter().map(|s| s.2.len() as u64).sum::<u64>();
-        // The end of a log that is being written may be half there; it is judged at the next start.
-        self.damaged.extend(read.damaged.into_iter().filter(|d| d.kind != DamageKind::TornTail));
+        let told = |d: &Damage| end == End::Settled || d.kind != DamageKind::TornTail;
+        self.damaged.extend(read.damaged.into_iter().filter(told));
     }
 }

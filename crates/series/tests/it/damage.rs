@@ -77,6 +77,7 @@ async fn every_flipped_byte_of_a_log_is_told_of_and_costs_little() {
         let mut bytes = whole.clone();
         bytes[at] ^= 1 << (at % 8);
         fs::write(dir.path().join("wal").join(log.file_name().unwrap()), bytes).unwrap();
+        assert!(!series::verify_directory(dir.path()).unwrap().is_clean(), "flip at {at} is found without the engine");
         let (engine, recovery) = world.open_copy(dir.path());
         let found = by_series(&all(&engine, 1));
         nothing_wrong(&found, &truth, &format!("flip at {at}"));

@@ -98,6 +98,26 @@ async fn a_kill_between_any_two_steps_of_sealing_loses_and_doubles_nothing() {
 }
 
 #[tokio::test]
+async fn what_arrives_late_for_a_sealed_window_outlives_a_restart_and_a_copy() {
+    let world = World::new();
+    let engine = Arc::new(world.open().0);
+    six_hours(&world, &engine).await;
+    world.now(T0 + 7 * HOUR);
+    flush(&engine).await.unwrap().unwrap();
+    assert!(world.wal_files().is_empty(), "everything is sealed");
+    drop(engine);
+    let (engine, _) = world.open();
+    put(&engine, 1, vec![sample("late", "a", T0 + 1, 8.0)]).await;
+    let target = tempfile::tempdir().unwrap();
+    engine.snapshot_to(target.path()).unwrap();
+    assert_eq!(points(&world.open_copy(target.path()).0, 1, "late"), [(T0 + 1, 8.0)], "in the copy");
+    drop(engine);
+    let (engine, recovery) = world.open();
+    assert_eq!(points(&engine, 1, "late"), [(T0 + 1, 8.0)], "after a restart");
+    assert_eq!(recovery.samples, 1);
+}
+
+#[tokio::test]
 async fn files_go_when_they_are_too_old_and_their_series_with_them() {
     let mut world = World::new();
     world.options.retention_ms = 24 * HOUR;
