@@ -117,7 +117,7 @@ struct Bytes {
 
 /// Reads the rows of `from` so that the bare run can write them again.
 fn bytes_of(from: &Path) -> Bytes {
-    let db = rusqlite::Connection::open(from.join("mainstay.db")).expect("the database opens");
+    let db = rusqlite::Connection::open(from.join("records.db")).expect("the database opens");
     let tables = ["record", "c_service", "journal"].map(|table| {
         let mut statement = db.prepare(&format!("SELECT * FROM {table} ORDER BY 1")).expect("the table is there");
         let columns = statement.column_count();
@@ -136,7 +136,7 @@ fn bytes_of(from: &Path) -> Bytes {
 
 /// Makes an empty database with the tables and indexes of `like`.
 fn bare_database(like: &Path, at: &Path) -> rusqlite::Connection {
-    let model = rusqlite::Connection::open(like.join("mainstay.db")).expect("the model opens");
+    let model = rusqlite::Connection::open(like.join("records.db")).expect("the model opens");
     let db = rusqlite::Connection::open(at.join("bare.db")).expect("the database opens");
     db.set_prepared_statement_cache_capacity(64);
     db.execute_batch("PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = 4096; PRAGMA temp_store = MEMORY")

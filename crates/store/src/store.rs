@@ -17,7 +17,7 @@ use crate::sqlite::Sqlite;
 use crate::writer::{Asked, Connect, Group, Intake, Ledger, QUEUE, Work, Writer};
 
 /// The database's file in the data directory.
-pub(crate) const FILE: &str = "mainstay.db";
+pub(crate) const FILE: &str = "records.db";
 /// Questions that may wait for a reader; whoever comes then waits to be let in.
 const QUESTIONS: usize = 256;
 
