@@ -37,24 +37,28 @@ struct Gathered {
     lost: Vec<(i64, i64)>,
 }
 
-enum Outcome {
-    Done(Vec<Gathered>),
-    /// A file of the list is gone: it was replaced or has expired since.
-    Again(Vec<Gathered>),
+/// One attempt to gather points.
+#[derive(Default)]
+struct Attempt {
+    series: Vec<Gathered>,
+    damaged: Vec<(Arc<Block>, DamageKind)>,
+    /// A file of the list is gone: it was replaced or has expired since, or somebody has removed it.
+    missing: bool,
 }
 
 impl Store {
     /// All series that the matchers mean which have points, or lost ones, from `from_ms` to `to_ms`, both included.
     pub(crate) fn select(&self, tenant: u64, matchers: &[Matcher], from_ms: i64, to_ms: i64) -> Vec<SeriesData> {
-        let mut gathered = Vec::new();
+        let mut attempt = Attempt::default();
         for _ in 0..ATTEMPTS {
-            match self.gather(tenant, matchers, from_ms, to_ms) {
-                Outcome::Done(done) => {
-                    gathered = done;
-                    break;
-                }
-                Outcome::Again(partial) => gathered = partial,
+            attempt = self.gather(tenant, matchers, from_ms, to_ms);
+            if !attempt.missing {
+                break;
             }
+        }
+        for (block, kind) in &attempt.damaged {
+            count(&self.counters.damaged_reads, 1);
+            tracing::warn!(file = %shown(&self.dir, &block.path), ?kind, "a damaged chunk was left out of an answer");
         }
         let finish = |mut series: Gathered| {
             series.parts.sort_by_key(|(key, _)| *key);
@@ -62,13 +66,13 @@ impl Store {
             points.retain(|(at, _)| (from_ms..=to_ms).contains(at));
             SeriesData { labels: series.labels, points, lost: series.lost }
         };
-        let found = gathered.into_iter().map(finish);
+        let found = attempt.series.into_iter().map(finish);
         found.filter(|s| !s.points.is_empty() || !s.lost.is_empty()).collect()
     }
 
-    fn gather(&self, tenant: u64, matchers: &[Matcher], from_ms: i64, to_ms: i64) -> Outcome {
+    fn gather(&self, tenant: u64, matchers: &[Matcher], from_ms: i64, to_ms: i64) -> Attempt {
         let (mut series, blocks) = self.gather_head(tenant, matchers, from_ms, to_ms);
-        let mut missing = false;
+        let (mut damaged, mut missing) = (Vec::new(), false);
         for block in blocks {
             let wanted = |s: &Gathered| block.place(s.id).is_some();
             if !series.iter().any(wanted) {
@@ -86,12 +90,12 @@ impl Store {
                     Ok(points) => one.parts.push(((block.header.start_ms, block.header.generation), points)),
                     Err(kind) => {
                         one.lost.push((block.header.start_ms.max(from_ms), block.end_ms().min(to_ms)));
-                        self.damage_met(&block, kind);
+                        damaged.push((block.clone(), kind));
                     }
                 }
             }
         }
-        if missing { Outcome::Again(series) } else { Outcome::Done(series) }
+        Attempt { series, damaged, missing }
     }
 
     /// Series and their points in the head, and the sealed files to look into. One lock, so that a window that is being
@@ -121,11 +125,6 @@ impl Store {
         }
         let blocks = state.blocks.range((first, 0)..=(to_ms, u32::MAX)).map(|(_, block)| block.clone()).collect();
         (series, blocks)
-    }
-
-    fn damage_met(&self, block: &Block, kind: DamageKind) {
-        count(&self.counters.damaged_reads, 1);
-        tracing::warn!(file = %shown(&self.dir, &block.path), ?kind, "a damaged chunk was left out of an answer");
     }
 
     /// The newest point of each series within the last `within_ms`; a series that has ended is not there.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use series::{Labels, MatchOp, Matcher, NAME, Refusal, SeriesError, is_stale, stale_marker};
 
-use crate::bench_world::{HOUR, SECOND, T0, World, all, labels, points, put, sample};
+use crate::world::{HOUR, SECOND, T0, World, all, labels, points, put, sample};
 
 type Model = BTreeMap<(u64, Labels), BTreeMap<i64, u64>>;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::bench_world::{HOUR, SECOND, T0, World, all, copy, points, put, sample};
+use crate::world::{HOUR, SECOND, T0, World, all, copy, points, put, sample};
 
 /// Six hours of one sample a minute of two series.
 async fn six_hours(world: &World, engine: &series::Engine) {
@@ -115,6 +115,34 @@ async fn what_arrives_late_for_a_sealed_window_outlives_a_restart_and_a_copy() {
     let (engine, recovery) = world.open();
     assert_eq!(points(&engine, 1, "late"), [(T0 + 1, 8.0)], "after a restart");
     assert_eq!(recovery.samples, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_while_files_are_sealed_and_replaced_sees_every_point_once() {
+    let world = World::new();
+    let engine = Arc::new(world.open().0);
+    six_hours(&world, &engine).await;
+    let truth = engine.select(1, &[series::Matcher::eq("__name__", "m")], i64::MIN, i64::MAX).unwrap();
+    for round in 0..8 {
+        let reader = engine.clone();
+        let (expected, sealing) = (truth.clone(), flush(&engine));
+        let reading = tokio::task::spawn_blocking(move || {
+            for _ in 0..25 {
+                let found = reader.select(1, &[series::Matcher::eq("__name__", "m")], i64::MIN, i64::MAX).unwrap();
+                assert_eq!(found, expected, "round {round}");
+            }
+        });
+        reading.await.unwrap();
+        sealing.await.unwrap().unwrap();
+        // Something late for each window, so that the next round replaces every file.
+        world.now(T0 + (8 + round) * HOUR);
+        let late = (0..3).map(|w| sample("late", "z", T0 + w * 2 * HOUR + round + 1, 1.0));
+        put(&engine, 1, late.collect()).await;
+        world.now(T0 + (8 + round) * HOUR + 30 * 60 * SECOND);
+    }
+    assert_eq!(points(&engine, 1, "late").len(), 24);
+    assert_eq!(engine.stats().damaged_reads, 0);
+    assert_eq!(world.block_files().len(), 3);
 }
 
 #[tokio::test]
