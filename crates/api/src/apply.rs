@@ -98,7 +98,8 @@ async fn apply(State(app): State<App>, who: Caller, body: Body<ApplyBody>) -> Re
     let mut applied = false;
     for batch in [classes, ordered(others)] {
         let names: BTreeMap<String, String> = batch.iter().map(|d| (d.name.clone(), d.kind.clone())).collect();
-        let mut acts = Vec::new();
+        // Links come last: by then every record of this batch is there to be linked.
+        let (mut acts, mut links) = (Vec::new(), Vec::new());
         for document in &batch {
             match change(&app, &who.session, document, &names).await {
                 Ok(change) => {
@@ -106,11 +107,12 @@ async fn apply(State(app): State<App>, who: Caller, body: Body<ApplyBody>) -> Re
                     if !change.unchanged {
                         acts.push(change.act);
                     }
-                    acts.extend(change.also);
+                    links.extend(change.also);
                 }
                 Err(error) => faults.extend(located(document, error)),
             }
         }
+        acts.extend(links);
         if faults.is_empty() && !body.value.dry_run && !acts.is_empty() {
             if let Err(error) = app.kernel.acts(&who.session, acts, None).await {
                 return Err(error.into());

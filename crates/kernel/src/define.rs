@@ -134,7 +134,7 @@ impl<T: Class> Define<T> {
                 prefix: None,
                 builtin: true,
                 fields,
-                states: vec![StateDef { name: "active".into(), open: true, initial: true, help: String::new() }],
+                states: vec![StateDef { name: "active".into(), open: true, initial: true, help: "In use.".into() }],
                 transitions: Vec::new(),
                 links: Vec::new(),
                 columns: vec!["key".into(), "title".into(), "state".into()],

@@ -88,6 +88,24 @@ pub fn operations() -> Vec<Operation> {
         .takes(object(&["to"], json!({"to": text()})))
         .answers(200, any())
         .by(backup),
+        Operation::new(
+            Method::POST,
+            "/api/v1/host/verify",
+            "host_verify",
+            "On the host only: verifies the journal's chain, every checksum and the stores.",
+        )
+        .may_take(any())
+        .answers(200, any())
+        .by(verify),
+        Operation::new(
+            Method::POST,
+            "/api/v1/host/anchor",
+            "host_anchor",
+            "On the host only: the heads of the journal.",
+        )
+        .may_take(any())
+        .answers(200, any())
+        .by(anchor),
     ]
 }
 

@@ -17,6 +17,8 @@ mod people;
 mod probing;
 mod samples;
 mod server;
+#[cfg(test)]
+mod promises;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;

@@ -178,6 +178,7 @@ fn engines(running: &Running, serve: &Serve, runner: &Runner, host: &Arc<OnceLoc
         Arc::new(watch::controllers::Hold(runner.clone())),
         Arc::new(watch::controllers::Health),
         Arc::new(watch::controllers::Raise),
+        Arc::new(watch::rollup::Rollup),
         Arc::new(watch::maintenance::Windows),
         Arc::new(respond::fold::Fold),
         Arc::new(respond::recover::Recover),

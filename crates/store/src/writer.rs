@@ -462,14 +462,8 @@ mod tests {
             self.inner.query(sql, args, each)
         }
         fn batch(&mut self, sql: &str) -> Result<(), DbError> {
-            match (sql, self.fails.lock().pop()) {
-                ("COMMIT", Some(error)) => Err(error),
-                (_, Some(error)) => {
-                    self.fails.lock().push(error);
-                    self.inner.batch(sql)
-                }
-                (_, None) => self.inner.batch(sql),
-            }
+            let failure = if sql == "COMMIT" { self.fails.lock().pop() } else { None };
+            failure.map_or_else(|| self.inner.batch(sql), Err)
         }
     }
 

@@ -13,6 +13,7 @@ pub mod dashboard;
 pub mod judge;
 pub mod runner;
 pub mod controllers;
+pub mod rollup;
 pub mod maintenance;
 
 use kernel::define::class;

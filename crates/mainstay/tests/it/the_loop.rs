@@ -382,6 +382,10 @@ spec: {{ protocol: tcp, target: "127.0.0.1:{nobody}", interval: 1s, timeout: 1s,
         })
     };
     let (by_command, by_api) = (find("gate-a"), find("gate-b"));
+    until(SOON, "each was paged once", || {
+        let pages = (shop.pages(&by_command).0.len(), shop.pages(&by_api).0.len());
+        if pages == (1, 1) { Ok(()) } else { Err(format!("{pages:?}")) }
+    });
     let watch = Watch::start();
     let done = shop.server.cli(&["do", "acknowledge", "incident", &by_command]);
     assert!(done.status.success(), "{}", world::text(&done));
@@ -392,10 +396,6 @@ spec: {{ protocol: tcp, target: "127.0.0.1:{nobody}", interval: 1s, timeout: 1s,
         assert!(incident["fields"]["acknowledged_at"].is_string(), "{incident}");
         assert_eq!(incident["state"], "detected", "taking it leaves the phase");
     }
-    until(SOON, "each was paged once", || {
-        let pages = (shop.pages(&by_command).0.len(), shop.pages(&by_api).0.len());
-        if pages == (1, 1) { Ok(()) } else { Err(format!("{pages:?}")) }
-    });
     until(SOON, "the time of the second step", || {
         let pages = (shop.pages(&by_command).0.len(), shop.pages(&by_api).0.len());
         assert_eq!(pages, (1, 1), "nobody is paged for what somebody has");

@@ -35,6 +35,7 @@ async fn standard_questions_go_by_an_index() {
         let mut query = query("thing", predicate, sort, 50);
         query.after = next.then(|| after.clone());
         let plan = store.explain(HOME, &query).await.unwrap();
+        println!("{plan}");
         // Names of indexes are made from what they are; the definition says more.
         let mut told = format!("{what}\n{plan}");
         for name in plan.split_whitespace().filter(|w| w.starts_with("i_")) {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::Connection;
 use serde_json::json;
 
 use crate::server::{Place, Server};
@@ -56,6 +57,10 @@ pub fn original() -> Original {
     });
     let head = http.journal().last().and_then(|entry| entry["seq"].as_u64()).expect("there is a journal");
     server.stop();
+    // All of it into the one file, so that a damaged copy has no second one to be read from.
+    let database = Connection::open(place.data.join("records.db")).expect("it is a database");
+    database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("nobody else has it open");
+    database.close().expect("nothing is open in it");
     Original { place, head }
 }
 

@@ -1,0 +1,185 @@
+//! The loop from a check's state to an incident and its pages, with the controllers as they run, on a clock moved by hand.
+
+use super::{World, fields};
+use kernel::act::{Act, Create, Target};
+use kernel::controller::{Controller, Cx};
+use kernel::read::ListAsk;
+use kernel::{Record, Session, TenantId};
+use serde_json::json;
+use std::time::Duration;
+
+async fn all(world: &World, class: &str) -> Vec<Record> {
+    let ask = ListAsk { limit: 100, sort: "created".into(), ..Default::default() };
+    world.kernel.list(&Session::system(TenantId::HOME), class, &ask).await.unwrap().records
+}
+
+/// Every controller looks at every record of its classes, three times over: what follows from what has followed.
+async fn settle(world: &World) {
+    let controllers: Vec<Box<dyn Controller>> = vec![
+        Box::new(watch::controllers::Health),
+        Box::new(watch::controllers::Raise),
+        Box::new(respond::fold::Fold),
+        Box::new(respond::recover::Recover),
+        Box::new(respond::escalate::Escalate),
+        Box::new(respond::remediate::Remediate),
+    ];
+    for _ in 0..3 {
+        for controller in &controllers {
+            for class in controller.watches() {
+                for record in all(world, class).await {
+                    let session = Session::controller(controller.name(), TenantId::HOME);
+                    let cx = Cx { kernel: world.kernel.clone(), session, tenant: TenantId::HOME };
+                    controller.reconcile(&cx, record.id).await.unwrap();
+                }
+            }
+        }
+    }
+}
+
+async fn say(world: &World, state: &str) {
+    let session = Session::controller("watch.checks", TenantId::HOME);
+    let fields = fields(json!({"last_summary": format!("it is {state}"), "last_checked": world.kernel.now()}));
+    let act = Act::Transition {
+        target: Target::key("check", "shop-front"),
+        name: state.into(),
+        fields,
+        note: None,
+        expect: None,
+    };
+    world.kernel.act(&session, act).await.unwrap();
+    settle(world).await;
+    world.clock.advance(Duration::from_secs(60));
+}
+
+async fn shop(world: &World) -> Session {
+    let ana = world.admin().await;
+    let kernel = &world.kernel;
+    kernel.act(&ana, Create::of("host", json!({"name": "web-1"})).keyed("web-1")).await.unwrap();
+    kernel
+        .act(
+            &ana,
+            Create::of("application", json!({"name": "nginx"}))
+                .keyed("nginx")
+                .linked("runs-on", Target::key("host", "web-1")),
+        )
+        .await
+        .unwrap();
+    kernel
+        .act(
+            &ana,
+            Create::of("service", json!({"name": "Web shop"}))
+                .keyed("shop")
+                .linked("depends-on", Target::key("application", "nginx")),
+        )
+        .await
+        .unwrap();
+    kernel
+        .act(
+            &ana,
+            Create::of(
+                "check",
+                json!({"title": "Shop front", "protocol": "http", "target": "https://shop.example", "on": "nginx"}),
+            )
+            .keyed("shop-front"),
+        )
+        .await
+        .unwrap();
+    kernel
+        .act(
+            &ana,
+            Create::of("channel", json!({"type": "webhook", "settings": {"url": "https://hooks.example/x"}}))
+                .keyed("hook"),
+        )
+        .await
+        .unwrap();
+    ana
+}
+
+#[tokio::test]
+async fn ten_relapses_are_one_incident_and_one_timeline() {
+    let world = World::new().await;
+    shop(&world).await;
+    say(&world, "ok").await;
+    for round in 0..10 {
+        say(&world, "critical").await;
+        let incidents = all(&world, "incident").await;
+        assert_eq!((incidents.len(), incidents[0].state.as_str()), (1, "detected"), "round {round}");
+        say(&world, "ok").await;
+        assert_eq!(all(&world, "incident").await[0].state, "resolved", "round {round}");
+    }
+    let incident = &all(&world, "incident").await[0];
+    assert_eq!(incident.int("relapses"), Some(9));
+    assert_eq!(all(&world, "alert").await.len(), 1);
+    assert!(incident.title.contains("nginx on web-1"), "{}", incident.title);
+    assert!(incident.text("description").contains("Web shop (service)"), "{}", incident.text("description"));
+    // A page when it began and one when it was over, each time.
+    assert_eq!(all(&world, "notification").await.len(), 20);
+}
+
+#[tokio::test]
+async fn no_data_is_unknown_and_resolves_nothing() {
+    let world = World::new().await;
+    shop(&world).await;
+    say(&world, "ok").await;
+    say(&world, "critical").await;
+    say(&world, "unknown").await;
+    assert_eq!(all(&world, "incident").await[0].state, "detected");
+    assert_eq!(all(&world, "alert").await[0].state, "firing");
+    let nginx = world.kernel.find(&Session::system(TenantId::HOME), "nginx").await.unwrap();
+    assert_eq!(nginx.health.unwrap().state.as_str(), "unknown");
+}
+
+#[tokio::test]
+async fn an_acknowledged_incident_pages_nobody_else() {
+    let world = World::new().await;
+    let ana = shop(&world).await;
+    let policy = json!({"title": "Default", "steps": [{"after": "0s", "notify": ["hook"]}, {"after": "5m", "notify": ["hook"]}]});
+    world.kernel.act(&ana, Create::of("escalation-policy", policy).keyed("default")).await.unwrap();
+    say(&world, "critical").await;
+    assert_eq!(all(&world, "notification").await.len(), 1, "the first step at once");
+    let act = Act::Transition {
+        target: Target::key("incident", "INC-1"),
+        name: "acknowledge".into(),
+        fields: Default::default(),
+        note: None,
+        expect: None,
+    };
+    world.kernel.act(&ana, act).await.unwrap();
+    world.clock.advance(Duration::from_secs(600));
+    settle(&world).await;
+    assert_eq!(all(&world, "notification").await.len(), 1, "nobody else");
+}
+
+#[tokio::test]
+async fn a_silence_holds_back_and_says_so() {
+    let world = World::new().await;
+    let ana = shop(&world).await;
+    let until = world.kernel.now().plus(Duration::from_secs(3600));
+    world
+        .kernel
+        .act(&ana, Create::of("silence", json!({"reason": "known", "matcher": "about:nginx", "until": until})))
+        .await
+        .unwrap();
+    say(&world, "critical").await;
+    assert!(all(&world, "incident").await.is_empty());
+    assert_eq!(all(&world, "alert").await[0].text("suppressed_by"), "SIL-1");
+    world.clock.advance(Duration::from_secs(3600));
+    settle(&world).await;
+    assert_eq!(all(&world, "incident").await.len(), 1, "it still fires when the silence is over");
+}
+
+#[tokio::test]
+async fn a_runbook_runs_three_times_an_hour_and_then_a_person_is_asked() {
+    let world = World::new().await;
+    let ana = shop(&world).await;
+    let runbook =
+        json!({"approval": "none", "steps": [{"run": ["true"]}], "when": {"check": "shop-front", "state": "CRITICAL"}});
+    world.kernel.act(&ana, Create::of("runbook", runbook).keyed("restart")).await.unwrap();
+    for _ in 0..5 {
+        say(&world, "critical").await;
+        say(&world, "ok").await;
+    }
+    assert_eq!(all(&world, "runbook-run").await.len(), 3);
+    let runs = all(&world, "runbook-run").await;
+    assert!(runs.iter().all(|r| r.state == "approved"), "pre-approved");
+}

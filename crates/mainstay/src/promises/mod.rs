@@ -1,0 +1,66 @@
+//! What the kernel promises, tried on the real store, the real classes and the real policies, on a clock moved by hand.
+
+mod acts;
+mod isolation;
+mod loops;
+
+use access::{Access, KeyFolder, Lifetimes, OverBackend, Parts, Policies};
+use kernel::backend::Backend;
+use kernel::clock::HandClock;
+use kernel::session::{Actor, ActorKind};
+use kernel::{Clock, Kernel, Session, TenantId, Time};
+use serde_json::{Map, Value};
+use std::sync::{Arc, OnceLock};
+
+/// A Mainstay without a network: everything but listeners, checks and the agent.
+pub struct World {
+    pub kernel: Kernel,
+    pub clock: HandClock,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store::Store::open_sqlite(folder.path(), store::Options::default()).unwrap();
+        let backend: Arc<dyn Backend> = store;
+        let clock = HandClock::at(Time::parse("2026-11-21T03:12:09Z").unwrap());
+        let shared: Arc<dyn Clock> = Arc::new(clock.clone());
+        let cell: Arc<OnceLock<Kernel>> = Arc::default();
+        let keys = KeyFolder::open(&folder.path().join("keys")).unwrap();
+        let access = Access::new(Parts {
+            private: Arc::new(OverBackend(backend.clone())),
+            clock: shared.clone(),
+            directory: Arc::new(crate::people::People { backend: backend.clone(), kernel: cell.clone() }),
+            keys: &keys,
+            data: folder.path(),
+            lifetimes: Lifetimes::default(),
+            policies: Policies::built_in(),
+            classes: Arc::new(crate::people::Known(cell.clone())),
+        })
+        .unwrap();
+        let kernel =
+            Kernel::start(backend, crate::domains::registry().unwrap(), shared, Arc::new(access)).await.unwrap();
+        drop(cell.set(kernel.clone()));
+        crate::people::standard_roles(&kernel).await.unwrap();
+        Self { kernel, clock, _folder: folder }
+    }
+
+    /// A person of the home tenant with a role; the record is made too, so that it can own things.
+    pub async fn person(&self, key: &str, role: &str) -> Session {
+        let create = kernel::act::Create::of("person", serde_json::json!({"name": key, "roles": [role]})).keyed(key);
+        self.kernel.act(&Session::system(TenantId::HOME), create).await.unwrap();
+        Session::authenticated(Actor::new(ActorKind::Person, key), TenantId::HOME, vec![role.to_owned()])
+    }
+
+    /// An administrator.
+    pub async fn admin(&self) -> Session {
+        self.person("ana", "admin").await
+    }
+}
+
+/// A JSON object as fields.
+pub fn fields(value: Value) -> Map<String, Value> {
+    let Value::Object(fields) = value else { panic!("fields are an object") };
+    fields
+}
