@@ -49,4 +49,7 @@ pub struct Serve {
     /// Address under which people reach the console; links in messages begin with it.
     #[arg(long, env = "MAINSTAY_PUBLIC_URL")]
     pub public_url: Option<String>,
+    /// Open the first sign-in, or the console, in this desktop's browser.
+    #[arg(long)]
+    pub open: bool,
 }

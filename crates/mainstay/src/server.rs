@@ -116,7 +116,10 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
     tokio::spawn(listen::serve(listener, router.clone(), tls));
     tokio::spawn(listen::serve_local(local, router));
     if greet {
-        greeting(&running, &public_url).await;
+        let link = greeting(&running, &public_url).await;
+        if serve.open {
+            open_browser(&link);
+        }
     }
     tracing::info!(%address, data = %data.data.display(), "Mainstay serves");
     ended().await;
@@ -287,11 +290,13 @@ fn own_metrics(counters: &watch::runner::Counters, held: usize, engine: &series:
 }
 
 /// What `up` prints: the address, and the one-time link while nobody can sign in.
-async fn greeting(running: &Running, url: &str) {
+async fn greeting(running: &Running, url: &str) -> String {
+    let mut link = url.to_owned();
     println!("\n  Mainstay is up: {url}");
     match running.access.open_first_bootstrap().await {
         Ok(Some(token)) => {
-            println!("  First sign-in (once, within 30 minutes): {url}/bootstrap?token={}\n", token.as_str())
+            link = format!("{url}/bootstrap?token={}", token.as_str());
+            println!("  First sign-in (once, within 30 minutes): {link}\n");
         }
         Ok(None) => {
             println!("  Sign in with your name and password; `mainstay admin reset` makes a new first sign-in.\n")
@@ -304,6 +309,26 @@ async fn greeting(running: &Running, url: &str) {
         .await;
     if channels.is_ok_and(|c| c.records.is_empty()) {
         println!("  Nobody will be paged: there is no channel yet. docs/guides/paging.md shows how to add one.\n");
+    }
+    link
+}
+
+/// Shows an address in the browser of this desktop; where there is none, the printed link is enough.
+fn open_browser(link: &str) {
+    if std::env::vars_os().any(|(name, _)| name == "DISPLAY" || name == "WAYLAND_DISPLAY") {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one program that is started for the person at the desk, by argument vector"
+        )]
+        let started = std::process::Command::new("xdg-open")
+            .arg(link)
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn();
+        if let Err(error) = started {
+            tracing::debug!(%error, "no browser could be opened");
+        }
     }
 }
 
