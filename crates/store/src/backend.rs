@@ -15,6 +15,7 @@ use kernel::observation::Observation;
 use kernel::query::{Column, Predicate, Query, Total};
 use kernel::record::Record;
 
+use crate::conn::at_one_moment;
 use crate::steps::Ready;
 use crate::store::Store;
 use crate::{graph, history, jobs, journal, layout, observe, pages, rows, small};
@@ -71,11 +72,11 @@ impl Backend for Store {
 
     async fn search(&self, tenant: TenantId, words: &[String], readable: &[(Kind, Predicate)], limit: usize) -> Answer<Vec<Record>> {
         let (words, readable) = (words.to_vec(), readable.to_vec());
-        self.read(move |conn, classes| Ok(pages::search(conn, classes, tenant, &words, &readable, limit)?)).await
+        self.read(move |conn, classes| at_one_moment(conn, |conn| Ok(pages::search(conn, classes, tenant, &words, &readable, limit)?))).await
     }
 
     async fn neighbours(&self, tenant: TenantId, id: Id) -> Answer<Vec<Neighbour>> {
-        self.read(move |conn, classes| graph::neighbours(conn, classes, tenant, &id)).await
+        self.read(move |conn, classes| at_one_moment(conn, |conn| graph::neighbours(conn, classes, tenant, &id))).await
     }
 
     async fn linked(&self, tenant: TenantId, link: &Link) -> Answer<bool> {
@@ -85,7 +86,7 @@ impl Backend for Store {
 
     async fn walk(&self, tenant: TenantId, start: Id, walk: &Walk) -> Answer<Graph> {
         let walk = walk.clone();
-        self.read(move |conn, classes| graph::walk(conn, classes, tenant, start, &walk)).await
+        self.read(move |conn, classes| at_one_moment(conn, |conn| graph::walk(conn, classes, tenant, start, &walk))).await
     }
 
     async fn journal(&self, query: &JournalQuery) -> Answer<Vec<kernel::journal::Entry>> {

@@ -235,6 +235,16 @@ impl dyn Conn + '_ {
     }
 }
 
+/// Asks several questions of one moment. With SQLite this also spares the locks that each question by itself would take.
+pub(crate) fn at_one_moment<T>(conn: &mut dyn Conn, ask: impl FnOnce(&mut dyn Conn) -> Result<T, Fault>) -> Result<T, Fault> {
+    conn.batch(if conn.dialect() == Dialect::Sqlite { "BEGIN" } else { "BEGIN ISOLATION LEVEL REPEATABLE READ" })?;
+    let answer = ask(conn);
+    let ended = conn.batch("ROLLBACK");
+    let answer = answer?;
+    ended?;
+    Ok(answer)
+}
+
 /// Where the two databases differ in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {

@@ -21,12 +21,28 @@ const SEARCH_CHUNK: usize = 256;
 /// From this many classes on, a search asks for the tenant alone and sorts the classes out itself.
 const MANY_CLASSES: usize = 24;
 
+/// Whether a part that everything must match names a few records by number: keys, ids, words.
+fn names_records(predicate: &Predicate) -> bool {
+    match predicate {
+        Predicate::In(Column::Key, _) | Predicate::Ids(_) | Predicate::Words(_) => true,
+        Predicate::And(parts) => parts.iter().any(names_records),
+        _ => false,
+    }
+}
+
+/// SQLite keeps no statistics here and would rather read a whole tenant in sort order than look up the few records that are named.
+/// Without indexes the only way left is by number. PostgreSQL knows better by itself.
+fn go_by(dialect: Dialect, predicate: &Predicate) -> &'static str {
+    if dialect == Dialect::Sqlite && names_records(predicate) { " NOT INDEXED" } else { "" }
+}
+
 /// The statement of a page. `None` when the class, the sort or the cursor cannot give one.
 pub(crate) fn page_sql<'c>(conn: &dyn Conn, classes: &'c Classes, tenant: TenantId, query: &Query) -> Result<Option<Sql<'c>>, DbError> {
     let Some(class) = classes.get(&query.kind) else { return Ok(None) };
     let dialect = conn.dialect();
     let sort = sort_expression(&query.sort.column, "r.", dialect).ok_or_else(|| DbError::Other(format!("records cannot be sorted by {}", query.sort.column.name())))?;
     let mut sql = Sql::new(&class.select, dialect, classes, tenant);
+    sql.push(go_by(dialect, &query.predicate));
     sql.push(" WHERE ");
     sql.live("r.", &query.predicate);
     if let Some(after) = &query.after {
@@ -82,7 +98,7 @@ impl Store {
 /// How many match, exact up to `cap`.
 pub(crate) fn total(conn: &mut dyn Conn, classes: &Classes, tenant: TenantId, kind: &Kind, predicate: &Predicate, cap: u64) -> Result<Total, DbError> {
     let Some(class) = classes.get(kind) else { return Ok(Total { exact: Some(0), at_least: 0 }) };
-    let mut sql = Sql::new(&format!("SELECT count(*) FROM (SELECT 1 FROM {} r WHERE ", class.name), conn.dialect(), classes, tenant);
+    let mut sql = Sql::new(&format!("SELECT count(*) FROM (SELECT 1 FROM {} r{} WHERE ", class.name, go_by(conn.dialect(), predicate)), conn.dialect(), classes, tenant);
     sql.live("r.", predicate);
     sql.push(" LIMIT ");
     sql.bind(cap + 1);
@@ -96,7 +112,7 @@ pub(crate) fn counts(conn: &mut dyn Conn, classes: &Classes, tenant: TenantId, k
     let Some(class) = classes.get(kind) else { return Ok(Vec::new()) };
     let dialect = conn.dialect();
     let expression = equal_expression(by, "r.", dialect).ok_or_else(|| DbError::Other(format!("records cannot be counted by {}", by.name())))?;
-    let mut sql = Sql::new(&format!("SELECT {expression} AS value, count(*) AS n FROM {} r WHERE ", class.name), dialect, classes, tenant);
+    let mut sql = Sql::new(&format!("SELECT {expression} AS value, count(*) AS n FROM {} r{} WHERE ", class.name, go_by(dialect, predicate)), dialect, classes, tenant);
     sql.live("r.", predicate);
     sql.push(" GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 50");
     conn.all(&sql.text, &sql.args, |row| Ok((shown(by, row, 0)?, row.count(1)?)))

@@ -14,7 +14,7 @@ use store::{Anchor, BackupError, OpenError, Options, Report, Scrub, Store};
 use crate::kit::*;
 use crate::sqlite::open;
 
-const FILE: &str = "mainstay.db";
+const FILE: &str = "records.db";
 
 /// A store with something in every table.
 async fn filled(dir: &Path) -> Arc<Store> {
@@ -272,7 +272,7 @@ async fn a_backup_that_is_not_whole_is_refused_and_nothing_is_overwritten() {
         (FILE, database[..database.len() - 8192].to_vec(), "a page less"),
         ("manifest.json", b"{".to_vec(), "half a manifest"),
         ("manifest.json", manifest.replace("\"layout\": 1", "\"layout\": 99").into_bytes(), "a newer layout"),
-        ("manifest.json", manifest.replace("mainstay.db", "../mainstay.db").into_bytes(), "a path that leads out"),
+        ("manifest.json", manifest.replace("records.db", "../records.db").into_bytes(), "a path that leads out"),
         ("manifest.json", manifest.replacen("\"seq\": 9", "\"seq\": 99", 1).into_bytes(), "an anchor that the journal does not reach"),
     ];
     for (file, content, what) in damages {
