@@ -90,16 +90,19 @@ impl Post {
     }
 }
 
-/// Where webhooks may go: public addresses, and what the administrator lists as host:port.
+/// Where webhooks may go: public addresses, and what the administrator lists as host:port. A Mainstay that only this machine can
+/// reach may also call this machine and its private networks: whoever could misuse that sits at this machine already.
 ///
 /// # Errors
 /// An entry that is not host:port.
-pub fn egress(allowed: &[String]) -> anyhow::Result<Egress> {
+pub fn egress(allowed: &[String], only_here: bool) -> anyhow::Result<Egress> {
     let mut list = Vec::new();
     for entry in allowed {
         list.push(entry.parse().map_err(|e| anyhow::anyhow!("--allow-webhook {entry}: {e}"))?);
     }
-    Ok(Egress::allowing(list))
+    let mut egress = Egress::allowing(list);
+    egress.allow_loopback_private = only_here;
+    Ok(egress)
 }
 
 /// TLS for the client: the system's authorities.

@@ -92,7 +92,7 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
     let post = Arc::new(courier::Post {
         access: running.access.clone(),
         kernel: kernel.clone(),
-        egress: courier::egress(&serve.allow_webhook)?,
+        egress: courier::egress(&serve.allow_webhook, serve.listen.ip().is_loopback())?,
         public_url: public_url.clone(),
     });
     engines(&running, serve, &runner, &host, post.clone());

@@ -72,7 +72,8 @@ kind: channel
 metadata: {{ name: mail }}
 spec:
   type: smtp
-  settings: {{ host: 127.0.0.1, port: {mail}, security: none, from: mainstay@shop.test, to: on-call@shop.test }}
+  settings: {{ host: 127.0.0.1, port: {mail}, security: none, from: mainstay@shop.test }}
+  to: on-call@shop.test
 ---
 kind: channel
 metadata: {{ name: hook }}
