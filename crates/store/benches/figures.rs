@@ -62,7 +62,10 @@ fn class() -> ClassRef {
     })
 }
 
-const WORDS: [&str; 16] = ["payment", "checkout", "backup", "router", "london", "paris", "cluster", "database", "mail", "billing", "gateway", "storage", "report", "archive", "search", "portal"];
+const WORDS: [&str; 16] = [
+    "payment", "checkout", "backup", "router", "london", "paris", "cluster", "database", "mail", "billing", "gateway",
+    "storage", "report", "archive", "search", "portal",
+];
 
 /// A record of about 500 bytes. `left` and `right` are half and half and exclude each other: no record has both `a`, but for one in ten thousand.
 fn record(i: u64) -> Record {
@@ -94,8 +97,18 @@ fn record(i: u64) -> Record {
 
 fn steps(record: &Record) -> Vec<Step> {
     let search = format!("{} {} {}", record.key, record.title, record.text("note"));
-    let draft = Draft::new(record.created, Actor::new(ActorKind::Person, "ana"), (record.id, &record.key, &record.kind), "create", &Map::new(), &record.fields);
-    vec![Step::Insert { record: Box::new(record.clone()), key: NewKey::Given(record.key.clone()), search }, Step::Entry(Box::new(draft))]
+    let draft = Draft::new(
+        record.created,
+        Actor::new(ActorKind::Person, "ana"),
+        (record.id, &record.key, &record.kind),
+        "create",
+        &Map::new(),
+        &record.fields,
+    );
+    vec![
+        Step::Insert { record: Box::new(record.clone()), key: NewKey::Given(record.key.clone()), search },
+        Step::Entry(Box::new(draft)),
+    ]
 }
 
 fn commit(steps: Vec<Step>) -> Commit {
@@ -121,7 +134,11 @@ fn bytes_of(from: &Path) -> Bytes {
     let tables = ["record", "c_service", "journal"].map(|table| {
         let mut statement = db.prepare(&format!("SELECT * FROM {table} ORDER BY 1")).expect("the table is there");
         let columns = statement.column_count();
-        let rows: Vec<Vec<Sql>> = statement.query_map([], |row| (0..columns).map(|i| row.get::<_, Sql>(i)).collect()).expect("rows").collect::<Result<_, _>>().expect("rows");
+        let rows: Vec<Vec<Sql>> = statement
+            .query_map([], |row| (0..columns).map(|i| row.get::<_, Sql>(i)).collect())
+            .expect("rows")
+            .collect::<Result<_, _>>()
+            .expect("rows");
         (table.to_owned(), rows)
     });
     let words = (0..tables[0].1.len() as u64).map(|i| {
@@ -142,7 +159,8 @@ fn bare_database(like: &Path, at: &Path) -> rusqlite::Connection {
     db.execute_batch("PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = 4096; PRAGMA temp_store = MEMORY")
         .expect("the settings hold");
     let mut statement = model.prepare("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'words_%' AND name NOT LIKE 'sqlite_%' ORDER BY rowid").expect("the schema is readable");
-    let all: Vec<String> = statement.query_map([], |row| row.get(0)).expect("the schema").collect::<Result<_, _>>().expect("the schema");
+    let all: Vec<String> =
+        statement.query_map([], |row| row.get(0)).expect("the schema").collect::<Result<_, _>>().expect("the schema");
     for sql in all {
         db.execute_batch(&sql).unwrap_or_else(|e| panic!("{sql}: {e}"));
     }
@@ -155,7 +173,11 @@ fn bare(like: &Path, at: &Path, bytes: &Arc<Bytes>, rows: usize) -> Duration {
     let (sender, receiver): (SyncSender<(usize, tokio::sync::oneshot::Sender<()>)>, Receiver<_>) = sync_channel(1024);
     let written = bytes.clone();
     let writer = std::thread::spawn(move || {
-        let inserts: Vec<String> = written.tables.iter().map(|(table, rows)| format!("INSERT INTO {table} VALUES ({})", vec!["?"; rows[0].len()].join(", "))).collect();
+        let inserts: Vec<String> = written
+            .tables
+            .iter()
+            .map(|(table, rows)| format!("INSERT INTO {table} VALUES ({})", vec!["?"; rows[0].len()].join(", ")))
+            .collect();
         while let Ok(first) = receiver.recv() {
             let mut group = vec![first];
             while group.len() < 256
@@ -166,9 +188,15 @@ fn bare(like: &Path, at: &Path, bytes: &Arc<Bytes>, rows: usize) -> Duration {
             db.execute_batch("BEGIN IMMEDIATE").expect("begin");
             for (i, _) in &group {
                 for (insert, (_, rows)) in inserts.iter().zip(&written.tables) {
-                    db.prepare_cached(insert).expect("insert").execute(rusqlite::params_from_iter(&rows[*i])).expect("insert");
+                    db.prepare_cached(insert)
+                        .expect("insert")
+                        .execute(rusqlite::params_from_iter(&rows[*i]))
+                        .expect("insert");
                 }
-                db.prepare_cached("INSERT INTO words (rowid, text) VALUES (?1, ?2)").expect("insert").execute((*i as i64 + 1, &written.words[*i])).expect("insert");
+                db.prepare_cached("INSERT INTO words (rowid, text) VALUES (?1, ?2)")
+                    .expect("insert")
+                    .execute((*i as i64 + 1, &written.words[*i]))
+                    .expect("insert");
             }
             db.execute_batch("COMMIT").expect("commit");
             for (_, reply) in group {
@@ -232,7 +260,12 @@ fn writes(rows: usize, rounds: usize) {
         let bare_took = bare(ours.path(), theirs.path(), &bytes, rows);
         let rate = |took: Duration| rows as f64 / took.as_secs_f64();
         ratios.push(rate(store_took) / rate(bare_took));
-        println!("  round {round}: store {:>8.0}/s   bare {:>8.0}/s   ratio {:.2}", rate(store_took), rate(bare_took), ratios[round]);
+        println!(
+            "  round {round}: store {:>8.0}/s   bare {:>8.0}/s   ratio {:.2}",
+            rate(store_took),
+            rate(bare_took),
+            ratios[round]
+        );
     }
     ratios.sort_by(f64::total_cmp);
     println!("  median ratio {:.2} (goal: at least 0.80)\n", ratios[ratios.len() / 2]);
@@ -272,12 +305,21 @@ async fn reads(rows: u64, asks: usize) {
     let store = open(dir.path()).await;
     fill(&store, rows).await;
     println!("questions over {rows} records of one class");
-    let query = |predicate: Predicate, after| Query { kind: Kind::new("service"), predicate, sort: SortKey { column: Column::Updated, descending: true }, limit: 50, after };
+    let query = |predicate: Predicate, after| Query {
+        kind: Kind::new("service"),
+        predicate,
+        sort: SortKey { column: Column::Updated, descending: true },
+        limit: 50,
+        after,
+    };
     for (what, predicate) in [
         ("page of 50, two fields, half × half", is("left", "a").and(is("right", "b"))),
         ("page of 50, two halves that exclude each other", is("left", "a").and(is("right", "a"))),
         ("page of 50, one half × 1 in 1,000", is("left", "a").and(is("site", "site-8"))),
-        ("page of 50, state × one half", Predicate::In(Column::State, vec![Operand::Text("active".into())]).and(is("right", "a"))),
+        (
+            "page of 50, state × one half",
+            Predicate::In(Column::State, vec![Operand::Text("active".into())]).and(is("right", "a")),
+        ),
     ] {
         let mut times = Vec::new();
         let mut after: Option<Cursor> = None;
@@ -285,16 +327,25 @@ async fn reads(rows: u64, asks: usize) {
             let start = now();
             let page = store.page(HOME, &query(predicate.clone(), after.take())).await.expect("a page");
             times.push(start.elapsed());
-            after = page.records.last().filter(|_| page.more).map(|r| Cursor { value: r.updated.as_micros().into(), id: r.id });
+            after = page
+                .records
+                .last()
+                .filter(|_| page.more)
+                .map(|r| Cursor { value: r.updated.as_micros().into(), id: r.id });
         }
         line(what, 10.0, times);
     }
-    for (what, words) in [("newest-first search, one common word", vec!["payment"]), ("newest-first search, three common words", vec!["payment", "london", "report"]), ("newest-first search, one rare word", vec!["unique77"])] {
+    for (what, words) in [
+        ("newest-first search, one common word", vec!["payment"]),
+        ("newest-first search, three common words", vec!["payment", "london", "report"]),
+        ("newest-first search, one rare word", vec!["unique77"]),
+    ] {
         let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
         let mut times = Vec::new();
         for _ in 0..asks {
             let start = now();
-            let found = store.search(HOME, &words, &[(Kind::new("service"), Predicate::All)], 50).await.expect("an answer");
+            let found =
+                store.search(HOME, &words, &[(Kind::new("service"), Predicate::All)], 50).await.expect("an answer");
             times.push(start.elapsed());
             assert!(!found.is_empty());
         }
@@ -351,7 +402,12 @@ fn link(from: Id, to: Id) -> Step {
 fn main() {
     let asked = |name: &str| std::env::args().any(|a| a == name);
     let quick = asked("--quick");
-    let (both, rows, million, asks) = (!asked("--writes") && !asked("--reads"), if quick { 5_000 } else { 60_000 }, if quick { 20_000 } else { 1_000_000 }, if quick { 50 } else { 300 });
+    let (both, rows, million, asks) = (
+        !asked("--writes") && !asked("--reads"),
+        if quick { 5_000 } else { 60_000 },
+        if quick { 20_000 } else { 1_000_000 },
+        if quick { 50 } else { 300 },
+    );
     if both || asked("--writes") {
         writes(rows, if quick { 2 } else { 5 });
     }

@@ -65,14 +65,29 @@ impl Backend for Store {
         self.read(move |conn, classes| Ok(pages::total(conn, classes, tenant, &kind, &predicate, cap)?)).await
     }
 
-    async fn counts(&self, tenant: TenantId, kind: &Kind, predicate: &Predicate, by: &Column) -> Answer<Vec<(Value, u64)>> {
+    async fn counts(
+        &self,
+        tenant: TenantId,
+        kind: &Kind,
+        predicate: &Predicate,
+        by: &Column,
+    ) -> Answer<Vec<(Value, u64)>> {
         let (kind, predicate, by) = (kind.clone(), predicate.clone(), by.clone());
         self.read(move |conn, classes| Ok(pages::counts(conn, classes, tenant, &kind, &predicate, &by)?)).await
     }
 
-    async fn search(&self, tenant: TenantId, words: &[String], readable: &[(Kind, Predicate)], limit: usize) -> Answer<Vec<Record>> {
+    async fn search(
+        &self,
+        tenant: TenantId,
+        words: &[String],
+        readable: &[(Kind, Predicate)],
+        limit: usize,
+    ) -> Answer<Vec<Record>> {
         let (words, readable) = (words.to_vec(), readable.to_vec());
-        self.read(move |conn, classes| at_one_moment(conn, |conn| Ok(pages::search(conn, classes, tenant, &words, &readable, limit)?))).await
+        self.read(move |conn, classes| {
+            at_one_moment(conn, |conn| Ok(pages::search(conn, classes, tenant, &words, &readable, limit)?))
+        })
+        .await
     }
 
     async fn neighbours(&self, tenant: TenantId, id: Id) -> Answer<Vec<Neighbour>> {
@@ -86,7 +101,8 @@ impl Backend for Store {
 
     async fn walk(&self, tenant: TenantId, start: Id, walk: &Walk) -> Answer<Graph> {
         let walk = walk.clone();
-        self.read(move |conn, classes| at_one_moment(conn, |conn| graph::walk(conn, classes, tenant, start, &walk))).await
+        self.read(move |conn, classes| at_one_moment(conn, |conn| graph::walk(conn, classes, tenant, start, &walk)))
+            .await
     }
 
     async fn journal(&self, query: &JournalQuery) -> Answer<Vec<kernel::journal::Entry>> {
@@ -103,12 +119,26 @@ impl Backend for Store {
         self.read(move |conn, _| Ok(journal::touched_after(conn, &kinds, seq, limit)?)).await
     }
 
-    async fn scan(&self, kind: &Kind, tenant: Option<TenantId>, only_open: bool, after: Option<Id>, limit: usize) -> Answer<Vec<(TenantId, Id)>> {
+    async fn scan(
+        &self,
+        kind: &Kind,
+        tenant: Option<TenantId>,
+        only_open: bool,
+        after: Option<Id>,
+        limit: usize,
+    ) -> Answer<Vec<(TenantId, Id)>> {
         let kind = kind.clone();
         self.read(move |conn, classes| Ok(pages::scan(conn, classes, &kind, tenant, only_open, after, limit)?)).await
     }
 
-    async fn intervals(&self, tenant: TenantId, subject: Id, from: Time, to: Time, limit: usize) -> Answer<Vec<Interval>> {
+    async fn intervals(
+        &self,
+        tenant: TenantId,
+        subject: Id,
+        from: Time,
+        to: Time,
+        limit: usize,
+    ) -> Answer<Vec<Interval>> {
         self.read(move |conn, _| Ok(history::intervals(conn, tenant, &subject, from, to, limit)?)).await
     }
 
@@ -116,16 +146,37 @@ impl Backend for Store {
         self.read(move |conn, _| Ok(history::interval(conn, tenant, &id)?)).await
     }
 
-    async fn observations(&self, tenant: TenantId, subject: Id, table: Option<&str>, containing: &str, after: Option<&str>, limit: usize) -> Answer<Vec<Observation>> {
+    async fn observations(
+        &self,
+        tenant: TenantId,
+        subject: Id,
+        table: Option<&str>,
+        containing: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Answer<Vec<Observation>> {
         let (table, containing, after) = (table.map(str::to_owned), containing.to_owned(), after.map(str::to_owned));
         self.read(move |conn, _| {
-            let asked = observe::Asked { subject, table: table.as_deref(), containing: &containing, after: after.as_deref(), limit };
+            let asked = observe::Asked {
+                subject,
+                table: table.as_deref(),
+                containing: &containing,
+                after: after.as_deref(),
+                limit,
+            };
             Ok(observe::rows(conn, tenant, &asked)?)
         })
         .await
     }
 
-    async fn observation_history(&self, tenant: TenantId, subject: Id, table: &str, item: &str, limit: usize) -> Answer<Vec<Observation>> {
+    async fn observation_history(
+        &self,
+        tenant: TenantId,
+        subject: Id,
+        table: &str,
+        item: &str,
+        limit: usize,
+    ) -> Answer<Vec<Observation>> {
         let (table, item) = (table.to_owned(), item.to_owned());
         self.read(move |conn, _| Ok(observe::history(conn, tenant, &subject, &table, &item, limit)?)).await
     }

@@ -79,7 +79,9 @@ pub enum BackupError {
         what: String,
     },
     /// A newer Mainstay took it.
-    #[error("the backup was taken by a newer Mainstay (layout {found}; this one knows up to {known}); nothing was restored: use that version")]
+    #[error(
+        "the backup was taken by a newer Mainstay (layout {found}; this one knows up to {known}); nothing was restored: use that version"
+    )]
     Newer {
         /// Its layout.
         found: i64,
@@ -118,7 +120,8 @@ impl Store {
         let heads = heads(conn).map_err(database)?;
         let mut files = vec![copied(&copy, FILE)?];
         for (source, path) in extra {
-            let path = inside(path).ok_or_else(|| BackupError::Database(format!("\"{path}\" is not a path in a backup")))?;
+            let path =
+                inside(path).ok_or_else(|| BackupError::Database(format!("\"{path}\" is not a path in a backup")))?;
             let target = to.join(&path);
             if let Some(parent) = target.parent() {
                 fs::create_dir_all(parent).map_err(file_error(parent))?;
@@ -129,7 +132,9 @@ impl Store {
         let manifest = Manifest { layout: LAYOUT, taken: now, heads, files };
         let path = to.join(MANIFEST);
         let text = serde_json::to_vec_pretty(&manifest).map_err(|e| BackupError::Database(e.to_string()))?;
-        File::create(&path).and_then(|mut f| f.write_all(&text).and_then(|()| f.sync_all())).map_err(file_error(&path))?;
+        File::create(&path)
+            .and_then(|mut f| f.write_all(&text).and_then(|()| f.sync_all()))
+            .map_err(file_error(&path))?;
         File::open(to).and_then(|d| d.sync_all()).map_err(file_error(to))?;
         Ok(manifest)
     }
@@ -197,7 +202,11 @@ pub fn check_backup(dir: &Path) -> Result<(Manifest, Report), BackupError> {
     }
     let report = check_database(&dir.join(FILE), &manifest).map_err(|e| damaged(e.to_string()))?;
     if !report.is_whole() {
-        let first = report.database.first().cloned().or_else(|| report.damaged.first().map(|d| format!("{} {}", d.table, d.key)));
+        let first = report
+            .database
+            .first()
+            .cloned()
+            .or_else(|| report.damaged.first().map(|d| format!("{} {}", d.table, d.key)));
         return Err(damaged(first.or_else(|| report.chains.first().map(|c| c.why.clone())).unwrap_or_default()));
     }
     Ok((manifest, report))
@@ -222,7 +231,11 @@ fn check_database(path: &Path, manifest: &Manifest) -> Result<Report, DbError> {
 pub fn restore(backup: &Path, data: &Path, replace: bool) -> Result<Manifest, BackupError> {
     let (manifest, _) = check_backup(backup)?;
     let lock = Lock::take(data)?;
-    let old: Vec<PathBuf> = fs::read_dir(data).map_err(file_error(data))?.filter_map(|e| e.ok().map(|e| e.path())).filter(|p| p.file_name().is_some_and(|n| n != "lock" && n != STAGED)).collect();
+    let old: Vec<PathBuf> = fs::read_dir(data)
+        .map_err(file_error(data))?
+        .filter_map(|e| e.ok().map(|e| e.path()))
+        .filter(|p| p.file_name().is_some_and(|n| n != "lock" && n != STAGED))
+        .collect();
     if !old.is_empty() && !replace {
         return Err(BackupError::NotEmpty(data.to_owned()));
     }
@@ -235,7 +248,10 @@ pub fn restore(backup: &Path, data: &Path, replace: bool) -> Result<Manifest, Ba
         }
         fs::copy(backup.join(&file.path), &target).map_err(file_error(&target))?;
         if copied(&target, &file.path)? != *file {
-            return Err(BackupError::Damaged { dir: backup.to_owned(), what: format!("{} changed while it was restored", file.path) });
+            return Err(BackupError::Damaged {
+                dir: backup.to_owned(),
+                what: format!("{} changed while it was restored", file.path),
+            });
         }
     }
     let kept = data.join("before-restore");

@@ -60,10 +60,15 @@ fn field_text(path: &str, alias: &str, dialect: Dialect) -> Option<String> {
 pub(crate) fn list_elements(path: &str, alias: &str, dialect: Dialect) -> Option<String> {
     let parts = segments(path)?;
     Some(match dialect {
-        Dialect::Sqlite => format!("json_each(CASE WHEN json_type({alias}fields, '$.{0}') = 'array' THEN json_extract({alias}fields, '$.{0}') ELSE '[]' END) AS e", parts.join(".")),
+        Dialect::Sqlite => format!(
+            "json_each(CASE WHEN json_type({alias}fields, '$.{0}') = 'array' THEN json_extract({alias}fields, '$.{0}') ELSE '[]' END) AS e",
+            parts.join(".")
+        ),
         Dialect::Postgres => {
             let list = format!("{alias}fields::jsonb #> '{{{}}}'", parts.join(","));
-            format!("jsonb_array_elements_text(CASE WHEN jsonb_typeof({list}) = 'array' THEN {list} ELSE '[]'::jsonb END) AS e (value)")
+            format!(
+                "jsonb_array_elements_text(CASE WHEN jsonb_typeof({list}) = 'array' THEN {list} ELSE '[]'::jsonb END) AS e (value)"
+            )
         }
     })
 }
@@ -100,7 +105,17 @@ pub(crate) fn equal_expression(column: &Column, alias: &str, dialect: Dialect) -
 /// A column for sorting: what has no value sorts before everything else.
 pub(crate) fn sort_expression(column: &Column, alias: &str, dialect: Dialect) -> Option<String> {
     let expression = equal_expression(column, alias, dialect)?;
-    if matches!(column, Column::Key | Column::State | Column::Open | Column::Title | Column::Version | Column::Created | Column::Updated | Column::StateSince) {
+    if matches!(
+        column,
+        Column::Key
+            | Column::State
+            | Column::Open
+            | Column::Title
+            | Column::Version
+            | Column::Created
+            | Column::Updated
+            | Column::StateSince
+    ) {
         return Some(expression);
     }
     Some(match gives(column) {
@@ -136,7 +151,9 @@ pub(crate) fn shown(column: &Column, row: &dyn Row, i: usize) -> Result<Value, D
         (Val::Null, _) => Value::Null,
         (Val::Int(n), _) if is_bool(column) => Value::Bool(n != 0),
         (Val::Int(n), Some(Word::Time)) => Value::from(Time::from_micros(n).to_string()),
-        (Val::Int(n), Some(Word::Duration)) => Value::from(format_duration(Duration::from_millis(n.max(0).unsigned_abs()))),
+        (Val::Int(n), Some(Word::Duration)) => {
+            Value::from(format_duration(Duration::from_millis(n.max(0).unsigned_abs())))
+        }
         (Val::Int(n), _) => Value::from(n),
         (Val::Real(n), _) => Value::from(n),
         (Val::Text(t), _) => Value::from(t.into_owned()),

@@ -215,7 +215,12 @@ pub(crate) trait Conn: Send {
 
 impl dyn Conn + '_ {
     /// All rows of an answer, each through `read`.
-    pub(crate) fn all<T>(&mut self, sql: &str, args: &[Val<'_>], mut read: impl FnMut(&dyn Row) -> Result<T, DbError>) -> Result<Vec<T>, DbError> {
+    pub(crate) fn all<T>(
+        &mut self,
+        sql: &str,
+        args: &[Val<'_>],
+        mut read: impl FnMut(&dyn Row) -> Result<T, DbError>,
+    ) -> Result<Vec<T>, DbError> {
         let mut rows = Vec::new();
         self.query(sql, args, &mut |row| {
             rows.push(read(row)?);
@@ -225,7 +230,12 @@ impl dyn Conn + '_ {
     }
 
     /// The first row of an answer.
-    pub(crate) fn first<T>(&mut self, sql: &str, args: &[Val<'_>], mut read: impl FnMut(&dyn Row) -> Result<T, DbError>) -> Result<Option<T>, DbError> {
+    pub(crate) fn first<T>(
+        &mut self,
+        sql: &str,
+        args: &[Val<'_>],
+        mut read: impl FnMut(&dyn Row) -> Result<T, DbError>,
+    ) -> Result<Option<T>, DbError> {
         let mut found = None;
         self.query(sql, args, &mut |row| {
             found = Some(read(row)?);
@@ -236,7 +246,10 @@ impl dyn Conn + '_ {
 }
 
 /// Asks several questions of one moment. With SQLite this also spares the locks that each question by itself would take.
-pub(crate) fn at_one_moment<T>(conn: &mut dyn Conn, ask: impl FnOnce(&mut dyn Conn) -> Result<T, Fault>) -> Result<T, Fault> {
+pub(crate) fn at_one_moment<T>(
+    conn: &mut dyn Conn,
+    ask: impl FnOnce(&mut dyn Conn) -> Result<T, Fault>,
+) -> Result<T, Fault> {
     conn.batch(if conn.dialect() == Dialect::Sqlite { "BEGIN" } else { "BEGIN ISOLATION LEVEL REPEATABLE READ" })?;
     let answer = ask(conn);
     let ended = conn.batch("ROLLBACK");
@@ -256,8 +269,22 @@ impl Dialect {
     /// Fills the type words of a table definition.
     pub(crate) fn ddl(self, text: &str) -> String {
         let words: [(&str, &str); 6] = match self {
-            Self::Sqlite => [("{NUM}", "INTEGER PRIMARY KEY"), ("{INT}", "INTEGER"), ("{REAL}", "REAL"), ("{TEXT}", "TEXT"), ("{BLOB}", "BLOB"), ("{KEYED}", "WITHOUT ROWID")],
-            Self::Postgres => [("{NUM}", "BIGINT PRIMARY KEY"), ("{INT}", "BIGINT"), ("{REAL}", "DOUBLE PRECISION"), ("{TEXT}", "TEXT COLLATE \"C\""), ("{BLOB}", "BYTEA"), ("{KEYED}", "")],
+            Self::Sqlite => [
+                ("{NUM}", "INTEGER PRIMARY KEY"),
+                ("{INT}", "INTEGER"),
+                ("{REAL}", "REAL"),
+                ("{TEXT}", "TEXT"),
+                ("{BLOB}", "BLOB"),
+                ("{KEYED}", "WITHOUT ROWID"),
+            ],
+            Self::Postgres => [
+                ("{NUM}", "BIGINT PRIMARY KEY"),
+                ("{INT}", "BIGINT"),
+                ("{REAL}", "DOUBLE PRECISION"),
+                ("{TEXT}", "TEXT COLLATE \"C\""),
+                ("{BLOB}", "BYTEA"),
+                ("{KEYED}", ""),
+            ],
         };
         words.iter().fold(text.to_owned(), |text, (word, means)| text.replace(word, means))
     }

@@ -9,8 +9,10 @@ use crate::conn::{Conn, DbError, Fault};
 use crate::layout::{Classes, sealed};
 use crate::rows;
 
-const OUT: &str = "SELECT tenant, from_id, type, to_id, sum FROM link WHERE tenant = ?1 AND from_id = ?2 ORDER BY type, to_id";
-const IN: &str = "SELECT tenant, from_id, type, to_id, sum FROM link WHERE tenant = ?1 AND to_id = ?2 ORDER BY type, from_id";
+const OUT: &str =
+    "SELECT tenant, from_id, type, to_id, sum FROM link WHERE tenant = ?1 AND from_id = ?2 ORDER BY type, to_id";
+const IN: &str =
+    "SELECT tenant, from_id, type, to_id, sum FROM link WHERE tenant = ?1 AND to_id = ?2 ORDER BY type, from_id";
 
 /// Links of a record in one direction. A damaged link is an error: a walk that silently lost an edge would hide an impact.
 fn links(conn: &mut dyn Conn, tenant: TenantId, id: &Id, side: Side) -> Result<Vec<Link>, DbError> {
@@ -24,7 +26,12 @@ fn links(conn: &mut dyn Conn, tenant: TenantId, id: &Id, side: Side) -> Result<V
 }
 
 /// Links of a record, both directions, without those to deleted ends.
-pub(crate) fn neighbours(conn: &mut dyn Conn, classes: &Classes, tenant: TenantId, id: &Id) -> Result<Vec<Neighbour>, Fault> {
+pub(crate) fn neighbours(
+    conn: &mut dyn Conn,
+    classes: &Classes,
+    tenant: TenantId,
+    id: &Id,
+) -> Result<Vec<Neighbour>, Fault> {
     let mut all = Vec::new();
     for side in [Side::Out, Side::In] {
         for link in links(conn, tenant, id, side)? {
@@ -45,7 +52,13 @@ pub(crate) fn linked(conn: &mut dyn Conn, tenant: TenantId, link: &Link) -> Resu
 }
 
 /// Walks links breadth first, up to a depth and a number of records.
-pub(crate) fn walk(conn: &mut dyn Conn, classes: &Classes, tenant: TenantId, start: Id, walk: &Walk) -> Result<Graph, Fault> {
+pub(crate) fn walk(
+    conn: &mut dyn Conn,
+    classes: &Classes,
+    tenant: TenantId,
+    start: Id,
+    walk: &Walk,
+) -> Result<Graph, Fault> {
     let mut graph = Graph::default();
     let Some(first) = rows::head(conn, classes, tenant, &start)? else { return Ok(graph) };
     // What is not in the graph is known as absent: deleted, or past the limit.

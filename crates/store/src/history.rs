@@ -8,8 +8,10 @@ use kernel::record::HealthState;
 use crate::conn::{Conn, DbError, Row, Val};
 use crate::layout::sealed;
 
-pub(crate) const INTERVAL_COLUMNS: &[&str] = &["tenant", "id", "subject", "state", "start", "ended", "cause", "reason", "corrected_by"];
-pub(crate) const SELECT_INTERVAL: &str = "SELECT tenant, id, subject, state, start, ended, cause, reason, corrected_by, sum FROM interval_row";
+pub(crate) const INTERVAL_COLUMNS: &[&str] =
+    &["tenant", "id", "subject", "state", "start", "ended", "cause", "reason", "corrected_by"];
+pub(crate) const SELECT_INTERVAL: &str =
+    "SELECT tenant, id, subject, state, start, ended, cause, reason, corrected_by, sum FROM interval_row";
 
 pub(crate) fn interval_values<'a>(tenant: TenantId, subject: Id, interval: &'a Interval) -> [Val<'a>; 9] {
     [
@@ -26,7 +28,12 @@ pub(crate) fn interval_values<'a>(tenant: TenantId, subject: Id, interval: &'a I
 }
 
 pub(crate) fn read_interval(row: &dyn Row) -> Result<Interval, DbError> {
-    let damaged = || DbError::Damaged(format!("interval {}", row.id(1).map_or_else(|_| "of an unknown id".to_owned(), |id| id.to_string())));
+    let damaged = || {
+        DbError::Damaged(format!(
+            "interval {}",
+            row.id(1).map_or_else(|_| "of an unknown id".to_owned(), |id| id.to_string())
+        ))
+    };
     if !sealed("interval_row", row, INTERVAL_COLUMNS.len()).unwrap_or(false) {
         return Err(damaged());
     }
@@ -43,8 +50,17 @@ pub(crate) fn read_interval(row: &dyn Row) -> Result<Interval, DbError> {
 }
 
 /// Intervals of a subject that touch `from..to`, oldest first.
-pub(crate) fn intervals(conn: &mut dyn Conn, tenant: TenantId, subject: &Id, from: Time, to: Time, limit: usize) -> Result<Vec<Interval>, DbError> {
-    let sql = format!("{SELECT_INTERVAL} WHERE tenant = ?1 AND subject = ?2 AND start < ?4 AND (ended IS NULL OR ended > ?3) ORDER BY start, id LIMIT ?5");
+pub(crate) fn intervals(
+    conn: &mut dyn Conn,
+    tenant: TenantId,
+    subject: &Id,
+    from: Time,
+    to: Time,
+    limit: usize,
+) -> Result<Vec<Interval>, DbError> {
+    let sql = format!(
+        "{SELECT_INTERVAL} WHERE tenant = ?1 AND subject = ?2 AND start < ?4 AND (ended IS NULL OR ended > ?3) ORDER BY start, id LIMIT ?5"
+    );
     conn.all(&sql, &[tenant.into(), subject.into(), from.into(), to.into(), (limit as u64).into()], read_interval)
 }
 

@@ -9,10 +9,26 @@ use crate::conn::{Conn, DbError, Fault, Row, Val};
 use crate::layout::{insert_sql, sealed};
 use crate::writer::{Group, upsert};
 
-const COLUMNS: &[&str] =
-    &["id", "tenant", "kind", "args", "state", "run_at", "deadline", "attempts", "max_attempts", "cause", "created", "fence", "lease_until", "worker", "last", "idempotency", "due"];
-const SELECT: &str =
-    "SELECT id, tenant, kind, args, state, run_at, deadline, attempts, max_attempts, cause, created, fence, lease_until, worker, last, idempotency, due, sum FROM job";
+const COLUMNS: &[&str] = &[
+    "id",
+    "tenant",
+    "kind",
+    "args",
+    "state",
+    "run_at",
+    "deadline",
+    "attempts",
+    "max_attempts",
+    "cause",
+    "created",
+    "fence",
+    "lease_until",
+    "worker",
+    "last",
+    "idempotency",
+    "due",
+];
+const SELECT: &str = "SELECT id, tenant, kind, args, state, run_at, deadline, attempts, max_attempts, cause, created, fence, lease_until, worker, last, idempotency, due, sum FROM job";
 /// A job whose workers die at every attempt is given up this many attempts past its own limit.
 const DEATHS: u32 = 5;
 
@@ -60,7 +76,12 @@ impl Stored {
 }
 
 fn read(row: &dyn Row) -> Result<Stored, DbError> {
-    let damaged = || DbError::Damaged(format!("job {}", row.id(0).map_or_else(|_| "of an unknown id".to_owned(), |id| id.to_string())));
+    let damaged = || {
+        DbError::Damaged(format!(
+            "job {}",
+            row.id(0).map_or_else(|_| "of an unknown id".to_owned(), |id| id.to_string())
+        ))
+    };
     if !sealed("job", row, COLUMNS.len()).unwrap_or(false) {
         return Err(damaged());
     }
@@ -98,7 +119,13 @@ fn whole(conn: &mut dyn Conn, sql: &str, args: &[Val<'_>]) -> Result<Vec<Stored>
 }
 
 /// Enqueues a job; `false` when its idempotency key is known in the tenant.
-pub(crate) fn enqueue(group: &mut Group<'_>, tenant: TenantId, draft: &JobDraft, cause: u64, now: Time) -> Result<bool, DbError> {
+pub(crate) fn enqueue(
+    group: &mut Group<'_>,
+    tenant: TenantId,
+    draft: &JobDraft,
+    cause: u64,
+    now: Time,
+) -> Result<bool, DbError> {
     let args = draft.args.to_string();
     let values = [
         (&draft.id).into(),
@@ -129,7 +156,8 @@ fn one(conn: &mut dyn Conn, id: &Id) -> Result<Option<Stored>, DbError> {
 
 /// Ends an attempt, if the lease under which it ran still holds.
 pub(crate) fn finish(group: &mut Group<'_>, finish: &JobFinish) -> Result<(), Fault> {
-    let stored = one(group.conn(), &finish.id)?.filter(|s| s.job.fence == finish.fence && s.job.state == JobState::Running);
+    let stored =
+        one(group.conn(), &finish.id)?.filter(|s| s.job.fence == finish.fence && s.job.state == JobState::Running);
     let mut stored = stored.ok_or(StoreError::LeaseLost(finish.id))?;
     stored.job.state = finish.to;
     stored.job.run_at = finish.run_at;
@@ -148,11 +176,16 @@ pub(crate) fn lease(group: &mut Group<'_>, kinds: &[String], lease: &Lease, limi
     let marks: Vec<String> = (0..kinds.len()).map(|i| format!("?{}", i + 3)).collect();
     let mut args: Vec<Val<'_>> = vec![lease.now.into(), (limit as u64).into()];
     args.extend(kinds.iter().map(Val::from));
-    let sql = format!("{SELECT} WHERE kind IN ({}) AND due IS NOT NULL AND due <= ?1 ORDER BY due, id LIMIT ?2", marks.join(", "));
+    let sql = format!(
+        "{SELECT} WHERE kind IN ({}) AND due IS NOT NULL AND due <= ?1 ORDER BY due, id LIMIT ?2",
+        marks.join(", ")
+    );
     let due = whole(group.conn(), &sql, &args)?;
     let mut leased = Vec::new();
     for mut stored in due {
-        if stored.job.state == JobState::Running && stored.job.attempts >= stored.job.max_attempts.saturating_add(DEATHS) {
+        if stored.job.state == JobState::Running
+            && stored.job.attempts >= stored.job.max_attempts.saturating_add(DEATHS)
+        {
             stored.job.state = JobState::Failed;
             stored.job.last = Some(format!("given up: whoever did it died {} times", stored.job.attempts));
             stored.write(group)?;
@@ -181,7 +214,12 @@ pub(crate) fn heartbeat(group: &mut Group<'_>, id: &Id, lease: &Lease) -> Result
 }
 
 /// Jobs, newest first.
-pub(crate) fn list(conn: &mut dyn Conn, tenant: Option<TenantId>, state: Option<&str>, limit: usize) -> Result<Vec<Job>, DbError> {
+pub(crate) fn list(
+    conn: &mut dyn Conn,
+    tenant: Option<TenantId>,
+    state: Option<&str>,
+    limit: usize,
+) -> Result<Vec<Job>, DbError> {
     let mut sql = format!("{SELECT} WHERE TRUE");
     let mut args: Vec<Val<'_>> = Vec::new();
     if let Some(tenant) = tenant {
@@ -201,7 +239,11 @@ pub(crate) fn list(conn: &mut dyn Conn, tenant: Option<TenantId>, state: Option<
 pub(crate) fn next_due(conn: &mut dyn Conn, kinds: &[String]) -> Result<Option<Time>, DbError> {
     let mut next: Option<Time> = None;
     for kind in kinds {
-        let due = conn.first("SELECT due FROM job WHERE kind = ?1 AND due IS NOT NULL ORDER BY due LIMIT 1", &[kind.into()], |row| row.time(0))?;
+        let due = conn.first(
+            "SELECT due FROM job WHERE kind = ?1 AND due IS NOT NULL ORDER BY due LIMIT 1",
+            &[kind.into()],
+            |row| row.time(0),
+        )?;
         next = next.into_iter().chain(due).min();
     }
     Ok(next)

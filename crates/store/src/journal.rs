@@ -50,7 +50,9 @@ fn read(row: &dyn Row) -> Result<Entry, DbError> {
     if !sealed("journal", row, COLUMNS)? {
         return Err(DbError::Damaged("journal".into()));
     }
-    let object = |i: usize| -> Result<Map<String, Value>, DbError> { serde_json::from_str(&row.text(i)?).map_err(|e| DbError::Damaged(e.to_string())) };
+    let object = |i: usize| -> Result<Map<String, Value>, DbError> {
+        serde_json::from_str(&row.text(i)?).map_err(|e| DbError::Damaged(e.to_string()))
+    };
     Ok(Entry {
         seq: row.count(0)?,
         tenant: Some(row.tenant(1)?),
@@ -83,7 +85,9 @@ fn damaged(row: &dyn Row, tenant: Option<TenantId>) -> Entry {
         cause: None,
         before: Map::new(),
         after: Map::new(),
-        note: Some(format!("entry {seq} is damaged and is not served; run `mainstay verify`, then restore it from a backup")),
+        note: Some(format!(
+            "entry {seq} is damaged and is not served; run `mainstay verify`, then restore it from a backup"
+        )),
         hash: String::new(),
     }
 }
@@ -94,7 +98,12 @@ pub(crate) fn head(conn: &mut dyn Conn) -> Result<u64, DbError> {
 }
 
 /// Records of these classes touched after `seq`, each once with the newest entry that was looked at, oldest first.
-pub(crate) fn touched_after(conn: &mut dyn Conn, kinds: &[Kind], seq: u64, limit: usize) -> Result<Vec<Touched>, DbError> {
+pub(crate) fn touched_after(
+    conn: &mut dyn Conn,
+    kinds: &[Kind],
+    seq: u64,
+    limit: usize,
+) -> Result<Vec<Touched>, DbError> {
     let mut last: BTreeMap<(TenantId, Id), u64> = BTreeMap::new();
     let mut after = seq;
     loop {

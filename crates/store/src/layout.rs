@@ -30,8 +30,18 @@ pub(crate) struct Table {
 const FIXED: [(&str, &[&str], usize, &str); 15] = [
     ("tenant", &["id", "key"], 1, "id {INT} NOT NULL PRIMARY KEY, key {TEXT} NOT NULL UNIQUE, sum {INT} NOT NULL"),
     ("class", &["kind"], 1, "kind {TEXT} NOT NULL PRIMARY KEY, sum {INT} NOT NULL"),
-    ("counter", &["tenant", "name", "value"], 2, "tenant {INT} NOT NULL, name {TEXT} NOT NULL, value {INT} NOT NULL, sum {INT} NOT NULL, PRIMARY KEY (tenant, name)"),
-    ("chain", &["tenant", "seq", "hash"], 1, "tenant {INT} NOT NULL PRIMARY KEY, seq {INT} NOT NULL, hash {BLOB} NOT NULL, sum {INT} NOT NULL"),
+    (
+        "counter",
+        &["tenant", "name", "value"],
+        2,
+        "tenant {INT} NOT NULL, name {TEXT} NOT NULL, value {INT} NOT NULL, sum {INT} NOT NULL, PRIMARY KEY (tenant, name)",
+    ),
+    (
+        "chain",
+        &["tenant", "seq", "hash"],
+        1,
+        "tenant {INT} NOT NULL PRIMARY KEY, seq {INT} NOT NULL, hash {BLOB} NOT NULL, sum {INT} NOT NULL",
+    ),
     (
         "record",
         &["num", "id", "tenant", "kind", "key", "deleted"],
@@ -47,7 +57,21 @@ const FIXED: [(&str, &[&str], usize, &str); 15] = [
     ),
     (
         "journal",
-        &["seq", "tenant", "time", "actor", "subject", "subject_key", "kind", "action", "cause", "before", "after", "note", "hash"],
+        &[
+            "seq",
+            "tenant",
+            "time",
+            "actor",
+            "subject",
+            "subject_key",
+            "kind",
+            "action",
+            "cause",
+            "before",
+            "after",
+            "note",
+            "hash",
+        ],
         1,
         "seq {NUM}, tenant {INT} NOT NULL, time {INT} NOT NULL, actor {TEXT} NOT NULL, subject {BLOB} NOT NULL, subject_key {TEXT} NOT NULL, kind {TEXT} NOT NULL, action {TEXT} NOT NULL, \
          cause {INT}, before {TEXT} NOT NULL, after {TEXT} NOT NULL, note {TEXT}, hash {BLOB} NOT NULL, sum {INT} NOT NULL",
@@ -81,7 +105,25 @@ const FIXED: [(&str, &[&str], usize, &str); 15] = [
     ),
     (
         "job",
-        &["id", "tenant", "kind", "args", "state", "run_at", "deadline", "attempts", "max_attempts", "cause", "created", "fence", "lease_until", "worker", "last", "idempotency", "due"],
+        &[
+            "id",
+            "tenant",
+            "kind",
+            "args",
+            "state",
+            "run_at",
+            "deadline",
+            "attempts",
+            "max_attempts",
+            "cause",
+            "created",
+            "fence",
+            "lease_until",
+            "worker",
+            "last",
+            "idempotency",
+            "due",
+        ],
         1,
         "id {BLOB} NOT NULL PRIMARY KEY, tenant {INT} NOT NULL, kind {TEXT} NOT NULL, args {TEXT} NOT NULL, state {TEXT} NOT NULL, run_at {INT} NOT NULL, deadline {INT}, attempts {INT} NOT NULL, \
          max_attempts {INT} NOT NULL, cause {INT} NOT NULL, created {INT} NOT NULL, fence {INT} NOT NULL, lease_until {INT}, worker {TEXT}, last {TEXT}, idempotency {TEXT}, due {INT}, sum {INT} NOT NULL, \
@@ -99,12 +141,34 @@ const FIXED: [(&str, &[&str], usize, &str); 15] = [
         2,
         "tenant {INT} NOT NULL, key {TEXT} NOT NULL, print {BLOB} NOT NULL, record {BLOB}, time {INT} NOT NULL, sum {INT} NOT NULL, PRIMARY KEY (tenant, key)",
     ),
-    ("private", &["area", "key", "value"], 2, "area {TEXT} NOT NULL, key {TEXT} NOT NULL, value {BLOB} NOT NULL, sum {INT} NOT NULL, PRIMARY KEY (area, key)"),
+    (
+        "private",
+        &["area", "key", "value"],
+        2,
+        "area {TEXT} NOT NULL, key {TEXT} NOT NULL, value {BLOB} NOT NULL, sum {INT} NOT NULL, PRIMARY KEY (area, key)",
+    ),
 ];
 
 /// Columns of a class's table before `sum`.
 pub(crate) const CLASS_COLUMNS: &[&str] = &[
-    "num", "tenant", "id", "key", "state", "open", "state_since", "title", "owner", "health", "health_since", "health_reason", "version", "created", "updated", "deleted", "words", "fields",
+    "num",
+    "tenant",
+    "id",
+    "key",
+    "state",
+    "open",
+    "state_since",
+    "title",
+    "owner",
+    "health",
+    "health_since",
+    "health_reason",
+    "version",
+    "created",
+    "updated",
+    "deleted",
+    "words",
+    "fields",
 ];
 const CLASS_DDL: &str = "num {NUM}, tenant {INT} NOT NULL, id {BLOB} NOT NULL, key {TEXT} NOT NULL, state {TEXT} NOT NULL, open {INT} NOT NULL, state_since {INT} NOT NULL, title {TEXT} NOT NULL, owner {TEXT}, \
      health {TEXT}, health_since {INT}, health_reason {TEXT}, version {INT} NOT NULL, created {INT} NOT NULL, updated {INT} NOT NULL, deleted {INT} NOT NULL, words {INT} NOT NULL, fields {TEXT} NOT NULL, sum {INT} NOT NULL";
@@ -216,8 +280,10 @@ impl ClassTable {
         let columns: Vec<String> = CLASS_COLUMNS.iter().map(|c| format!("r.{c}")).collect();
         let select = format!("SELECT {}, r.sum FROM {name} r", columns.join(", "));
         let select_num = format!("{select} WHERE r.num = ?1");
-        let sets: Vec<String> = CLASS_COLUMNS.iter().enumerate().skip(1).map(|(i, c)| format!("{c} = ?{}", i + 1)).collect();
-        let update = format!("UPDATE {name} SET {}, sum = ?{} WHERE num = ?1", sets.join(", "), CLASS_COLUMNS.len() + 1);
+        let sets: Vec<String> =
+            CLASS_COLUMNS.iter().enumerate().skip(1).map(|(i, c)| format!("{c} = ?{}", i + 1)).collect();
+        let update =
+            format!("UPDATE {name} SET {}, sum = ?{} WHERE num = ?1", sets.join(", "), CLASS_COLUMNS.len() + 1);
         Self { kind: kind.clone(), insert: insert_sql(&name, CLASS_COLUMNS), name, select, select_num, update }
     }
 }
@@ -240,7 +306,9 @@ pub(crate) fn prepare(conn: &mut dyn Conn) -> Result<i64, DbError> {
     }
     let known = match dialect {
         Dialect::Sqlite => "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'meta'",
-        Dialect::Postgres => "SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = 'meta'",
+        Dialect::Postgres => {
+            "SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = 'meta'"
+        }
     };
     if conn.first(known, &[], |row| row.int(0))? == Some(1) {
         let found = conn.first("SELECT value FROM meta WHERE name = 'layout'", &[], |row| row.int(0))?;
@@ -249,7 +317,11 @@ pub(crate) fn prepare(conn: &mut dyn Conn) -> Result<i64, DbError> {
     }
     let mut ddl = String::new();
     for (name, _, _, columns) in FIXED {
-        let keyed = if matches!(name, "link" | "look" | "observation" | "observation_past" | "private" | "counter") { " {KEYED}" } else { "" };
+        let keyed = if matches!(name, "link" | "look" | "observation" | "observation_past" | "private" | "counter") {
+            " {KEYED}"
+        } else {
+            ""
+        };
         ddl.push_str(&dialect.ddl(&format!("CREATE TABLE {name} ({columns}){keyed};\n")));
     }
     for index in FIXED_INDEXES {
@@ -299,14 +371,18 @@ pub(crate) fn fit(conn: &mut dyn Conn, classes: &[ClassRef]) -> Result<Classes, 
 
 fn fit_indexes(conn: &mut dyn Conn, class: &ClassDef) -> Result<(), DbError> {
     let wanted = index_ddl(class, conn.dialect());
-    let there = conn.all("SELECT name FROM index_row WHERE kind = ?1", &[class.name.as_str().into()], |row| row.string(0))?;
+    let there =
+        conn.all("SELECT name FROM index_row WHERE kind = ?1", &[class.name.as_str().into()], |row| row.string(0))?;
     for name in there.iter().filter(|n| !wanted.contains_key(*n)) {
         conn.batch(&format!("DROP INDEX IF EXISTS {name}"))?;
         conn.exec("DELETE FROM index_row WHERE name = ?1", &[name.into()])?;
     }
     for (name, ddl) in wanted.iter().filter(|(n, _)| !there.contains(n)) {
         conn.batch(ddl)?;
-        conn.exec("INSERT INTO index_row (name, kind) VALUES (?1, ?2) ON CONFLICT DO NOTHING", &[name.into(), class.name.as_str().into()])?;
+        conn.exec(
+            "INSERT INTO index_row (name, kind) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+            &[name.into(), class.name.as_str().into()],
+        )?;
     }
     Ok(())
 }
@@ -324,7 +400,9 @@ fn index_ddl(class: &ClassDef, dialect: Dialect) -> BTreeMap<String, String> {
         let Ok(sort) = kernel::filter::sort_key(&index.sort, class) else { continue };
         let equal: Option<Vec<String>> = index.equal.iter().map(|c| equal_expression(c, "", dialect)).collect();
         if let (Some(equal), Some(sort)) = (equal, sort_expression(&sort.column, "", dialect)) {
-            let columns = std::iter::once("tenant".to_owned()).chain(equal.iter().map(|e| parenthesised(e))).chain([parenthesised(&sort), "id".to_owned()]);
+            let columns = std::iter::once("tenant".to_owned())
+                .chain(equal.iter().map(|e| parenthesised(e)))
+                .chain([parenthesised(&sort), "id".to_owned()]);
             wanted.push((columns.collect::<Vec<_>>().join(", "), live.to_owned()));
         }
     }
@@ -338,5 +416,9 @@ fn index_ddl(class: &ClassDef, dialect: Dialect) -> BTreeMap<String, String> {
 
 /// Expressions in an index stand in parentheses, columns need none.
 fn parenthesised(expression: &str) -> String {
-    if expression.chars().all(|c| c.is_ascii_lowercase() || c == '_') { expression.to_owned() } else { format!("({expression})") }
+    if expression.chars().all(|c| c.is_ascii_lowercase() || c == '_') {
+        expression.to_owned()
+    } else {
+        format!("({expression})")
+    }
 }

@@ -16,18 +16,30 @@ impl Lock {
     pub(crate) fn take(dir: &Path) -> Result<Self, OpenError> {
         let unwritable = |source: std::io::Error| OpenError::NotWritable { dir: dir.to_owned(), source };
         std::fs::create_dir_all(dir).map_err(unwritable)?;
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(dir.join("lock")).map_err(unwritable)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(dir.join("lock"))
+            .map_err(unwritable)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut pid = String::new();
                 let _ = file.read_to_string(&mut pid); // Without a pid the sentence says so.
                 let pid = pid.trim();
-                return Err(OpenError::Locked { dir: dir.to_owned(), pid: if pid.is_empty() { "unknown".into() } else { pid.to_owned() } });
+                return Err(OpenError::Locked {
+                    dir: dir.to_owned(),
+                    pid: if pid.is_empty() { "unknown".into() } else { pid.to_owned() },
+                });
             }
             Err(TryLockError::Error(source)) => return Err(unwritable(source)),
         }
-        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(unwritable)?;
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| writeln!(file, "{}", std::process::id()))
+            .map_err(unwritable)?;
         Ok(Self { _file: file })
     }
 }

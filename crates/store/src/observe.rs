@@ -29,7 +29,13 @@ struct Row0 {
 }
 
 /// Writes a look; answers (added, changed, gone).
-pub(crate) fn write(group: &mut Group<'_>, tenant: TenantId, subject: &Id, look: &Look, at: Time) -> Result<(u64, u64, u64), Fault> {
+pub(crate) fn write(
+    group: &mut Group<'_>,
+    tenant: TenantId,
+    subject: &Id,
+    look: &Look,
+    at: Time,
+) -> Result<(u64, u64, u64), Fault> {
     let writing = Writing { tenant, subject, look, at };
     let whole_before = writing.last_whole(group)?;
     let mut known = writing.known(group, whole_before)?;
@@ -43,7 +49,11 @@ pub(crate) fn write(group: &mut Group<'_>, tenant: TenantId, subject: &Id, look:
         match known.remove(item) {
             None => {
                 added += 1;
-                writing.put(group, &Row0 { item: item.clone(), value, first_seen: at, last_seen: at, gone: None }, false)?;
+                writing.put(
+                    group,
+                    &Row0 { item: item.clone(), value, first_seen: at, last_seen: at, gone: None },
+                    false,
+                )?;
             }
             Some(old) if old.value == value && old.gone.is_none() => {
                 if !look.whole {
@@ -51,9 +61,17 @@ pub(crate) fn write(group: &mut Group<'_>, tenant: TenantId, subject: &Id, look:
                 }
             }
             Some(old) => {
-                if old.gone.is_some() { added += 1 } else { changed += 1 }
+                if old.gone.is_some() {
+                    added += 1
+                } else {
+                    changed += 1
+                }
                 writing.leave_behind(group, &old)?;
-                writing.put(group, &Row0 { item: item.clone(), value, first_seen: at, last_seen: at, gone: None }, true)?;
+                writing.put(
+                    group,
+                    &Row0 { item: item.clone(), value, first_seen: at, last_seen: at, gone: None },
+                    true,
+                )?;
             }
         }
     }
@@ -78,7 +96,11 @@ struct Writing<'a> {
 impl Writing<'_> {
     fn last_whole(&self, group: &mut Group<'_>) -> Result<Option<Time>, DbError> {
         let sql = "SELECT at FROM look WHERE tenant = ?1 AND subject = ?2 AND tab = ?3 AND source = ?4";
-        group.conn().first(sql, &[self.tenant.into(), self.subject.into(), (&self.look.table).into(), (&self.look.source).into()], |row| row.time(0))
+        group.conn().first(
+            sql,
+            &[self.tenant.into(), self.subject.into(), (&self.look.table).into(), (&self.look.source).into()],
+            |row| row.time(0),
+        )
     }
 
     /// Rows of this source in this table, by item.
@@ -177,7 +199,11 @@ pub(crate) fn rows(conn: &mut dyn Conn, tenant: TenantId, asked: &Asked<'_>) -> 
     if !asked.containing.is_empty() {
         args.push(Val::from(crate::predicate::like_pattern(&format!("*{}*", asked.containing.replace('*', "")))));
         let (n, dialect) = (args.len(), conn.dialect());
-        sql.push_str(&format!(" AND ({} LIKE ?{n} ESCAPE '!' OR {} LIKE ?{n} ESCAPE '!')", dialect.lower("o.item"), dialect.lower("o.value")));
+        sql.push_str(&format!(
+            " AND ({} LIKE ?{n} ESCAPE '!' OR {} LIKE ?{n} ESCAPE '!')",
+            dialect.lower("o.item"),
+            dialect.lower("o.value")
+        ));
     }
     let rest = sql.clone();
     let rest_args = args.clone();
@@ -201,7 +227,14 @@ pub(crate) fn rows(conn: &mut dyn Conn, tenant: TenantId, asked: &Asked<'_>) -> 
 }
 
 /// What an item of a table was before, newest first; `gone` is when another value took its place.
-pub(crate) fn history(conn: &mut dyn Conn, tenant: TenantId, subject: &Id, table: &str, item: &str, limit: usize) -> Result<Vec<Observation>, DbError> {
+pub(crate) fn history(
+    conn: &mut dyn Conn,
+    tenant: TenantId,
+    subject: &Id,
+    table: &str,
+    item: &str,
+    limit: usize,
+) -> Result<Vec<Observation>, DbError> {
     let sql = "SELECT tenant, subject, tab, item, source, first_seen, value, last_seen, until, sum FROM observation_past \
          WHERE tenant = ?1 AND subject = ?2 AND tab = ?3 AND item = ?4 ORDER BY first_seen DESC, source LIMIT ?5";
     conn.all(sql, &[tenant.into(), subject.into(), table.into(), item.into(), (limit as u64).into()], |row| {
@@ -223,5 +256,8 @@ pub(crate) fn history(conn: &mut dyn Conn, tenant: TenantId, subject: &Id, table
 /// Observed tables of a record, with their rows that are not gone.
 pub(crate) fn tables(conn: &mut dyn Conn, tenant: TenantId, subject: &Id) -> Result<BTreeMap<String, u64>, DbError> {
     let sql = "SELECT tab, count(CASE WHEN gone IS NULL THEN 1 END) FROM observation WHERE tenant = ?1 AND subject = ?2 GROUP BY tab";
-    Ok(conn.all(sql, &[tenant.into(), subject.into()], |row| Ok((row.string(0)?, row.count(1)?)))?.into_iter().collect())
+    Ok(conn
+        .all(sql, &[tenant.into(), subject.into()], |row| Ok((row.string(0)?, row.count(1)?)))?
+        .into_iter()
+        .collect())
 }

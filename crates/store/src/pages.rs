@@ -37,16 +37,23 @@ fn go_by(dialect: Dialect, predicate: &Predicate) -> &'static str {
 }
 
 /// The statement of a page. `None` when the class, the sort or the cursor cannot give one.
-pub(crate) fn page_sql<'c>(conn: &dyn Conn, classes: &'c Classes, tenant: TenantId, query: &Query) -> Result<Option<Sql<'c>>, DbError> {
+pub(crate) fn page_sql<'c>(
+    conn: &dyn Conn,
+    classes: &'c Classes,
+    tenant: TenantId,
+    query: &Query,
+) -> Result<Option<Sql<'c>>, DbError> {
     let Some(class) = classes.get(&query.kind) else { return Ok(None) };
     let dialect = conn.dialect();
-    let sort = sort_expression(&query.sort.column, "r.", dialect).ok_or_else(|| DbError::Other(format!("records cannot be sorted by {}", query.sort.column.name())))?;
+    let sort = sort_expression(&query.sort.column, "r.", dialect)
+        .ok_or_else(|| DbError::Other(format!("records cannot be sorted by {}", query.sort.column.name())))?;
     let mut sql = Sql::new(&class.select, dialect, classes, tenant);
     sql.push(go_by(dialect, &query.predicate));
     sql.push(" WHERE ");
     sql.live("r.", &query.predicate);
     if let Some(after) = &query.after {
-        let value = sort_operand(&query.sort.column, &after.value).ok_or_else(|| DbError::Other("the cursor is of another list".into()))?;
+        let value = sort_operand(&query.sort.column, &after.value)
+            .ok_or_else(|| DbError::Other("the cursor is of another list".into()))?;
         sql.push(&format!(" AND ({sort}, r.id) {} (", if query.sort.descending { "<" } else { ">" }));
         sql.bind(value);
         sql.push(", ");
@@ -61,7 +68,9 @@ pub(crate) fn page_sql<'c>(conn: &dyn Conn, classes: &'c Classes, tenant: Tenant
 
 /// A page of records.
 pub(crate) fn page(conn: &mut dyn Conn, classes: &Classes, tenant: TenantId, query: &Query) -> Result<Page, DbError> {
-    let (Some(class), Some(sql)) = (classes.get(&query.kind), page_sql(conn, classes, tenant, query)?) else { return Ok(Page::default()) };
+    let (Some(class), Some(sql)) = (classes.get(&query.kind), page_sql(conn, classes, tenant, query)?) else {
+        return Ok(Page::default());
+    };
     let mut page = Page::default();
     let mut rows_read = 0;
     conn.query(&sql.text, &sql.args, &mut |row| {
@@ -88,7 +97,8 @@ impl Store {
         let query = query.clone();
         self.read(move |conn, classes| {
             let Some(sql) = page_sql(conn, classes, tenant, &query)? else { return Ok(String::new()) };
-            let (word, column) = if conn.dialect() == Dialect::Sqlite { ("EXPLAIN QUERY PLAN", 3) } else { ("EXPLAIN", 0) };
+            let (word, column) =
+                if conn.dialect() == Dialect::Sqlite { ("EXPLAIN QUERY PLAN", 3) } else { ("EXPLAIN", 0) };
             Ok(conn.all(&format!("{word} {}", sql.text), &sql.args, |row| row.string(column))?.join("\n"))
         })
         .await
@@ -96,9 +106,21 @@ impl Store {
 }
 
 /// How many match, exact up to `cap`.
-pub(crate) fn total(conn: &mut dyn Conn, classes: &Classes, tenant: TenantId, kind: &Kind, predicate: &Predicate, cap: u64) -> Result<Total, DbError> {
+pub(crate) fn total(
+    conn: &mut dyn Conn,
+    classes: &Classes,
+    tenant: TenantId,
+    kind: &Kind,
+    predicate: &Predicate,
+    cap: u64,
+) -> Result<Total, DbError> {
     let Some(class) = classes.get(kind) else { return Ok(Total { exact: Some(0), at_least: 0 }) };
-    let mut sql = Sql::new(&format!("SELECT count(*) FROM (SELECT 1 FROM {} r{} WHERE ", class.name, go_by(conn.dialect(), predicate)), conn.dialect(), classes, tenant);
+    let mut sql = Sql::new(
+        &format!("SELECT count(*) FROM (SELECT 1 FROM {} r{} WHERE ", class.name, go_by(conn.dialect(), predicate)),
+        conn.dialect(),
+        classes,
+        tenant,
+    );
     sql.live("r.", predicate);
     sql.push(" LIMIT ");
     sql.bind(cap + 1);
@@ -108,22 +130,50 @@ pub(crate) fn total(conn: &mut dyn Conn, classes: &Classes, tenant: TenantId, ki
 }
 
 /// How many match by each value of a column, most first.
-pub(crate) fn counts(conn: &mut dyn Conn, classes: &Classes, tenant: TenantId, kind: &Kind, predicate: &Predicate, by: &Column) -> Result<Vec<(Value, u64)>, DbError> {
+pub(crate) fn counts(
+    conn: &mut dyn Conn,
+    classes: &Classes,
+    tenant: TenantId,
+    kind: &Kind,
+    predicate: &Predicate,
+    by: &Column,
+) -> Result<Vec<(Value, u64)>, DbError> {
     let Some(class) = classes.get(kind) else { return Ok(Vec::new()) };
     let dialect = conn.dialect();
-    let expression = equal_expression(by, "r.", dialect).ok_or_else(|| DbError::Other(format!("records cannot be counted by {}", by.name())))?;
-    let mut sql = Sql::new(&format!("SELECT {expression} AS value, count(*) AS n FROM {} r{} WHERE ", class.name, go_by(dialect, predicate)), dialect, classes, tenant);
+    let expression = equal_expression(by, "r.", dialect)
+        .ok_or_else(|| DbError::Other(format!("records cannot be counted by {}", by.name())))?;
+    let mut sql = Sql::new(
+        &format!(
+            "SELECT {expression} AS value, count(*) AS n FROM {} r{} WHERE ",
+            class.name,
+            go_by(dialect, predicate)
+        ),
+        dialect,
+        classes,
+        tenant,
+    );
     sql.live("r.", predicate);
     sql.push(" GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 50");
     conn.all(&sql.text, &sql.args, |row| Ok((shown(by, row, 0)?, row.count(1)?)))
 }
 
 /// Ids of records of a class that are not deleted, in the order in which they were made.
-pub(crate) fn scan(conn: &mut dyn Conn, classes: &Classes, kind: &Kind, tenant: Option<TenantId>, only_open: bool, after: Option<Id>, limit: usize) -> Result<Vec<(TenantId, Id)>, DbError> {
+pub(crate) fn scan(
+    conn: &mut dyn Conn,
+    classes: &Classes,
+    kind: &Kind,
+    tenant: Option<TenantId>,
+    only_open: bool,
+    after: Option<Id>,
+    limit: usize,
+) -> Result<Vec<(TenantId, Id)>, DbError> {
     let Some(class) = classes.get(kind) else { return Ok(Vec::new()) };
     let from = match after {
         None => 0,
-        Some(id) => conn.first("SELECT max(num) FROM record WHERE id = ?1", &[id.into()], |row| row.opt_int(0))?.flatten().unwrap_or(0),
+        Some(id) => conn
+            .first("SELECT max(num) FROM record WHERE id = ?1", &[id.into()], |row| row.opt_int(0))?
+            .flatten()
+            .unwrap_or(0),
     };
     let mut args: Vec<Val<'_>> = vec![from.into(), (limit as u64).into()];
     let mut sql = format!("SELECT tenant, id FROM {} WHERE num > ?1 AND deleted = 0", class.name);
@@ -139,12 +189,23 @@ pub(crate) fn scan(conn: &mut dyn Conn, classes: &Classes, kind: &Kind, tenant: 
 }
 
 /// Newest records with all the words.
-pub(crate) fn search(conn: &mut dyn Conn, classes: &Classes, tenant: TenantId, words: &[String], readable: &[(Kind, Predicate)], limit: usize) -> Result<Vec<Record>, DbError> {
+pub(crate) fn search(
+    conn: &mut dyn Conn,
+    classes: &Classes,
+    tenant: TenantId,
+    words: &[String],
+    readable: &[(Kind, Predicate)],
+    limit: usize,
+) -> Result<Vec<Record>, DbError> {
     if readable.is_empty() || words.is_empty() {
         return Ok(Vec::new());
     }
     let dialect = conn.dialect();
-    let any: Vec<String> = if readable.len() >= MANY_CLASSES { vec![words::tenant_word(tenant)] } else { readable.iter().map(|(kind, _)| words::class_word(tenant, kind)).collect() };
+    let any: Vec<String> = if readable.len() >= MANY_CLASSES {
+        vec![words::tenant_word(tenant)]
+    } else {
+        readable.iter().map(|(kind, _)| words::class_word(tenant, kind)).collect()
+    };
     let question = words::question(dialect, &any, words);
     let by = if dialect == Dialect::Sqlite { "rowid" } else { "num" };
     let matching = words::matching(dialect, "?1");
@@ -153,7 +214,8 @@ pub(crate) fn search(conn: &mut dyn Conn, classes: &Classes, tenant: TenantId, w
     let mut below = i64::MAX;
     while found.len() < limit {
         let chunk = if below == i64::MAX { limit } else { SEARCH_CHUNK };
-        let nums = conn.all(&sql, &[Val::from(question.as_str()), below.into(), (chunk as u64).into()], |row| row.int(0))?;
+        let nums =
+            conn.all(&sql, &[Val::from(question.as_str()), below.into(), (chunk as u64).into()], |row| row.int(0))?;
         for num in &nums {
             below = *num;
             if found.len() < limit
@@ -170,9 +232,21 @@ pub(crate) fn search(conn: &mut dyn Conn, classes: &Classes, tenant: TenantId, w
 }
 
 /// The record of a number, if it may be read. A damaged one is left out; a list of its class tells of it.
-fn readable_by_num(conn: &mut dyn Conn, classes: &Classes, tenant: TenantId, num: i64, readable: &[(Kind, Predicate)]) -> Result<Option<Record>, DbError> {
-    let kind = conn.first("SELECT kind FROM record WHERE num = ?1 AND tenant = ?2 AND deleted = 0", &[num.into(), tenant.into()], |row| row.string(0))?;
-    let Some((kind, predicate)) = kind.and_then(|k| readable.iter().find(|(r, _)| r.as_str() == k)) else { return Ok(None) };
+fn readable_by_num(
+    conn: &mut dyn Conn,
+    classes: &Classes,
+    tenant: TenantId,
+    num: i64,
+    readable: &[(Kind, Predicate)],
+) -> Result<Option<Record>, DbError> {
+    let kind = conn.first(
+        "SELECT kind FROM record WHERE num = ?1 AND tenant = ?2 AND deleted = 0",
+        &[num.into(), tenant.into()],
+        |row| row.string(0),
+    )?;
+    let Some((kind, predicate)) = kind.and_then(|k| readable.iter().find(|(r, _)| r.as_str() == k)) else {
+        return Ok(None);
+    };
     let Some(class) = classes.get(kind) else { return Ok(None) };
     let mut sql = Sql::new(&class.select, conn.dialect(), classes, tenant);
     sql.push(" WHERE r.num = ");

@@ -30,12 +30,23 @@ pub(crate) struct Postgres {
 impl Postgres {
     /// The connection that writes: what is committed is on the server's disk.
     fn writer(url: &str) -> Result<Self, DbError> {
-        Self::connect(url, &format!("SET synchronous_commit = on; SET jit = off; SET idle_in_transaction_session_timeout = {STOPPED_MS}; SET client_min_messages = warning"))
+        Self::connect(
+            url,
+            &format!(
+                "SET synchronous_commit = on; SET jit = off; SET idle_in_transaction_session_timeout = {STOPPED_MS}; SET client_min_messages = warning"
+            ),
+        )
     }
 
     /// A connection that only reads; a limit of zero is none.
     fn reader(url: &str, limit: Duration) -> Result<Self, DbError> {
-        Self::connect(url, &format!("SET default_transaction_read_only = on; SET jit = off; SET statement_timeout = {}", limit.as_millis()))
+        Self::connect(
+            url,
+            &format!(
+                "SET default_transaction_read_only = on; SET jit = off; SET statement_timeout = {}",
+                limit.as_millis()
+            ),
+        )
     }
 
     fn connect(url: &str, settings: &str) -> Result<Self, DbError> {
@@ -145,7 +156,10 @@ fn told(error: postgres::Error) -> DbError {
         SqlState::DISK_FULL => DbError::Full,
         SqlState::QUERY_CANCELED => DbError::Stopped,
         SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED => DbError::Damaged(text),
-        SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN | SqlState::CANNOT_CONNECT_NOW | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => DbError::Lost(text),
+        SqlState::ADMIN_SHUTDOWN
+        | SqlState::CRASH_SHUTDOWN
+        | SqlState::CANNOT_CONNECT_NOW
+        | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => DbError::Lost(text),
         _ => DbError::Other(text),
     }
 }
@@ -158,13 +172,15 @@ impl Store {
     pub fn open_postgres(url: &str, options: Options) -> Result<Arc<Self>, OpenError> {
         let prepared = std::thread::scope(|scope| scope.spawn(|| look(url)).join());
         let (found, classes) = match prepared {
-            Ok(looked) => looked.map_err(|e| OpenError::Database(format!("{e}: is PostgreSQL running, and is the address right?")))?,
+            Ok(looked) => looked
+                .map_err(|e| OpenError::Database(format!("{e}: is PostgreSQL running, and is the address right?")))?,
             Err(_) => return Err(OpenError::Database("the look at PostgreSQL ended in a panic".into())),
         };
         if found > LAYOUT {
             return Err(OpenError::Newer { found, known: LAYOUT });
         }
-        let (write_url, read_url, slow_url, limit) = (url.to_owned(), url.to_owned(), url.to_owned(), options.query_limit);
+        let (write_url, read_url, slow_url, limit) =
+            (url.to_owned(), url.to_owned(), url.to_owned(), options.query_limit);
         let start = Start {
             dialect: Dialect::Postgres,
             dir: None,
@@ -192,6 +208,9 @@ fn look(url: &str) -> Result<(i64, Classes), DbError> {
 mod tests {
     #[test]
     fn marks_in_quotes_are_text() {
-        assert_eq!(super::dollar_marks("SELECT '?1', ?1 WHERE a LIKE ?2 ESCAPE '!'"), "SELECT '?1', $1 WHERE a LIKE $2 ESCAPE '!'");
+        assert_eq!(
+            super::dollar_marks("SELECT '?1', ?1 WHERE a LIKE ?2 ESCAPE '!'"),
+            "SELECT '?1', $1 WHERE a LIKE $2 ESCAPE '!'"
+        );
     }
 }

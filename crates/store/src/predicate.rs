@@ -157,7 +157,10 @@ impl<'c> Sql<'c> {
     }
 
     fn like(&mut self, column: &Column, pattern: &str, alias: &str) {
-        let Some(expression) = equal_expression(column, alias, self.dialect).filter(|_| gives(column) == Gives::Text) else { return self.never() };
+        let Some(expression) = equal_expression(column, alias, self.dialect).filter(|_| gives(column) == Gives::Text)
+        else {
+            return self.never();
+        };
         self.push(&format!("{} LIKE ", self.dialect.lower(&expression)));
         self.bind(like_pattern(pattern));
         self.push(" ESCAPE '!'");
@@ -242,7 +245,8 @@ impl<'c> Sql<'c> {
         }
         if *inner != Predicate::All {
             let classes = self.classes;
-            let targets: Vec<&ClassTable> = classes.values().map(|c| &**c).filter(|c| kinds.is_empty() || kinds.contains(&c.kind)).collect();
+            let targets: Vec<&ClassTable> =
+                classes.values().map(|c| &**c).filter(|c| kinds.is_empty() || kinds.contains(&c.kind)).collect();
             self.push(" AND (FALSE");
             for class in targets {
                 self.push(&format!(" OR EXISTS (SELECT 1 FROM {} {o} WHERE {o}.num = {h}.num AND ", class.name));
@@ -261,7 +265,9 @@ fn comparable(column: &Column, operand: &Operand) -> Option<Val<'static>> {
         (Gives::Text, Operand::Text(t)) => Some(Val::from(t.clone())),
         (Gives::Int, Operand::Bool(b)) if is_bool(column) => Some(Val::from(*b)),
         (Gives::Int, Operand::Int(n)) if !is_bool(column) => Some(Val::Int(*n)),
-        (Gives::Int, Operand::Float(n)) if n.fract() == 0.0 && n.abs() < 9e15 && !is_bool(column) => Some(Val::Int(*n as i64)),
+        (Gives::Int, Operand::Float(n)) if n.fract() == 0.0 && n.abs() < 9e15 && !is_bool(column) => {
+            Some(Val::Int(*n as i64))
+        }
         (Gives::Real, Operand::Float(n)) => Some(Val::Real(*n)),
         (Gives::Real, Operand::Int(n)) => Some(Val::Real(*n as f64)),
         _ => None,

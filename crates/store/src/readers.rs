@@ -32,7 +32,9 @@ impl Readers {
         let mut threads = Vec::with_capacity(count);
         for i in 0..count {
             let (queue, connect) = (queue.clone(), connect.clone());
-            threads.push(std::thread::Builder::new().name(format!("store-read-{i}")).spawn(move || serve(&queue, &connect))?);
+            threads.push(
+                std::thread::Builder::new().name(format!("store-read-{i}")).spawn(move || serve(&queue, &connect))?,
+            );
         }
         Ok(Self { queue, threads })
     }

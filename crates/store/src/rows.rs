@@ -57,7 +57,13 @@ pub(crate) fn values<'a>(num: i64, record: &'a Record, words: i64, fields: &'a s
 }
 
 /// The values of a row with its seal.
-pub(crate) fn sealed_values<'a>(class: &ClassTable, num: i64, record: &'a Record, words: i64, fields: &'a str) -> Vec<Val<'a>> {
+pub(crate) fn sealed_values<'a>(
+    class: &ClassTable,
+    num: i64,
+    record: &'a Record,
+    words: i64,
+    fields: &'a str,
+) -> Vec<Val<'a>> {
     let mut values = Vec::from(values(num, record, words, fields));
     values.push(Val::Int(seal(&class.name, values.iter())));
     values
@@ -67,7 +73,9 @@ pub(crate) fn sealed_values<'a>(class: &ClassTable, num: i64, record: &'a Record
 pub(crate) fn read(class: &ClassTable, row: &dyn Row) -> Read {
     match read_sealed(class, row) {
         Ok(Some(stored)) => Read::Whole(Box::new(stored)),
-        Ok(None) | Err(_) => Read::Damaged(row.string(3).unwrap_or_else(|_| format!("number {}", row.int(0).unwrap_or_default()))),
+        Ok(None) | Err(_) => {
+            Read::Damaged(row.string(3).unwrap_or_else(|_| format!("number {}", row.int(0).unwrap_or_default())))
+        }
     }
 }
 
@@ -75,7 +83,8 @@ fn read_sealed(class: &ClassTable, row: &dyn Row) -> Result<Option<Stored>, DbEr
     if !sealed(&class.name, row, CLASS_COLUMNS.len())? {
         return Ok(None);
     }
-    let fields: Map<String, Value> = serde_json::from_str(&row.text(17)?).map_err(|_| DbError::Damaged("fields".into()))?;
+    let fields: Map<String, Value> =
+        serde_json::from_str(&row.text(17)?).map_err(|_| DbError::Damaged("fields".into()))?;
     let record = Record {
         tenant: row.tenant(1)?,
         id: row.id(2)?,
@@ -103,16 +112,26 @@ pub(crate) fn by_num(conn: &mut dyn Conn, class: &ClassTable, num: i64) -> Resul
 
 /// Number and class of an id.
 pub(crate) fn find(conn: &mut dyn Conn, tenant: TenantId, id: &Id) -> Result<Option<(i64, String)>, DbError> {
-    conn.first("SELECT num, kind FROM record WHERE id = ?1 AND tenant = ?2", &[id.into(), tenant.into()], |row| Ok((row.int(0)?, row.string(1)?)))
+    conn.first("SELECT num, kind FROM record WHERE id = ?1 AND tenant = ?2", &[id.into(), tenant.into()], |row| {
+        Ok((row.int(0)?, row.string(1)?))
+    })
 }
 
 /// Number and class of a key.
 pub(crate) fn find_key(conn: &mut dyn Conn, tenant: TenantId, key: &str) -> Result<Option<(i64, String)>, DbError> {
-    conn.first("SELECT num, kind FROM record WHERE tenant = ?1 AND key = ?2", &[tenant.into(), key.into()], |row| Ok((row.int(0)?, row.string(1)?)))
+    conn.first("SELECT num, kind FROM record WHERE tenant = ?1 AND key = ?2", &[tenant.into(), key.into()], |row| {
+        Ok((row.int(0)?, row.string(1)?))
+    })
 }
 
 /// The record that a row of `record` points at, which must fit what was asked for.
-pub(crate) fn load(conn: &mut dyn Conn, classes: &Classes, found: Option<(i64, String)>, fits: impl Fn(&Record) -> bool, asked: &str) -> Result<Option<Stored>, DbError> {
+pub(crate) fn load(
+    conn: &mut dyn Conn,
+    classes: &Classes,
+    found: Option<(i64, String)>,
+    fits: impl Fn(&Record) -> bool,
+    asked: &str,
+) -> Result<Option<Stored>, DbError> {
     let Some((num, kind)) = found else { return Ok(None) };
     let damaged = || DbError::Damaged(format!("the record {asked}"));
     let class = classes.get(&Kind::new(&kind)).ok_or_else(damaged)?;
@@ -121,7 +140,12 @@ pub(crate) fn load(conn: &mut dyn Conn, classes: &Classes, found: Option<(i64, S
 }
 
 /// A record by its id.
-pub(crate) fn get(conn: &mut dyn Conn, classes: &Classes, tenant: TenantId, id: &Id) -> Result<Option<Stored>, DbError> {
+pub(crate) fn get(
+    conn: &mut dyn Conn,
+    classes: &Classes,
+    tenant: TenantId,
+    id: &Id,
+) -> Result<Option<Stored>, DbError> {
     let found = find(conn, tenant, id)?;
     load(conn, classes, found, |r| r.id == *id && r.tenant == tenant, &id.to_string())
 }
@@ -138,10 +162,20 @@ pub(crate) fn head(conn: &mut dyn Conn, classes: &Classes, tenant: TenantId, id:
     let damaged = || DbError::Damaged(format!("the record {id}"));
     let class = classes.get(&Kind::new(&kind)).ok_or_else(damaged)?;
     let read = |row: &dyn Row| {
-        if !sealed(&class.name, row, CLASS_COLUMNS.len()).unwrap_or(false) || row.id(2)? != *id || row.tenant(1)? != tenant {
+        if !sealed(&class.name, row, CLASS_COLUMNS.len()).unwrap_or(false)
+            || row.id(2)? != *id
+            || row.tenant(1)? != tenant
+        {
             return Err(DbError::Damaged(format!("{kind} {}", row.string(3).unwrap_or_else(|_| id.to_string()))));
         }
-        let head = Head { id: *id, kind: class.kind.clone(), key: row.string(3)?, title: row.string(7)?, state: row.string(4)?, health: read_health(row)? };
+        let head = Head {
+            id: *id,
+            kind: class.kind.clone(),
+            key: row.string(3)?,
+            title: row.string(7)?,
+            state: row.string(4)?,
+            health: read_health(row)?,
+        };
         Ok((row.int(15)? == 0).then_some(head))
     };
     conn.first(&class.select_num, &[num.into()], read)?.ok_or_else(damaged)

@@ -13,13 +13,19 @@ const PRIVATE: &[&str] = &["area", "key", "value"];
 
 pub(crate) fn tenants(conn: &mut dyn Conn) -> Result<Vec<(TenantId, String)>, DbError> {
     conn.all("SELECT id, key, sum FROM tenant ORDER BY id", &[], |row| {
-        if sealed("tenant", row, 2)? { Ok((row.tenant(0)?, row.string(1)?)) } else { Err(DbError::Damaged(format!("tenant {}", row.int(0)?))) }
+        if sealed("tenant", row, 2)? {
+            Ok((row.tenant(0)?, row.string(1)?))
+        } else {
+            Err(DbError::Damaged(format!("tenant {}", row.int(0)?)))
+        }
     })
 }
 
 /// Gives a tenant its number; one that has a number keeps it.
 pub(crate) fn add_tenant(group: &mut Group<'_>, key: &str) -> Result<TenantId, Fault> {
-    if let Some(known) = group.conn().first("SELECT id FROM tenant WHERE key = ?1", &[key.into()], |row| row.tenant(0))? {
+    if let Some(known) =
+        group.conn().first("SELECT id FROM tenant WHERE key = ?1", &[key.into()], |row| row.tenant(0))?
+    {
         return Ok(known);
     }
     let id = group.next(0, "tenant")?;
@@ -50,15 +56,29 @@ pub(crate) fn controllers(conn: &mut dyn Conn) -> Result<Vec<ControllerState>, D
 }
 
 pub(crate) fn keep_controller(group: &mut Group<'_>, state: &ControllerState) -> Result<(), Fault> {
-    let exists = group.conn().first("SELECT 1 FROM controller WHERE name = ?1", &[(&state.name).into()], |row| row.int(0))?.is_some();
-    let values = [(&state.name).into(), state.cursor.into(), state.runs.into(), state.last_run.into(), (&state.last_reason).into(), state.last_error.as_deref().into()];
+    let exists = group
+        .conn()
+        .first("SELECT 1 FROM controller WHERE name = ?1", &[(&state.name).into()], |row| row.int(0))?
+        .is_some();
+    let values = [
+        (&state.name).into(),
+        state.cursor.into(),
+        state.runs.into(),
+        state.last_run.into(),
+        (&state.last_reason).into(),
+        state.last_error.as_deref().into(),
+    ];
     Ok(upsert(group.writing(), "controller", CONTROLLER, 1, &values, exists)?)
 }
 
 pub(crate) fn private(conn: &mut dyn Conn, area: &str, key: &str) -> Result<Option<Vec<u8>>, DbError> {
     let sql = "SELECT area, key, value, sum FROM private WHERE area = ?1 AND key = ?2";
     conn.first(sql, &[area.into(), key.into()], |row| {
-        if sealed("private", row, 3)? { row.blob(2) } else { Err(DbError::Damaged(format!("a private value of {area}"))) }
+        if sealed("private", row, 3)? {
+            row.blob(2)
+        } else {
+            Err(DbError::Damaged(format!("a private value of {area}")))
+        }
     })
 }
 
@@ -89,4 +109,3 @@ pub(crate) fn claim_private(group: &mut Group<'_>, area: &str, key: &str, value:
     let sql = format!("{} ON CONFLICT DO NOTHING", insert_sql("private", PRIVATE));
     Ok(group.insert("private", &sql, &[area.into(), key.into(), Val::from(value)])? == 1)
 }
-

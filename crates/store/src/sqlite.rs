@@ -33,9 +33,16 @@ impl Sqlite {
     /// The connection that writes. `cache_kib` bounds its page cache.
     pub(crate) fn writer(path: &Path, cache_kib: u32) -> Result<Self, DbError> {
         if rusqlite::version_number() < MIN_VERSION {
-            return Err(DbError::Other(format!("SQLite {} has a bug that corrupts databases; 3.51.3 or later is needed", rusqlite::version())));
+            return Err(DbError::Other(format!(
+                "SQLite {} has a bug that corrupts databases; 3.51.3 or later is needed",
+                rusqlite::version()
+            )));
         }
-        let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(told)?;
+        let db = Connection::open_with_flags(
+            path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )
+        .map_err(told)?;
         let pragmas = format!(
             "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA mmap_size = 0; \
              PRAGMA cache_size = -{cache_kib}; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; PRAGMA journal_size_limit = 67108864; \
@@ -46,8 +53,15 @@ impl Sqlite {
 
     /// A connection that only reads; a question longer than `limit` is stopped.
     pub(crate) fn reader(path: &Path, cache_kib: u32, limit: Option<Duration>) -> Result<Self, DbError> {
-        let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(told)?;
-        Self::set_up(db, &format!("PRAGMA mmap_size = 0; PRAGMA cache_size = -{cache_kib}; PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON; PRAGMA busy_timeout = 5000;"), limit)
+        let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+            .map_err(told)?;
+        Self::set_up(
+            db,
+            &format!(
+                "PRAGMA mmap_size = 0; PRAGMA cache_size = -{cache_kib}; PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON; PRAGMA busy_timeout = 5000;"
+            ),
+            limit,
+        )
     }
 
     fn set_up(mut db: Connection, pragmas: &str, limit: Option<Duration>) -> Result<Self, DbError> {
@@ -59,7 +73,11 @@ impl Sqlite {
         let deadline = Arc::new(AtomicU64::new(u64::MAX));
         if limit.is_some() {
             let deadline = deadline.clone();
-            db.progress_handler(STEPS_PER_LOOK, Some(move || micros(start.elapsed()) > deadline.load(Ordering::Relaxed))).map_err(told)?;
+            db.progress_handler(
+                STEPS_PER_LOOK,
+                Some(move || micros(start.elapsed()) > deadline.load(Ordering::Relaxed)),
+            )
+            .map_err(told)?;
         }
         Ok(Self { db, deadline, limit, start })
     }
@@ -77,9 +95,16 @@ fn micros(span: Duration) -> u64 {
 
 fn functions(db: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
-    db.create_scalar_function("ms_lower", 1, flags, |args| Ok(args.get_raw(0).as_str_or_null().unwrap_or(None).map(str::to_lowercase)))?;
+    db.create_scalar_function("ms_lower", 1, flags, |args| {
+        Ok(args.get_raw(0).as_str_or_null().unwrap_or(None).map(str::to_lowercase))
+    })?;
     db.create_scalar_function("ms_time", 1, flags, |args| {
-        Ok(args.get_raw(0).as_str_or_null().unwrap_or(None).and_then(kernel::clock::Time::parse).map(kernel::clock::Time::as_micros))
+        Ok(args
+            .get_raw(0)
+            .as_str_or_null()
+            .unwrap_or(None)
+            .and_then(kernel::clock::Time::parse)
+            .map(kernel::clock::Time::as_micros))
     })?;
     db.create_scalar_function("ms_span", 1, flags, |args| {
         let span = args.get_raw(0).as_str_or_null().unwrap_or(None).and_then(|t| kernel::clock::parse_duration(t).ok());
@@ -105,7 +130,9 @@ impl Row for rusqlite::Row<'_> {
             ValueRef::Null => Val::Null,
             ValueRef::Integer(n) => Val::Int(n),
             ValueRef::Real(n) => Val::Real(n),
-            ValueRef::Text(t) => Val::from(std::str::from_utf8(t).map_err(|_| DbError::Damaged("a text that is not UTF-8".into()))?),
+            ValueRef::Text(t) => {
+                Val::from(std::str::from_utf8(t).map_err(|_| DbError::Damaged("a text that is not UTF-8".into()))?)
+            }
             ValueRef::Blob(b) => Val::from(b),
         })
     }
@@ -144,7 +171,9 @@ pub(crate) fn told(error: rusqlite::Error) -> DbError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => DbError::Full,
         Some(ErrorCode::OperationInterrupted) => DbError::Stopped,
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => DbError::Damaged(format!("the database file ({text})")),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            DbError::Damaged(format!("the database file ({text})"))
+        }
         Some(ErrorCode::SystemIoFailure | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => DbError::Lost(text),
         _ => DbError::Other(text),
     }

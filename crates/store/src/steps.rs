@@ -65,7 +65,13 @@ impl Ready {
 
     /// Does all of it.
     pub(crate) fn run(&self, group: &mut Group<'_>) -> Result<Committed, Fault> {
-        let mut doing = Doing { commit: &self.commit, keys: BTreeMap::new(), last_seq: 0, subject: None, done: Committed::default() };
+        let mut doing = Doing {
+            commit: &self.commit,
+            keys: BTreeMap::new(),
+            last_seq: 0,
+            subject: None,
+            done: Committed::default(),
+        };
         doing.answered_before(group)?;
         for (step, text) in self.commit.steps.iter().zip(&self.texts) {
             doing.step(group, step, text)?;
@@ -90,7 +96,9 @@ impl Doing<'_> {
     fn answered_before(&self, group: &mut Group<'_>) -> Result<(), Fault> {
         let Some((key, print)) = &self.commit.idempotency else { return Ok(()) };
         let sql = "SELECT print, record FROM idempotency WHERE tenant = ?1 AND key = ?2";
-        let found = group.conn().first(sql, &[self.commit.tenant.into(), key.into()], |row| Ok((row.blob(0)?, row.opt_id(1)?)))?;
+        let found = group
+            .conn()
+            .first(sql, &[self.commit.tenant.into(), key.into()], |row| Ok((row.blob(0)?, row.opt_id(1)?)))?;
         match found {
             Some((stored, record)) => Err(StoreError::Repeated { same: stored == print, record }.into()),
             None => Ok(()),
@@ -99,8 +107,13 @@ impl Doing<'_> {
 
     fn remember(&self, group: &mut Group<'_>) -> Result<(), Fault> {
         let Some((key, print)) = &self.commit.idempotency else { return Ok(()) };
-        let values = [self.commit.tenant.into(), key.into(), Val::from(&print[..]), self.subject.into(), self.commit.now.into()];
-        group.insert("idempotency", &insert_sql("idempotency", &["tenant", "key", "print", "record", "time"]), &values)?;
+        let values =
+            [self.commit.tenant.into(), key.into(), Val::from(&print[..]), self.subject.into(), self.commit.now.into()];
+        group.insert(
+            "idempotency",
+            &insert_sql("idempotency", &["tenant", "key", "print", "record", "time"]),
+            &values,
+        )?;
         let now = self.commit.now;
         if group.ledger().purged.is_none_or(|t| now.since(t) >= FORGET_EVERY) {
             group.ledger().purged = Some(now);
@@ -117,7 +130,9 @@ impl Doing<'_> {
             Step::Link(link) => self.link(group, link),
             Step::Unlink(link) => {
                 let args = [self.commit.tenant.into(), Val::from(&link.from), (&link.name).into(), Val::from(&link.to)];
-                group.writing().exec("DELETE FROM link WHERE tenant = ?1 AND from_id = ?2 AND type = ?3 AND to_id = ?4", &args)?;
+                group
+                    .writing()
+                    .exec("DELETE FROM link WHERE tenant = ?1 AND from_id = ?2 AND type = ?3 AND to_id = ?4", &args)?;
                 Ok(())
             }
             Step::Entry(draft) => self.entry(group, draft),
@@ -129,7 +144,13 @@ impl Doing<'_> {
                 Ok(())
             }
             Step::Enqueue(draft) => {
-                if jobs::enqueue(group, self.commit.tenant, draft, if self.last_seq > 0 { self.last_seq } else { draft.cause.unwrap_or_default() }, self.commit.now)? {
+                if jobs::enqueue(
+                    group,
+                    self.commit.tenant,
+                    draft,
+                    if self.last_seq > 0 { self.last_seq } else { draft.cause.unwrap_or_default() },
+                    self.commit.now,
+                )? {
                     self.done.jobs.push(draft.id);
                 }
                 Ok(())
@@ -167,7 +188,9 @@ impl Doing<'_> {
                 words = std::borrow::Cow::Owned(format!("{} {}", words::text_words(&record.key), text.words));
             }
         }
-        group.writing().exec(&class.insert, &rows::sealed_values(&class, num, &record, text.words_sum, &text.fields))?;
+        group
+            .writing()
+            .exec(&class.insert, &rows::sealed_values(&class, num, &record, text.words_sum, &text.fields))?;
         words::keep(group.writing(), num, false, record.tenant, &record.kind, Some(&words))?;
         self.subject.get_or_insert(record.id);
         self.keys.insert(record.id, record.key.clone());
@@ -188,11 +211,16 @@ impl Doing<'_> {
             new.title.clone_from(&old.record.key); // Numbered by this very commit: its key was not known to the caller.
         }
         new.key = old.record.key;
-        group.writing().exec(&class.update, &rows::sealed_values(&class, old.num, &new, text.words_sum, &text.fields))?;
+        group
+            .writing()
+            .exec(&class.update, &rows::sealed_values(&class, old.num, &new, text.words_sum, &text.fields))?;
         if new.deleted != old.record.deleted {
             let values = head_values(old.num, &new);
             let sum = seal("record", values.iter());
-            group.writing().exec("UPDATE record SET deleted = ?2, sum = ?3 WHERE num = ?1", &[old.num.into(), new.deleted.into(), sum.into()])?;
+            group.writing().exec(
+                "UPDATE record SET deleted = ?2, sum = ?3 WHERE num = ?1",
+                &[old.num.into(), new.deleted.into(), sum.into()],
+            )?;
         }
         if new.deleted {
             words::keep(group.writing(), old.num, true, new.tenant, &new.kind, None)?;
@@ -210,8 +238,14 @@ impl Doing<'_> {
         new.health = health.cloned();
         let fields = serde_json::to_string(&new.fields).map_err(|e| DbError::Other(e.to_string()))?;
         let values = rows::sealed_values(&class, old.num, &new, old.words, &fields);
-        let sql = format!("UPDATE {} SET health = ?2, health_since = ?3, health_reason = ?4, sum = ?5 WHERE num = ?1", class.name);
-        group.writing().exec(&sql, &[old.num.into(), values[9].clone(), values[10].clone(), values[11].clone(), values[18].clone()])?;
+        let sql = format!(
+            "UPDATE {} SET health = ?2, health_since = ?3, health_reason = ?4, sum = ?5 WHERE num = ?1",
+            class.name
+        );
+        group.writing().exec(
+            &sql,
+            &[old.num.into(), values[9].clone(), values[10].clone(), values[11].clone(), values[18].clone()],
+        )?;
         Ok(())
     }
 
@@ -228,7 +262,9 @@ impl Doing<'_> {
         for (end, which) in [(&link.from, "source"), (&link.to, "target")] {
             let sql = "SELECT num FROM record WHERE id = ?1 AND tenant = ?2 AND deleted = 0";
             if group.conn().first(sql, &[end.into(), tenant.into()], |row| row.int(0))?.is_none() {
-                return Err(StoreError::Link(format!("the {which} of the link {} is no longer there", link.name)).into());
+                return Err(
+                    StoreError::Link(format!("the {which} of the link {} is no longer there", link.name)).into()
+                );
             }
         }
         let sql = format!("{} ON CONFLICT DO NOTHING", insert_sql("link", &["tenant", "from_id", "type", "to_id"]));
@@ -241,7 +277,11 @@ impl Doing<'_> {
 
     fn entry(&mut self, group: &mut Group<'_>, draft: &journal::Draft) -> Result<(), Fault> {
         let tenant = self.commit.tenant;
-        let key = if draft.subject_key.is_empty() { self.keys.get(&draft.subject).map_or("", String::as_str) } else { &draft.subject_key };
+        let key = if draft.subject_key.is_empty() {
+            self.keys.get(&draft.subject).map_or("", String::as_str)
+        } else {
+            &draft.subject_key
+        };
         let previous = group.chain_head(tenant)?;
         let seq = group.next(0, "journal")?.unsigned_abs();
         let actor = draft.actor.to_string();
@@ -296,8 +336,11 @@ impl Doing<'_> {
 
     fn correct(&mut self, group: &mut Group<'_>, old: &Id, new: &[Interval]) -> Result<(), Fault> {
         let sql = format!("{} WHERE tenant = ?1 AND id = ?2", crate::history::SELECT_INTERVAL);
-        let stored = group.conn().first(&sql, &[self.commit.tenant.into(), old.into()], crate::history::read_interval)?;
-        let mut stored = stored.filter(Interval::counts).ok_or_else(|| StoreError::Link("the interval has been corrected meanwhile".into()))?;
+        let stored =
+            group.conn().first(&sql, &[self.commit.tenant.into(), old.into()], crate::history::read_interval)?;
+        let mut stored = stored
+            .filter(Interval::counts)
+            .ok_or_else(|| StoreError::Link("the interval has been corrected meanwhile".into()))?;
         let subject = stored.subject.ok_or_else(|| DbError::Damaged(format!("interval {old}")))?;
         stored.corrected_by = Some(new.first().map_or(*old, |n| n.id));
         self.rewrite_interval(group, &stored)?;
@@ -325,11 +368,22 @@ impl Doing<'_> {
 }
 
 fn table(group: &Group<'_>, kind: &Kind) -> Result<Arc<ClassTable>, DbError> {
-    group.classes.get(kind).cloned().ok_or_else(|| DbError::Other(format!("class {kind} has no table; the store was not fitted to it")))
+    group
+        .classes
+        .get(kind)
+        .cloned()
+        .ok_or_else(|| DbError::Other(format!("class {kind} has no table; the store was not fitted to it")))
 }
 
 fn head_values<'a>(num: i64, record: &'a Record) -> [Val<'a>; 6] {
-    [num.into(), (&record.id).into(), record.tenant.into(), record.kind.as_str().into(), (&record.key).into(), record.deleted.into()]
+    [
+        num.into(),
+        (&record.id).into(),
+        record.tenant.into(),
+        record.kind.as_str().into(),
+        (&record.key).into(),
+        record.deleted.into(),
+    ]
 }
 
 /// Takes id and key; `false` when one of them is taken.
@@ -337,4 +391,3 @@ fn head(group: &mut Group<'_>, num: i64, record: &Record) -> Result<bool, DbErro
     const INSERT: &str = "INSERT INTO record (num, id, tenant, kind, key, deleted, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
     Ok(group.insert("record", INSERT, &head_values(num, record))? == 1)
 }
-

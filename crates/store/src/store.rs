@@ -38,7 +38,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { readers: 3, query_limit: Duration::from_secs(5), writer_cache_kib: 32 * 1024, reader_cache_kib: 8 * 1024, ballast_bytes: 4 << 20 }
+        Self {
+            readers: 3,
+            query_limit: Duration::from_secs(5),
+            writer_cache_kib: 32 * 1024,
+            reader_cache_kib: 8 * 1024,
+            ballast_bytes: 4 << 20,
+        }
     }
 }
 
@@ -63,7 +69,9 @@ pub enum OpenError {
         pid: String,
     },
     /// A newer Mainstay wrote it.
-    #[error("the data was written by a newer Mainstay (layout {found}; this one knows up to {known}): start that version again, or restore a backup from before the upgrade")]
+    #[error(
+        "the data was written by a newer Mainstay (layout {found}; this one knows up to {known}): start that version again, or restore a backup from before the upgrade"
+    )]
     Newer {
         /// Layout found.
         found: i64,
@@ -111,7 +119,9 @@ impl Store {
         let path = dir.join(FILE);
         let opened = |error: DbError| match error {
             DbError::Damaged(what) => OpenError::Damaged { dir: dir.to_owned(), what },
-            DbError::Full => OpenError::NotWritable { dir: dir.to_owned(), source: std::io::ErrorKind::StorageFull.into() },
+            DbError::Full => {
+                OpenError::NotWritable { dir: dir.to_owned(), source: std::io::ErrorKind::StorageFull.into() }
+            }
             other => OpenError::Database(other.to_string()),
         };
         let mut conn: Box<dyn Conn> = Box::new(Sqlite::writer(&path, options.writer_cache_kib).map_err(opened)?);
@@ -121,12 +131,23 @@ impl Store {
         }
         let classes = known_classes(&mut *conn).map_err(opened)?;
         let (reader_path, limit, cache) = (path.clone(), options.query_limit, options.reader_cache_kib);
-        let connect_reader: ConnectReader = Arc::new(move || Ok(Box::new(Sqlite::reader(&reader_path, cache, Some(limit))?)));
+        let connect_reader: ConnectReader =
+            Arc::new(move || Ok(Box::new(Sqlite::reader(&reader_path, cache, Some(limit))?)));
         let slow_path = path.clone();
         let connect_slow: ConnectReader = Arc::new(move || Ok(Box::new(Sqlite::reader(&slow_path, cache, None)?)));
         let cache = options.writer_cache_kib;
         let connect: Connect = Box::new(move || Ok(Box::new(Sqlite::writer(&path, cache)?)));
-        let start = Start { dialect: Dialect::Sqlite, dir: Some(dir.to_owned()), conn: Some(conn), connect, connect_reader, connect_slow, classes, lock: Some(lock), ballast: (options.ballast_bytes > 0).then(|| (dir.join("ballast"), options.ballast_bytes)) };
+        let start = Start {
+            dialect: Dialect::Sqlite,
+            dir: Some(dir.to_owned()),
+            conn: Some(conn),
+            connect,
+            connect_reader,
+            connect_slow,
+            classes,
+            lock: Some(lock),
+            ballast: (options.ballast_bytes > 0).then(|| (dir.join("ballast"), options.ballast_bytes)),
+        };
         Self::start(start, &options).map_err(|source| OpenError::NotWritable { dir: dir.to_owned(), source })
     }
 
@@ -160,8 +181,13 @@ impl Store {
     }
 
     /// Has the writer do something, and waits until it is on disk.
-    pub(crate) async fn write<T: Send + 'static>(&self, vital: bool, run: impl FnMut(&mut Group<'_>) -> Result<T, Fault> + Send + 'static) -> Result<T, StoreError> {
-        let closed = || StoreError::Closed(self.intake.closed.lock().clone().unwrap_or_else(|| "it is being shut down".into()));
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        vital: bool,
+        run: impl FnMut(&mut Group<'_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let closed =
+            || StoreError::Closed(self.intake.closed.lock().clone().unwrap_or_else(|| "it is being shut down".into()));
         let sender = self.work.lock().clone().ok_or_else(closed)?;
         let (reply, answer) = oneshot::channel();
         let work = Asked { run, vital, result: None, reply };
@@ -170,7 +196,10 @@ impl Store {
     }
 
     /// Has a reader answer something.
-    pub(crate) async fn read<T: Send + 'static>(&self, ask: impl FnOnce(&mut dyn Conn, &Classes) -> Result<T, Fault> + Send + 'static) -> Result<T, StoreError> {
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&mut dyn Conn, &Classes) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let gone = || StoreError::Closed("it is being shut down".into());
         let _turn = self.let_in.acquire().await.map_err(|_| gone())?;
         let classes = self.classes.read().clone();
@@ -186,14 +215,20 @@ impl Store {
     }
 
     /// Asks on a connection of its own, without a time limit, so that work that reads everything holds up no question.
-    pub(crate) async fn read_slowly<T: Send + 'static>(&self, ask: impl FnOnce(&mut dyn Conn, &Classes) -> Result<T, Fault> + Send + 'static) -> Result<T, StoreError> {
+    pub(crate) async fn read_slowly<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&mut dyn Conn, &Classes) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let (connect, classes) = (self.connect_slow.clone(), self.classes.read().clone());
         let (reply, answer) = oneshot::channel();
         let work = move || {
             let outcome = connect().map_err(Fault::from).and_then(|mut conn| ask(&mut *conn, &classes));
             let _ = reply.send(outcome); // Nobody listens any more: the answer is not needed.
         };
-        std::thread::Builder::new().name("store-slow".into()).spawn(work).map_err(|e| StoreError::Database(e.to_string()))?;
+        std::thread::Builder::new()
+            .name("store-slow".into())
+            .spawn(work)
+            .map_err(|e| StoreError::Database(e.to_string()))?;
         let gone = |_| StoreError::Database("the work ended in a panic".into());
         answer.await.map_err(gone)?.map_err(|fault| self.told(fault))
     }

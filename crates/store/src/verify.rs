@@ -127,7 +127,11 @@ pub(crate) fn everything(conn: &mut dyn Conn, classes: &Classes, anchors: &[Anch
             report.database.push(format!("{}: {error}", table.name));
         }
     }
-    for check in [check_chain(conn, anchors, &mut report), check_numbers(conn, classes, &mut report), check_itself(conn, &mut report)] {
+    for check in [
+        check_chain(conn, anchors, &mut report),
+        check_numbers(conn, classes, &mut report),
+        check_itself(conn, &mut report),
+    ] {
         if let Err(error) = check {
             report.database.push(error.to_string());
         }
@@ -165,7 +169,10 @@ fn known_by(table: &Table, row: &dyn Row) -> String {
     {
         return key;
     }
-    (0..table.keys).map(|i| row.get(i).map_or_else(|_| "unreadable".into(), |v| shown(&v))).collect::<Vec<_>>().join(" ")
+    (0..table.keys)
+        .map(|i| row.get(i).map_or_else(|_| "unreadable".into(), |v| shown(&v)))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn shown(value: &Val<'_>) -> String {
@@ -181,7 +188,8 @@ fn shown(value: &Val<'_>) -> String {
 /// Follows every tenant's chain from its beginning; sequences over all tenants have no gap.
 fn check_chain(conn: &mut dyn Conn, anchors: &[Anchor], report: &mut Report) -> Result<(), DbError> {
     let mut heads_found: BTreeMap<TenantId, (u64, [u8; 32])> = BTreeMap::new();
-    let mut anchored: BTreeMap<(TenantId, u64), &str> = anchors.iter().map(|a| ((a.tenant, a.seq), a.hash.as_str())).collect();
+    let mut anchored: BTreeMap<(TenantId, u64), &str> =
+        anchors.iter().map(|a| ((a.tenant, a.seq), a.hash.as_str())).collect();
     let mut last = 0_u64;
     let sql = "SELECT seq, tenant, time, actor, subject, subject_key, kind, action, cause, before, after, note, hash FROM journal ORDER BY seq";
     conn.query(sql, &[], &mut |row| {
@@ -207,14 +215,26 @@ fn check_chain(conn: &mut dyn Conn, anchors: &[Anchor], report: &mut Report) -> 
     })?;
     for ((tenant, seq), _) in anchored {
         let first_missing = (last + 1).min(seq);
-        report.broken(tenant, first_missing, format!("the anchor knows entry {seq}, which is missing: the journal was cut short or rolled back"));
+        report.broken(
+            tenant,
+            first_missing,
+            format!("the anchor knows entry {seq}, which is missing: the journal was cut short or rolled back"),
+        );
     }
     for head in heads(conn)? {
         match heads_found.remove(&head.tenant) {
             Some((seq, hash)) if seq == head.seq && hex::encode(hash) == head.hash => {}
-            Some((seq, _)) if seq < head.seq => report.broken(head.tenant, if head.seq > last { last + 1 } else { seq + 1 }, format!("the newest entry should be {}", head.seq)),
+            Some((seq, _)) if seq < head.seq => report.broken(
+                head.tenant,
+                if head.seq > last { last + 1 } else { seq + 1 },
+                format!("the newest entry should be {}", head.seq),
+            ),
             Some((seq, _)) => report.broken(head.tenant, seq, format!("the newest entry should be {}", head.seq)),
-            None => report.broken(head.tenant, (last + 1).min(head.seq), format!("the newest entry should be {}, and there is none", head.seq)),
+            None => report.broken(
+                head.tenant,
+                (last + 1).min(head.seq),
+                format!("the newest entry should be {}, and there is none", head.seq),
+            ),
         }
     }
     for (tenant, (seq, _)) in heads_found {
@@ -252,10 +272,14 @@ fn check_numbers(conn: &mut dyn Conn, classes: &Classes, report: &mut Report) ->
             class.name
         );
         for num in conn.all(&sql, &[class.kind.as_str().into()], |row| row.int(0))? {
-            report.damaged(&class.name, format!("number {num}: its row and its entry in the table of all records differ"));
+            report.damaged(
+                &class.name,
+                format!("number {num}: its row and its entry in the table of all records differ"),
+            );
         }
     }
-    let unknown = conn.all("SELECT num FROM record WHERE kind NOT IN (SELECT kind FROM class)", &[], |row| row.int(0))?;
+    let unknown =
+        conn.all("SELECT num FROM record WHERE kind NOT IN (SELECT kind FROM class)", &[], |row| row.int(0))?;
     for num in unknown {
         report.damaged("record", format!("number {num}: of a class that does not exist"));
     }
@@ -268,7 +292,9 @@ fn check_itself(conn: &mut dyn Conn, report: &mut Report) -> Result<(), DbError>
         let said = conn.all("PRAGMA integrity_check(20)", &[], |row| row.string(0))?;
         report.database.extend(said.into_iter().filter(|s| s != "ok"));
         let loose = conn.all("PRAGMA foreign_key_check", &[], |row| row.string(0))?;
-        report.database.extend(loose.into_iter().map(|table| format!("a row of {table} points at a record that is not there")));
+        report
+            .database
+            .extend(loose.into_iter().map(|table| format!("a row of {table} points at a record that is not there")));
     }
     Ok(())
 }
@@ -363,4 +389,3 @@ fn read_shown(text: &str) -> Option<Val<'static>> {
         _ => None,
     }
 }
-

@@ -35,7 +35,14 @@ pub(crate) fn text_words(text: &str) -> String {
 }
 
 /// Puts a record into the index, or takes it out and puts it in anew.
-pub(crate) fn keep(conn: &mut dyn Conn, num: i64, replaces: bool, tenant: TenantId, kind: &Kind, words: Option<&str>) -> Result<(), DbError> {
+pub(crate) fn keep(
+    conn: &mut dyn Conn,
+    num: i64,
+    replaces: bool,
+    tenant: TenantId,
+    kind: &Kind,
+    words: Option<&str>,
+) -> Result<(), DbError> {
     let dialect = conn.dialect();
     if replaces {
         let gone = match dialect {
@@ -48,7 +55,9 @@ pub(crate) fn keep(conn: &mut dyn Conn, num: i64, replaces: bool, tenant: Tenant
         let text = format!("{} {} {words}", tenant_word(tenant), class_word(tenant, kind));
         let add = match dialect {
             Dialect::Sqlite => "INSERT INTO words (rowid, text) VALUES (?1, ?2)",
-            Dialect::Postgres => "INSERT INTO words (num, text) VALUES (?1, array_to_tsvector(string_to_array(?2, ' ')))",
+            Dialect::Postgres => {
+                "INSERT INTO words (num, text) VALUES (?1, array_to_tsvector(string_to_array(?2, ' ')))"
+            }
         };
         conn.exec(add, &[num.into(), Val::from(text)])?;
     }
@@ -71,7 +80,9 @@ pub(crate) fn question(dialect: Dialect, any: &[String], words: &[String]) -> St
         Dialect::Postgres => (" & ", " | ", '\''),
     };
     // Words are letters and digits by construction; anything else is dropped, so a quote cannot stand in one.
-    let quoted = |w: &str| format!("{quote}{}{quote}", w.chars().filter(|c| c.is_alphanumeric() || *c == '§').collect::<String>());
+    let quoted = |w: &str| {
+        format!("{quote}{}{quote}", w.chars().filter(|c| c.is_alphanumeric() || *c == '§').collect::<String>())
+    };
     let mut parts = Vec::new();
     if !any.is_empty() {
         parts.push(format!("({})", any.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(or)));

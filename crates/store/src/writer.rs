@@ -58,7 +58,8 @@ impl<T: Send, F: FnMut(&mut Group<'_>) -> Result<T, Fault> + Send> Work for Aske
 
     fn done(self: Box<Self>, outcome: Result<(), StoreError>) {
         let Self { result, reply, .. } = *self;
-        let answer = outcome.and_then(|()| result.ok_or_else(|| StoreError::Database("the work gave no answer".into())));
+        let answer =
+            outcome.and_then(|()| result.ok_or_else(|| StoreError::Database("the work gave no answer".into())));
         let _ = reply.send(answer); // Nobody listens any more: the write stands nevertheless.
     }
 }
@@ -132,7 +133,11 @@ impl Group<'_> {
             let stored = self.conn.first(sql, &[tenant.into(), name.into()], |row| row.int(0))?;
             self.ledger.counters.insert((tenant, name.to_owned()), Counter { value: stored.unwrap_or(0), stored });
         }
-        let counter = self.ledger.counters.get_mut(&(tenant, name.to_owned())).ok_or_else(|| DbError::Other(format!("counter {name}")))?;
+        let counter = self
+            .ledger
+            .counters
+            .get_mut(&(tenant, name.to_owned()))
+            .ok_or_else(|| DbError::Other(format!("counter {name}")))?;
         counter.value += 1;
         Ok(counter.value)
     }
@@ -142,11 +147,15 @@ impl Group<'_> {
         if let Some(head) = self.ledger.heads.get(&tenant) {
             return Ok(head.hash);
         }
-        let stored = self.conn.first("SELECT seq, hash FROM chain WHERE tenant = ?1", &[tenant.into()], |row| Ok((row.count(0)?, row.blob(1)?)))?;
+        let stored = self.conn.first("SELECT seq, hash FROM chain WHERE tenant = ?1", &[tenant.into()], |row| {
+            Ok((row.count(0)?, row.blob(1)?))
+        })?;
         let head = match stored {
             None => ChainHead { seq: 0, hash: GENESIS, stored: None },
             Some((seq, hash)) => {
-                let hash = hash.try_into().map_err(|_| DbError::Damaged(format!("the journal head of tenant {}", tenant.0)))?;
+                let hash = hash
+                    .try_into()
+                    .map_err(|_| DbError::Damaged(format!("the journal head of tenant {}", tenant.0)))?;
                 ChainHead { seq, hash, stored: Some(seq) }
             }
         };
@@ -197,7 +206,14 @@ impl Ledger {
 }
 
 /// Inserts a sealed row, or replaces the one with the same `keys` first columns.
-pub(crate) fn upsert(conn: &mut dyn Conn, table: &str, columns: &[&str], keys: usize, values: &[Val<'_>], exists: bool) -> Result<(), DbError> {
+pub(crate) fn upsert(
+    conn: &mut dyn Conn,
+    table: &str,
+    columns: &[&str],
+    keys: usize,
+    values: &[Val<'_>],
+    exists: bool,
+) -> Result<(), DbError> {
     let mut all = values.to_vec();
     all.push(Val::Int(seal(table, values.iter())));
     if !exists {
@@ -206,7 +222,10 @@ pub(crate) fn upsert(conn: &mut dyn Conn, table: &str, columns: &[&str], keys: u
     }
     let sets: Vec<String> = columns.iter().enumerate().skip(keys).map(|(i, c)| format!("{c} = ?{}", i + 1)).collect();
     let wheres: Vec<String> = columns.iter().enumerate().take(keys).map(|(i, c)| format!("{c} = ?{}", i + 1)).collect();
-    conn.exec(&format!("UPDATE {table} SET {}, sum = ?{} WHERE {}", sets.join(", "), columns.len() + 1, wheres.join(" AND ")), &all)?;
+    conn.exec(
+        &format!("UPDATE {table} SET {}, sum = ?{} WHERE {}", sets.join(", "), columns.len() + 1, wheres.join(" AND ")),
+        &all,
+    )?;
     Ok(())
 }
 
@@ -306,7 +325,9 @@ impl Writer {
         } else {
             let undone = conn.batch("ROLLBACK");
             self.ledger = before;
-            if self.dialect == Dialect::Postgres && (undone.is_err() || matches!(ended, Ended::Failed(DbError::Lost(_)))) {
+            if self.dialect == Dialect::Postgres
+                && (undone.is_err() || matches!(ended, Ended::Failed(DbError::Lost(_))))
+            {
                 return ended; // The connection is gone with what it had begun; the next group makes another.
             }
         }
@@ -314,7 +335,13 @@ impl Writer {
         ended
     }
 
-    fn transaction(&mut self, conn: &mut dyn Conn, group: &mut [Box<dyn Work>], careful: bool, new_classes: &mut Option<Classes>) -> Ended {
+    fn transaction(
+        &mut self,
+        conn: &mut dyn Conn,
+        group: &mut [Box<dyn Work>],
+        careful: bool,
+        new_classes: &mut Option<Classes>,
+    ) -> Ended {
         let begin = if self.dialect == Dialect::Sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" };
         if let Err(error) = conn.batch(begin).and_then(|()| self.ledger.open(conn)) {
             return Ended::Failed(error);
@@ -326,7 +353,8 @@ impl Writer {
                 return Ended::Failed(error);
             }
             let classes = new_classes.clone().unwrap_or_else(|| self.classes.read().clone());
-            let mut view = Group { conn: &mut *conn, ledger: &mut self.ledger, classes, wrote: false, new_classes: None };
+            let mut view =
+                Group { conn: &mut *conn, ledger: &mut self.ledger, classes, wrote: false, new_classes: None };
             let outcome = work.run(&mut view);
             let (wrote, changed) = (view.wrote, view.new_classes.take());
             match (outcome, before) {
@@ -360,7 +388,9 @@ impl Writer {
         match error {
             DbError::Full => {
                 if self.full_since.is_none() {
-                    tracing::error!("the disk that holds the data directory is full: only pages, sessions and jobs are written until there is room");
+                    tracing::error!(
+                        "the disk that holds the data directory is full: only pages, sessions and jobs are written until there is room"
+                    );
                     if let Some((ballast, _)) = &self.ballast {
                         let _ = std::fs::remove_file(ballast);
                     }
@@ -437,144 +467,4 @@ fn answer_all(group: Vec<Box<dyn Work>>, error: &StoreError) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::conn::{Each, Row};
-    use crate::layout::known_classes;
-    use crate::sqlite::Sqlite;
-    use crate::store::migrate;
-    use std::sync::mpsc::sync_channel;
-
-    /// SQLite whose next commits fail as told.
-    struct Failing {
-        inner: Sqlite,
-        fails: Arc<Mutex<Vec<DbError>>>,
-    }
-
-    impl Conn for Failing {
-        fn dialect(&self) -> Dialect {
-            Dialect::Sqlite
-        }
-        fn exec(&mut self, sql: &str, args: &[Val<'_>]) -> Result<u64, DbError> {
-            self.inner.exec(sql, args)
-        }
-        fn query(&mut self, sql: &str, args: &[Val<'_>], each: Each<'_>) -> Result<(), DbError> {
-            self.inner.query(sql, args, each)
-        }
-        fn batch(&mut self, sql: &str) -> Result<(), DbError> {
-            let failure = if sql == "COMMIT" { self.fails.lock().pop() } else { None };
-            failure.map_or_else(|| self.inner.batch(sql), Err)
-        }
-    }
-
-    struct Desk {
-        writer: Writer,
-        fails: Arc<Mutex<Vec<DbError>>>,
-        _dir: tempfile::TempDir,
-    }
-
-    impl Desk {
-        fn new(ballast_bytes: u64) -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            let mut inner = Sqlite::writer(&dir.path().join("db"), 1024).unwrap();
-            migrate(&mut inner).unwrap();
-            let classes = known_classes(&mut inner).unwrap();
-            let fails = Arc::new(Mutex::new(Vec::new()));
-            let writer = Writer {
-                conn: Some(Box::new(Failing { inner, fails: fails.clone() })),
-                connect: Box::new(|| Err(DbError::Other("there is one already".into()))),
-                ledger: Ledger::default(),
-                classes: Arc::new(RwLock::new(classes)),
-                intake: Arc::default(),
-                ballast: Some((dir.path().join("ballast"), ballast_bytes)),
-                full_since: None,
-                dialect: Dialect::Sqlite,
-            };
-            Self { writer, fails, _dir: dir }
-        }
-
-        /// Has the writer count up in one group; `true` is vital work.
-        fn count(&mut self, group: &[bool]) -> Vec<Result<i64, StoreError>> {
-            let mut answers = Vec::new();
-            let mut works: Vec<Box<dyn Work>> = Vec::new();
-            for vital in group {
-                let (reply, answer) = oneshot::channel();
-                works.push(Box::new(Asked { run: |group: &mut Group<'_>| Ok(group.next(0, "test")?), vital: *vital, result: None, reply }));
-                answers.push(answer);
-            }
-            self.writer.handle(works);
-            answers.into_iter().map(|a| a.blocking_recv().unwrap()).collect()
-        }
-
-        fn stored(&mut self) -> Option<i64> {
-            let conn = self.writer.conn.as_mut().unwrap();
-            conn.first("SELECT value FROM counter WHERE name = 'test'", &[], |row: &dyn Row| row.int(0)).unwrap()
-        }
-    }
-
-    #[test]
-    fn after_a_failed_write_nothing_is_acknowledged_ever_again() {
-        let mut desk = Desk::new(0);
-        assert!(matches!(desk.count(&[false, true])[..], [Ok(1), Ok(2)]));
-        desk.fails.lock().push(DbError::Lost("disk I/O error".into()));
-        assert!(matches!(desk.count(&[false, true])[..], [Err(StoreError::Closed(_)), Err(StoreError::Closed(_))]));
-        assert!(matches!(desk.count(&[true])[..], [Err(StoreError::Closed(_))]), "also when the disk seems to work again");
-        assert_eq!(desk.stored(), Some(2));
-    }
-
-    #[test]
-    fn on_a_full_disk_vital_work_goes_on_in_the_room_that_was_kept_free() {
-        let mut desk = Desk::new(1 << 20);
-        let (path, bytes) = desk.writer.ballast.clone().unwrap();
-        lay_ballast(&path, bytes).unwrap();
-        desk.fails.lock().push(DbError::Full);
-        assert!(matches!(desk.count(&[false, true])[..], [Err(StoreError::Full), Ok(1)]));
-        assert!(!path.exists(), "the room was given up");
-        assert!(matches!(desk.count(&[false, true])[..], [Err(StoreError::Full), Ok(2)]));
-        assert_eq!(desk.stored(), Some(2));
-        // There is room again: found out without a restart, at the latest a second later.
-        desk.writer.full_since = desk.writer.full_since.and_then(|t| t.checked_sub(FULL_RETRY));
-        assert!(matches!(desk.count(&[false])[..], [Ok(3)]));
-        assert!(path.exists() && !*desk.writer.intake.full.lock());
-    }
-
-    #[test]
-    fn a_refusal_undoes_its_own_work_only() {
-        let mut desk = Desk::new(0);
-        let (told, outcomes) = sync_channel(8);
-        let mut works: Vec<Box<dyn Work>> = Vec::new();
-        for i in 0..6 {
-            let told = told.clone();
-            works.push(Box::new(Told {
-                run: Box::new(move |group| {
-                    let n = group.next(0, "test")?;
-                    if i % 2 == 1 { Err(StoreError::KeyTaken(n.to_string()).into()) } else { Ok(()) }
-                }),
-                told: Box::new(move |ok| told.send((i, ok)).unwrap()),
-            }));
-        }
-        desk.writer.handle(works);
-        drop(told);
-        assert_eq!(outcomes.iter().collect::<Vec<_>>(), (0..6).map(|i| (i, i % 2 == 0)).collect::<Vec<_>>());
-        assert_eq!(desk.stored(), Some(3), "refused work used up no numbers");
-    }
-
-    type Run = Box<dyn FnMut(&mut Group<'_>) -> Result<(), Fault> + Send>;
-
-    struct Told {
-        run: Run,
-        told: Box<dyn FnOnce(bool) + Send>,
-    }
-
-    impl Work for Told {
-        fn run(&mut self, group: &mut Group<'_>) -> Result<(), Fault> {
-            (self.run)(group)
-        }
-        fn vital(&self) -> bool {
-            false
-        }
-        fn done(self: Box<Self>, outcome: Result<(), StoreError>) {
-            (self.told)(outcome.is_ok());
-        }
-    }
-}
+mod tests;

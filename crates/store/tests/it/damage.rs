@@ -22,7 +22,8 @@ async fn filled(dir: &Path) -> Arc<Store> {
     fitted(store.clone()).await;
     for i in 0..30 {
         let tenant = if i % 3 == 0 { OTHER } else { HOME };
-        let new = add(&*store, tenant, "thing", &format!("k{i}"), json!({"site": format!("site {i}"), "level": i})).await;
+        let new =
+            add(&*store, tenant, "thing", &format!("k{i}"), json!({"site": format!("site {i}"), "level": i})).await;
         let peer = add(&*store, tenant, "big-place", &format!("p{i}"), json!({})).await;
         let rows = (0..5).map(|n| (format!("package-{n}"), json!(format!("1.{i}")))).collect();
         let interval = kernel::interval::Interval {
@@ -37,7 +38,11 @@ async fn filled(dir: &Path) -> Arc<Store> {
         };
         let steps = vec![
             Step::Link(link(&new, &peer)),
-            Step::Observe { subject: new.id, look: Look { table: "packages".into(), source: "agent".into(), rows, whole: true }, at: at(i) },
+            Step::Observe {
+                subject: new.id,
+                look: Look { table: "packages".into(), source: "agent".into(), rows, whole: true },
+                at: at(i),
+            },
             Step::OpenInterval(interval),
             entry(&new, "note"),
         ];
@@ -50,7 +55,8 @@ async fn filled(dir: &Path) -> Arc<Store> {
 /// Runs SQL on a closed database: what somebody with access to the file could do.
 fn tamper(dir: &Path, sql: &str) {
     let db = rusqlite::Connection::open(dir.join(FILE)).unwrap();
-    let flags = rusqlite::functions::FunctionFlags::SQLITE_DETERMINISTIC | rusqlite::functions::FunctionFlags::SQLITE_INNOCUOUS;
+    let flags =
+        rusqlite::functions::FunctionFlags::SQLITE_DETERMINISTIC | rusqlite::functions::FunctionFlags::SQLITE_INNOCUOUS;
     for name in ["ms_time", "ms_span", "ms_lower"] {
         db.create_scalar_function(name, 1, flags, |_| Ok(None::<i64>)).unwrap();
     }
@@ -78,7 +84,10 @@ async fn a_damaged_record_is_named_and_the_rest_is_served() {
     let write = store.commit(commit(HOME, vec![next(&bad, |_| {}).1])).await;
     assert!(matches!(write, Err(StoreError::Damaged { .. })), "damage is not sealed over: {write:?}");
     let found = store.verify(&[]).await.unwrap();
-    assert_eq!(found.damaged.iter().map(|d| (d.table.as_str(), d.key.as_str())).collect::<Vec<_>>(), [("c_thing", "k1")]);
+    assert_eq!(
+        found.damaged.iter().map(|d| (d.table.as_str(), d.key.as_str())).collect::<Vec<_>>(),
+        [("c_thing", "k1")]
+    );
 }
 
 #[tokio::test]
@@ -123,8 +132,16 @@ async fn every_edit_of_the_journal_is_found_at_its_first_bad_entry() {
         ("DELETE FROM journal WHERE seq = 8", 1, 8),
         ("DELETE FROM journal WHERE seq > 60", 2, 61),
         ("DELETE FROM journal", 1, 1),
-        ("UPDATE journal SET seq = 1000 WHERE seq = 8; UPDATE journal SET seq = 8 WHERE seq = 9; UPDATE journal SET seq = 9 WHERE seq = 1000", 1, 8),
-        ("INSERT INTO journal SELECT 91, tenant, time, actor, subject, subject_key, kind, action, cause, before, after, note, hash, sum FROM journal WHERE seq = 8", 1, 91),
+        (
+            "UPDATE journal SET seq = 1000 WHERE seq = 8; UPDATE journal SET seq = 8 WHERE seq = 9; UPDATE journal SET seq = 9 WHERE seq = 1000",
+            1,
+            8,
+        ),
+        (
+            "INSERT INTO journal SELECT 91, tenant, time, actor, subject, subject_key, kind, action, cause, before, after, note, hash, sum FROM journal WHERE seq = 8",
+            1,
+            91,
+        ),
         ("UPDATE journal SET hash = zeroblob(32) WHERE seq = 90", 1, 90),
     ];
     for (edit, tenant, first_bad) in edits {
@@ -158,8 +175,12 @@ async fn a_damaged_journal_entry_is_told_of_in_its_place() {
     let dir = tempfile::tempdir().unwrap();
     drop(filled(dir.path()).await);
     tamper(dir.path(), "UPDATE journal SET note = 'forged' WHERE seq = 5");
-    let entries = open(dir.path()).journal(&JournalQuery { since: 3, limit: 3, ..JournalQuery::default() }).await.unwrap();
-    assert_eq!(entries.iter().map(|e| (e.seq, e.action.as_str())).collect::<Vec<_>>(), [(4, "create"), (5, "damaged"), (6, "note")]);
+    let entries =
+        open(dir.path()).journal(&JournalQuery { since: 3, limit: 3, ..JournalQuery::default() }).await.unwrap();
+    assert_eq!(
+        entries.iter().map(|e| (e.seq, e.action.as_str())).collect::<Vec<_>>(),
+        [(4, "create"), (5, "damaged"), (6, "note")]
+    );
     assert!(!entries[1].note.as_deref().unwrap_or_default().contains("forged"));
 }
 
@@ -273,7 +294,11 @@ async fn a_backup_that_is_not_whole_is_refused_and_nothing_is_overwritten() {
         ("manifest.json", b"{".to_vec(), "half a manifest"),
         ("manifest.json", manifest.replace("\"layout\": 1", "\"layout\": 99").into_bytes(), "a newer layout"),
         ("manifest.json", manifest.replace("records.db", "../records.db").into_bytes(), "a path that leads out"),
-        ("manifest.json", manifest.replacen("\"seq\": 9", "\"seq\": 99", 1).into_bytes(), "an anchor that the journal does not reach"),
+        (
+            "manifest.json",
+            manifest.replacen("\"seq\": 9", "\"seq\": 99", 1).into_bytes(),
+            "an anchor that the journal does not reach",
+        ),
     ];
     for (file, content, what) in damages {
         let good = std::fs::read(to.join(file)).unwrap();
@@ -301,10 +326,16 @@ async fn a_newer_layout_is_refused_and_a_file_that_is_no_database_too() {
     drop(filled(dir.path()).await);
     tamper(dir.path(), "UPDATE meta SET value = 2 WHERE name = 'layout'");
     let refused = Store::open_sqlite(dir.path(), Options::default()).map(|_| ());
-    assert!(matches!(&refused, Err(error @ OpenError::Newer { found: 2, known: 1 }) if error.to_string().contains("newer Mainstay")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(error @ OpenError::Newer { found: 2, known: 1 }) if error.to_string().contains("newer Mainstay")),
+        "{refused:?}"
+    );
     std::fs::write(dir.path().join(FILE), [7; 20_000]).unwrap();
     let refused = Store::open_sqlite(dir.path(), Options::default()).map(|_| ());
-    assert!(matches!(&refused, Err(error @ OpenError::Damaged { .. }) if error.to_string().contains("restore")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(error @ OpenError::Damaged { .. }) if error.to_string().contains("restore")),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]
@@ -312,10 +343,16 @@ async fn an_index_that_lost_a_row_is_found() {
     let dir = tempfile::tempdir().unwrap();
     drop(filled(dir.path()).await);
     // The row leaves the index but not the table: only the database's own check can see that.
-    tamper(dir.path(), "PRAGMA writable_schema = ON; CREATE TABLE keep AS SELECT rootpage FROM sqlite_master WHERE name = 'link_back'; \
-         UPDATE sqlite_master SET sql = 'CREATE INDEX link_back ON link (tenant, to_id, type, from_id) WHERE tenant = 1' WHERE name = 'link_back'; PRAGMA writable_schema = RESET;");
-    tamper(dir.path(), "REINDEX link_back; PRAGMA writable_schema = ON; \
-         UPDATE sqlite_master SET sql = 'CREATE INDEX link_back ON link (tenant, to_id, type, from_id)' WHERE name = 'link_back'; PRAGMA writable_schema = RESET;");
+    tamper(
+        dir.path(),
+        "PRAGMA writable_schema = ON; CREATE TABLE keep AS SELECT rootpage FROM sqlite_master WHERE name = 'link_back'; \
+         UPDATE sqlite_master SET sql = 'CREATE INDEX link_back ON link (tenant, to_id, type, from_id) WHERE tenant = 1' WHERE name = 'link_back'; PRAGMA writable_schema = RESET;",
+    );
+    tamper(
+        dir.path(),
+        "REINDEX link_back; PRAGMA writable_schema = ON; \
+         UPDATE sqlite_master SET sql = 'CREATE INDEX link_back ON link (tenant, to_id, type, from_id)' WHERE name = 'link_back'; PRAGMA writable_schema = RESET;",
+    );
     let found = report(dir.path(), &[]).await;
     assert!(!found.database.is_empty());
     assert_eq!(found.damaged_rows, 0);

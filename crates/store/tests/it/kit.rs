@@ -128,8 +128,16 @@ pub fn entry(record: &Record, action: &str) -> Step {
 }
 
 pub fn insert_steps(record: &Record) -> Vec<Step> {
-    let text = format!("{} {} {}", record.key, record.title, record.fields.values().filter_map(Value::as_str).collect::<Vec<_>>().join(" "));
-    vec![Step::Insert { record: Box::new(record.clone()), key: NewKey::Given(record.key.clone()), search: text }, entry(record, "create")]
+    let text = format!(
+        "{} {} {}",
+        record.key,
+        record.title,
+        record.fields.values().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
+    );
+    vec![
+        Step::Insert { record: Box::new(record.clone()), key: NewKey::Given(record.key.clone()), search: text },
+        entry(record, "create"),
+    ]
 }
 
 pub async fn insert(store: &dyn Backend, record: &Record) -> Result<Committed, StoreError> {
@@ -202,7 +210,9 @@ pub fn sort_value(record: &Record, column: &Column) -> Value {
             let value = record.fields.get(path).cloned().unwrap_or_default();
             match (word, value.as_str()) {
                 (Word::Time, Some(text)) => Time::parse(text).map(Time::as_micros).into(),
-                (Word::Duration, Some(text)) => kernel::clock::parse_duration(text).ok().map(|d| d.as_millis() as u64).into(),
+                (Word::Duration, Some(text)) => {
+                    kernel::clock::parse_duration(text).ok().map(|d| d.as_millis() as u64).into()
+                }
                 _ => value,
             }
         }

@@ -12,8 +12,12 @@ const LAYOUT_1: &str = include_str!("../fixtures/layout-1.sql");
 
 fn restore(sql: &str, dir: &std::path::Path) {
     let db = rusqlite::Connection::open(dir.join("records.db")).unwrap();
-    let flags = rusqlite::functions::FunctionFlags::SQLITE_DETERMINISTIC | rusqlite::functions::FunctionFlags::SQLITE_INNOCUOUS;
-    db.create_scalar_function("ms_time", 1, flags, |args| Ok(args.get::<Option<String>>(0)?.and_then(|t| kernel::clock::Time::parse(&t)).map(|t| t.as_micros()))).unwrap();
+    let flags =
+        rusqlite::functions::FunctionFlags::SQLITE_DETERMINISTIC | rusqlite::functions::FunctionFlags::SQLITE_INNOCUOUS;
+    db.create_scalar_function("ms_time", 1, flags, |args| {
+        Ok(args.get::<Option<String>>(0)?.and_then(|t| kernel::clock::Time::parse(&t)).map(|t| t.as_micros()))
+    })
+    .unwrap();
     db.execute_batch(sql).unwrap();
 }
 

@@ -16,20 +16,48 @@ use crate::sqlite::open;
 
 #[derive(Clone, Debug)]
 enum Op {
-    Insert { tenant: i64, key: u8 },
-    Update { tenant: i64, key: u8, stale: bool, level: i64 },
-    Delete { tenant: i64, key: u8 },
-    Link { tenant: i64, from: u8, to: u8 },
-    Unlink { tenant: i64, from: u8, to: u8 },
+    Insert {
+        tenant: i64,
+        key: u8,
+    },
+    Update {
+        tenant: i64,
+        key: u8,
+        stale: bool,
+        level: i64,
+    },
+    Delete {
+        tenant: i64,
+        key: u8,
+    },
+    Link {
+        tenant: i64,
+        from: u8,
+        to: u8,
+    },
+    Unlink {
+        tenant: i64,
+        from: u8,
+        to: u8,
+    },
     /// Two inserts of which the second may fail: all or nothing.
-    Both { tenant: i64, key: u8, other: u8 },
+    Both {
+        tenant: i64,
+        key: u8,
+        other: u8,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {
     let (tenant, key) = (1..=2_i64, 0..6_u8);
     prop_oneof![
         (tenant.clone(), key.clone()).prop_map(|(tenant, key)| Op::Insert { tenant, key }),
-        (tenant.clone(), key.clone(), any::<bool>(), 0..9_i64).prop_map(|(tenant, key, stale, level)| Op::Update { tenant, key, stale, level }),
+        (tenant.clone(), key.clone(), any::<bool>(), 0..9_i64).prop_map(|(tenant, key, stale, level)| Op::Update {
+            tenant,
+            key,
+            stale,
+            level
+        }),
         (tenant.clone(), key.clone()).prop_map(|(tenant, key)| Op::Delete { tenant, key }),
         (tenant.clone(), key.clone(), key.clone()).prop_map(|(tenant, from, to)| Op::Link { tenant, from, to }),
         (tenant.clone(), key.clone(), key.clone()).prop_map(|(tenant, from, to)| Op::Unlink { tenant, from, to }),
@@ -62,7 +90,8 @@ impl Model {
             }
             Op::Update { tenant, key, stale, level } => {
                 let Some(old) = self.records.get(&(tenant, key)).cloned() else { return };
-                let (new, mut step) = next(&old, |r| r.fields = serde_json::Map::from_iter([("level".to_owned(), json!(level))]));
+                let (new, mut step) =
+                    next(&old, |r| r.fields = serde_json::Map::from_iter([("level".to_owned(), json!(level))]));
                 if let (true, Step::Update { expect, .. }) = (stale, &mut step) {
                     *expect += 1;
                 }
@@ -80,7 +109,9 @@ impl Model {
                 self.records.insert((tenant, key), new);
             }
             Op::Link { tenant, from, to } => {
-                let (Some(a), Some(b)) = (self.records.get(&(tenant, from)), self.records.get(&(tenant, to))) else { return };
+                let (Some(a), Some(b)) = (self.records.get(&(tenant, from)), self.records.get(&(tenant, to))) else {
+                    return;
+                };
                 let allowed = !a.deleted && !b.deleted && !self.links.contains(&(tenant, from, to));
                 let outcome = store.commit(commit(TenantId(tenant), vec![Step::Link(link(a, b))])).await;
                 assert_eq!(outcome.is_ok(), allowed, "{op:?}: {outcome:?}");
@@ -89,7 +120,9 @@ impl Model {
                 }
             }
             Op::Unlink { tenant, from, to } => {
-                let (Some(a), Some(b)) = (self.records.get(&(tenant, from)), self.records.get(&(tenant, to))) else { return };
+                let (Some(a), Some(b)) = (self.records.get(&(tenant, from)), self.records.get(&(tenant, to))) else {
+                    return;
+                };
                 store.commit(commit(TenantId(tenant), vec![Step::Unlink(link(a, b))])).await.unwrap();
                 self.links.retain(|l| *l != (tenant, from, to));
             }
@@ -97,7 +130,9 @@ impl Model {
                 let (a, b) = (fresh(tenant, key), fresh(tenant, other));
                 let mut steps = insert_steps(&a);
                 steps.extend(insert_steps(&b));
-                let allowed = key != other && !self.records.contains_key(&(tenant, key)) && !self.records.contains_key(&(tenant, other));
+                let allowed = key != other
+                    && !self.records.contains_key(&(tenant, key))
+                    && !self.records.contains_key(&(tenant, other));
                 let outcome = store.commit(commit(TenantId(tenant), steps)).await;
                 assert_eq!(outcome.is_ok(), allowed, "{op:?}: {outcome:?}");
                 if allowed {
@@ -112,17 +147,32 @@ impl Model {
         assert_eq!(store.head().await.unwrap(), self.entries);
         for ((tenant, key), record) in &self.records {
             assert_eq!(store.by_key(TenantId(*tenant), &format!("k{key}")).await.unwrap().as_ref(), Some(record));
-            let mut seen: Vec<String> = store.neighbours(TenantId(*tenant), record.id).await.unwrap().into_iter().map(|n| format!("{:?} {}", n.direction, n.other.key)).collect();
+            let mut seen: Vec<String> = store
+                .neighbours(TenantId(*tenant), record.id)
+                .await
+                .unwrap()
+                .into_iter()
+                .map(|n| format!("{:?} {}", n.direction, n.other.key))
+                .collect();
             let live = |k: u8| self.live(*tenant, k).is_some();
-            let out = self.links.iter().filter(|l| l.0 == *tenant && l.1 == *key && live(l.2)).map(|l| format!("Out k{}", l.2));
-            let back = self.links.iter().filter(|l| l.0 == *tenant && l.2 == *key && live(l.1)).map(|l| format!("In k{}", l.1));
+            let out = self
+                .links
+                .iter()
+                .filter(|l| l.0 == *tenant && l.1 == *key && live(l.2))
+                .map(|l| format!("Out k{}", l.2));
+            let back = self
+                .links
+                .iter()
+                .filter(|l| l.0 == *tenant && l.2 == *key && live(l.1))
+                .map(|l| format!("In k{}", l.1));
             let mut wanted: Vec<String> = out.chain(back).collect();
             seen.sort();
             wanted.sort();
             assert_eq!(seen, wanted);
         }
         let listed = paged(store, query("thing", Predicate::All, "key", 2)).await;
-        let wanted: Vec<String> = self.records.iter().filter(|((t, _), r)| *t == 1 && !r.deleted).map(|(_, r)| r.key.clone()).collect();
+        let wanted: Vec<String> =
+            self.records.iter().filter(|((t, _), r)| *t == 1 && !r.deleted).map(|(_, r)| r.key.clone()).collect();
         assert_eq!(listed, wanted);
     }
 }

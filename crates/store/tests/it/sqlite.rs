@@ -26,7 +26,9 @@ async fn a_second_server_is_refused_with_the_pid_of_the_first() {
     let dir = tempfile::tempdir().unwrap();
     let first = open(dir.path());
     match Store::open_sqlite(dir.path(), Options::default()).map(|_| ()) {
-        Err(error @ OpenError::Locked { .. }) => assert!(error.to_string().contains(&std::process::id().to_string()), "{error}"),
+        Err(error @ OpenError::Locked { .. }) => {
+            assert!(error.to_string().contains(&std::process::id().to_string()), "{error}")
+        }
         other => panic!("{other:?}"),
     }
     drop(first);
