@@ -22,8 +22,8 @@ pub enum Admin {
 pub enum TokenCommand {
     /// Make a token; its secret is shown this once.
     Create {
-        /// Role of the token, repeated for more.
-        #[arg(long, required = true)]
+        /// Role of an API token, repeated for more; keys of agents and for intake have none.
+        #[arg(long)]
         role: Vec<String>,
         /// What it is for.
         #[arg(long, default_value = "made on the host")]

@@ -138,21 +138,21 @@ fn status(operation: &Operation, things: &Things, http: &Http) -> u16 {
 }
 
 /// What the requests are about.
-fn things(http: &Http) -> Things {
+fn things(server: &Server, http: &Http) -> Things {
     let made = http.must("POST", "/api/v1/records/incident", &json!({"fields": {"title": "the shop is closed"}}));
     http.must("POST", "/api/v1/records/incident", &json!({"fields": {"title": "the shop is cold"}}));
     let hook = json!({"type": "webhook", "settings": {"url": "http://127.0.0.1:9/"}, "enabled": false});
     http.must("POST", "/api/v1/records/channel", &json!({"key": "hook", "fields": hook}));
-    let token = http.must("POST", "/api/v1/tokens", &json!({"name": "of somebody else", "roles": ["read-only"]}));
     Things {
         incident: made["key"].as_str().expect("a key").to_owned(),
         interval: "0193e7a0-0000-7000-8000-000000000000".to_owned(),
-        token: token["id"].as_str().expect("an id").to_owned(),
+        token: token(server, &["--role", "read-only"]).1,
     }
 }
 
-fn token(http: &Http, body: Value) -> (String, String) {
-    let made = http.must("POST", "/api/v1/tokens", &body);
+/// A token made on the host itself: the token and its id.
+fn token(server: &Server, words: &[&str]) -> (String, String) {
+    let made = server.cli_json(&[&["admin", "token", "create", "-o", "json"], words].concat());
     let text = |name: &str| made[name].as_str().unwrap_or_else(|| panic!("no {name} in {made}")).to_owned();
     (text("token"), text("id"))
 }
@@ -161,7 +161,7 @@ fn token(http: &Http, body: Value) -> (String, String) {
 fn every_operation_is_refused_to_everybody_who_has_no_business_with_it() {
     let place = Place::new();
     let server = Server::start(&place.data, &["--no-agent"]).with_admin();
-    let ephemeral = token(&server.http, json!({"name": "for a day", "roles": ["admin"], "days": 1})).0;
+    let ephemeral = token(&server, &["--role", "admin", "--days", "1"]).0;
     let admin = server.http.clone();
     server.stop();
     // Two days later, as the program sees it.
@@ -170,7 +170,7 @@ fn every_operation_is_refused_to_everybody_who_has_no_business_with_it() {
         &[("LD_PRELOAD", LIBRARY), ("FAKETIME", "+2d"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
     let environment = if later { environment } else { &[] };
     let server = Server::start_with(&place.data, admin.address.port(), &["--no-agent"], environment);
-    let revoked = token(&admin, json!({"name": "taken back", "roles": ["admin"]}));
+    let revoked = token(&server, &["--role", "admin"]);
     admin.must("DELETE", &format!("/api/v1/tokens/{}", revoked.1), &Value::Null);
     let mut callers = vec![("anonymous", admin.anonymous()), ("revoked", admin.with(&revoked.0))];
     if later {
@@ -180,17 +180,17 @@ fn every_operation_is_refused_to_everybody_who_has_no_business_with_it() {
     }
     world::not_run("another tenant's record is 404 everywhere", "nobody can sign in to another tenant yet");
     let unknown = callers.len();
-    let made = |body: Value| admin.with(&token(&admin, body).0);
+    let made = |words: &[&str]| admin.with(&token(&server, words).0);
     callers.extend([
-        ("read-only", made(json!({"name": "looks on", "roles": ["read-only"]}))),
-        ("ingest", made(json!({"name": "hands in", "use_for": "ingest", "roles": []}))),
-        ("agent", made(json!({"name": "an agent", "use_for": "agent", "roles": []}))),
+        ("read-only", made(&["--role", "read-only"])),
+        ("ingest", made(&["--use-for", "ingest"])),
+        ("agent", made(&["--use-for", "agent"])),
     ]);
 
     let document = admin.anonymous().get("/api/v1/openapi.json");
     let operations = operations(&document);
     assert!(operations.len() >= 40, "{} operations", operations.len());
-    let things = things(&admin);
+    let things = things(&server, &admin);
     let mut rows: BTreeMap<(String, String), BTreeMap<&str, u16>> = BTreeMap::new();
     for operation in &operations {
         let cells = callers.iter().map(|(name, http)| (*name, status(operation, &things, http))).collect();
