@@ -113,6 +113,13 @@ pub struct SystemClock {
     last: AtomicI64,
 }
 
+impl SystemClock {
+    /// Tells no time before this one: for what was written before a clock was set back.
+    pub fn not_before(&self, time: Time) {
+        self.last.fetch_max(time.as_micros(), Ordering::Relaxed);
+    }
+}
+
 impl Clock for SystemClock {
     fn now(&self) -> Time {
         #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]

@@ -44,13 +44,36 @@ impl Door {
         format!("{}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0", access::COOKIE)
     }
 
+    /// The session in the tenant that the request names: staff of the home tenant may enter others, nobody else leaves their own.
+    fn entered(&self, session: Session, headers: &HeaderMap) -> Result<Session, Problem> {
+        let Some(wanted) = headers.get("mainstay-tenant") else { return Ok(session) };
+        let wanted = wanted.to_str().unwrap_or_default();
+        if self.tenant_key(session.tenant()) == wanted {
+            return Ok(session);
+        }
+        let hidden = || Problem::not_found(format!("there is no tenant \"{wanted}\" that you may enter"));
+        let kernel = self.kernel.get().ok_or_else(hidden)?;
+        let tenant = kernel.tenant(wanted).filter(|_| session.tenant() == TenantId::HOME).ok_or_else(hidden)?;
+        kernel.allow(&session, "admin", "tenant").map_err(|_| hidden())?;
+        Ok(Session::authenticated(session.actor().clone(), tenant, session.roles().to_vec()))
+    }
+
+    /// Tenants that the session may enter: its own first.
+    fn tenants_of(&self, session: &Session) -> Vec<String> {
+        let own = self.tenant_key(session.tenant());
+        let Some(kernel) = self.kernel.get() else { return vec![own] };
+        let all = session.tenant() == TenantId::HOME && kernel.allow(session, "admin", "tenant").is_ok();
+        let others = kernel.tenants().into_iter().map(|(_, key)| key).filter(|key| all && *key != own);
+        std::iter::once(own.clone()).chain(others).collect()
+    }
+
     fn tenant_key(&self, tenant: TenantId) -> String {
         self.kernel.get().map_or_else(|| tenant.0.to_string(), |k| k.tenant_key(tenant))
     }
 
     fn shown(&self, signed: &SignedIn) -> Value {
         let tenant = self.tenant_key(signed.session.tenant());
-        json!({"person": {"key": signed.person.key, "title": signed.person.title}, "roles": signed.session.roles(), "tenant": tenant, "tenants": [tenant], "expires": signed.expires})
+        json!({"person": {"key": signed.person.key, "title": signed.person.title}, "roles": signed.session.roles(), "tenant": tenant, "tenants": self.tenants_of(&signed.session), "expires": signed.expires})
     }
 }
 
@@ -101,12 +124,13 @@ impl Gate for Door {
         let authorization = headers.get(header::AUTHORIZATION).map(|v| v.to_str().unwrap_or_default());
         let cookie = cookie_of(headers);
         if let (Peer::Local(uid), None, None) = (peer, authorization, &cookie) {
-            return self.access.local(*uid, self.own_uid).map(|s| (s, Via::Local)).map_err(refused);
+            let session = self.access.local(*uid, self.own_uid).map_err(refused)?;
+            return Ok((self.entered(session, headers)?, Via::Local));
         }
         let via = if authorization.is_some() { Via::Bearer } else { Via::Cookie };
         let found =
             self.access.authenticate(cookie_header(headers).as_deref(), authorization).await.map_err(refused)?;
-        Ok((found.session, via))
+        Ok((self.entered(found.session, headers)?, via))
     }
 
     async fn credential(
@@ -252,7 +276,7 @@ impl Door {
         let person =
             person.unwrap_or_else(|| json!({"key": session.actor().key, "title": session.actor().to_string()}));
         Ok(
-            json!({"person": person, "actor": session.actor(), "roles": session.roles(), "tenant": tenant, "tenants": [tenant], "expires": expires}),
+            json!({"person": person, "actor": session.actor(), "roles": session.roles(), "tenant": tenant, "tenants": self.tenants_of(session), "expires": expires}),
         )
     }
 }

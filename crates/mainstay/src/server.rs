@@ -70,7 +70,8 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
             serve.listen
         );
     }
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let system_clock = Arc::new(SystemClock::default());
+    let clock: Arc<dyn Clock> = system_clock.clone();
     let store = open_store(data, serve)?;
     let listener = listen::bind(serve.listen).await?;
     let address = listener.local_addr()?;
@@ -78,6 +79,7 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
     let running = start(data, store, clock).await?;
     let kernel = running.kernel.clone();
     let alive_until = last_alive(&kernel).await;
+    told_back(&system_clock, alive_until);
     let runner = Runner::new(
         kernel.clone(),
         Arc::new(probe::Env::real()),
@@ -188,6 +190,7 @@ fn engines(running: &Running, serve: &Serve, runner: &Runner, host: &Arc<OnceLoc
         Arc::new(respond::escalate::Escalate),
         Arc::new(respond::remediate::Remediate),
         Arc::new(respond::run::Start),
+        Arc::new(respond::scheduled::Scheduled),
     ];
     for controller in controllers {
         tokio::spawn(kernel::driver::drive(kernel.clone(), controller));
@@ -244,6 +247,18 @@ async fn keep_alive_mark(kernel: &Kernel) {
     let now = kernel.now().as_micros().to_be_bytes();
     if let Err(error) = kernel.backend().put_private("alive", "until", Some(&now)).await {
         tracing::warn!(%error, "could not note that Mainstay is alive");
+    }
+}
+
+/// A clock that was set back while Mainstay was not running: times stand still until it is passed, and somebody is told.
+fn told_back(clock: &SystemClock, alive_until: Time) {
+    let now = clock.now();
+    if alive_until > now.plus(Duration::from_secs(2)) {
+        let back = kernel::clock::format_duration(alive_until.since(now));
+        tracing::error!(
+            "the clock of this machine was set back by {back}: times stand still until it has caught up; check its time service"
+        );
+        clock.not_before(alive_until);
     }
 }
 

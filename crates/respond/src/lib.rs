@@ -25,6 +25,7 @@ pub mod oncall;
 pub mod escalate;
 pub mod page;
 pub mod remediate;
+pub mod scheduled;
 pub mod run;
 
 use kernel::define::class;

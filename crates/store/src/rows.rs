@@ -1,6 +1,7 @@
 //! Records as rows and back. A row whose seal does not fit never becomes a [`Record`].
 
 use serde_json::{Map, Value};
+use std::collections::{BTreeMap, HashMap};
 
 use kernel::ids::{Id, Kind, TenantId};
 use kernel::record::{Head, Health, HealthState, Record};
@@ -156,27 +157,62 @@ fn read_health(row: &dyn Row) -> Result<Option<Health>, DbError> {
     Ok(Some(Health { state, since: row.time(10)?, reason: row.string(11)? }))
 }
 
-/// What a list of links shows of a record that is not deleted. The row is checked as a whole; its fields are not parsed.
-pub(crate) fn head(conn: &mut dyn Conn, classes: &Classes, tenant: TenantId, id: &Id) -> Result<Option<Head>, DbError> {
-    let Some((num, kind)) = find(conn, tenant, id)? else { return Ok(None) };
-    let damaged = || DbError::Damaged(format!("the record {id}"));
-    let class = classes.get(&Kind::new(&kind)).ok_or_else(damaged)?;
-    let read = |row: &dyn Row| {
-        if !sealed(&class.name, row, CLASS_COLUMNS.len()).unwrap_or(false)
-            || row.id(2)? != *id
-            || row.tenant(1)? != tenant
-        {
-            return Err(DbError::Damaged(format!("{kind} {}", row.string(3).unwrap_or_else(|_| id.to_string()))));
+/// Calls `ask` with up to 64 values at a time, as marks from `?2` on and arguments. A chunk is filled up with its first value, so
+/// that there are two statements to prepare and not sixty-four.
+pub(crate) fn in_chunks<'v, T: Copy + Into<Val<'v>>>(
+    values: &[T],
+    mut ask: impl FnMut(&str, &[Val<'v>]) -> Result<(), DbError>,
+) -> Result<(), DbError> {
+    const FEW: usize = 4;
+    const MANY: usize = 64;
+    for chunk in values.chunks(MANY) {
+        let size = if chunk.len() <= FEW { FEW } else { MANY };
+        let args: Vec<Val<'v>> =
+            (0..size).map(|i| chunk.get(i).unwrap_or(&chunk[0])).map(|value| (*value).into()).collect();
+        let marks: Vec<String> = (2..size + 2).map(|i| format!("?{i}")).collect();
+        ask(&marks.join(", "), &args)?;
+    }
+    Ok(())
+}
+
+/// What lists of links show of records, without the deleted. Rows are checked as a whole; their fields are not parsed.
+pub(crate) fn heads(
+    conn: &mut dyn Conn,
+    classes: &Classes,
+    tenant: TenantId,
+    ids: &[Id],
+) -> Result<HashMap<Id, Head>, DbError> {
+    let mut numbers: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+    in_chunks(ids, |marks, args| {
+        let sql = format!("SELECT num, kind, id FROM record WHERE tenant = ?1 AND id IN ({marks}) AND deleted = 0");
+        let mut all = vec![tenant.into()];
+        all.extend_from_slice(args);
+        conn.query(&sql, &all, &mut |row| {
+            numbers.entry(row.string(1)?).or_default().push(row.int(0)?);
+            Ok(true)
+        })
+    })?;
+    let mut heads = HashMap::new();
+    for (kind, numbers) in numbers {
+        let wanted = heads.len() + numbers.len();
+        let damaged = || DbError::Damaged(format!("a record of class {kind}"));
+        let class = classes.get(&Kind::new(&kind)).ok_or_else(damaged)?;
+        in_chunks(&numbers, |marks, args| {
+            let mut all = vec![tenant.into()];
+            all.extend_from_slice(args);
+            conn.query(&format!("{} WHERE r.tenant = ?1 AND r.num IN ({marks})", class.select), &all, &mut |row| {
+                if !sealed(&class.name, row, CLASS_COLUMNS.len()).unwrap_or(false) {
+                    return Err(DbError::Damaged(format!("{kind} {}", row.string(3).unwrap_or_default())));
+                }
+                let id = row.id(2)?;
+                let (key, title, state, health) = (row.string(3)?, row.string(7)?, row.string(4)?, read_health(row)?);
+                heads.insert(id, Head { id, kind: class.kind.clone(), key, title, state, health });
+                Ok(true)
+            })
+        })?;
+        if heads.len() != wanted {
+            return Err(damaged());
         }
-        let head = Head {
-            id: *id,
-            kind: class.kind.clone(),
-            key: row.string(3)?,
-            title: row.string(7)?,
-            state: row.string(4)?,
-            health: read_health(row)?,
-        };
-        Ok((row.int(15)? == 0).then_some(head))
-    };
-    conn.first(&class.select_num, &[num.into()], read)?.ok_or_else(damaged)
+    }
+    Ok(heads)
 }
