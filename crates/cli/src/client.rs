@@ -25,6 +25,7 @@ pub struct Client {
     http: reqwest::Client,
     base: String,
     token: Option<String>,
+    tenant: Option<String>,
     place: String,
 }
 
@@ -46,12 +47,21 @@ impl Client {
             }
         };
         let http = builder.build().map_err(|e| Failure::new(format!("cannot set up the connection: {e}")))?;
-        Ok(Self { http, base, token, place })
+        Ok(Self { http, base, token, tenant: None, place })
+    }
+
+    /// The same client, working in another tenant than its own.
+    pub fn in_tenant(self, tenant: Option<String>) -> Self {
+        Self { tenant, ..self }
     }
 
     fn request(&self, method: &str, path: &str) -> Result<reqwest::RequestBuilder, Failure> {
         let method = method.parse::<reqwest::Method>().map_err(|e| Failure::new(e.to_string()))?;
         let request = self.http.request(method, format!("{}{path}", self.base));
+        let request = match &self.tenant {
+            Some(tenant) => request.header("mainstay-tenant", tenant),
+            None => request,
+        };
         Ok(match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,

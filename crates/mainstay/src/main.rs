@@ -37,6 +37,9 @@ struct Arguments {
     /// API token for --server.
     #[arg(long, env = "MAINSTAY_TOKEN", global = true, hide_env_values = true)]
     token: Option<String>,
+    /// Tenant to work in, for staff of the home tenant.
+    #[arg(long, env = "MAINSTAY_TENANT", global = true)]
+    tenant: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -130,7 +133,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Command::Up(serve) => server::run(data, &serve, true).await?,
         Command::Server(serve) => server::run(data, &serve, false).await?,
         Command::Check(check) => return probing::run(check).await,
-        Command::Admin(command) => onhost::admin(data, command).await?,
+        Command::Admin(command) => onhost::admin(data, command, arguments.tenant).await?,
         Command::Channel(command) => onhost::channel(data, command).await?,
         Command::Access(command) => onhost::access(data, command).await?,
         Command::Doctor => return onhost::doctor(data).await,
@@ -147,7 +150,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<u8> {
                 Some(server) => cli::Connection::Remote { server, token: arguments.token },
                 None => cli::Connection::Local(data.socket()),
             };
-            let client = cli::Client::new(&connection, courier::client_tls()?)?;
+            let client = cli::Client::new(&connection, courier::client_tls()?)?.in_tenant(arguments.tenant);
             cli::run(&client, command).await?;
         }
     }

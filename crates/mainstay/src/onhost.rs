@@ -1,6 +1,5 @@
 //! Commands on the host itself: they open the data directory when no server holds it, or ask the server over its local socket.
 
-use anyhow::bail;
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
@@ -28,9 +27,6 @@ pub enum TokenCommand {
         /// What it is for.
         #[arg(long, default_value = "made on the host")]
         name: String,
-        /// Tenant.
-        #[arg(long)]
-        tenant: Option<String>,
         /// Days until it ends, at most 365.
         #[arg(long, default_value_t = 365)]
         days: u64,
@@ -106,18 +102,15 @@ pub fn local(data: &Data) -> anyhow::Result<cli::Client> {
 ///
 /// # Errors
 /// What the server refuses.
-pub async fn admin(data: &Data, command: Admin) -> anyhow::Result<()> {
-    let client = local(data)?;
+pub async fn admin(data: &Data, command: Admin, tenant: Option<String>) -> anyhow::Result<()> {
+    let client = local(data)?.in_tenant(tenant);
     match command {
         Admin::Reset => {
             let answer = client.json("POST", "/api/v1/host/reset", Some(&json!({}))).await?;
             println!("{}", answer.get("link").and_then(Value::as_str).unwrap_or_default());
             println!("Whoever opens this link within 30 minutes becomes an administrator.");
         }
-        Admin::Token(TokenCommand::Create { role, name, tenant, days, use_for, output }) => {
-            if tenant.as_deref().is_some_and(|t| t != "internal") {
-                bail!("tokens of other tenants are made by signing in to them; this command makes tokens of internal");
-            }
+        Admin::Token(TokenCommand::Create { role, name, days, use_for, output }) => {
             let body = json!({"name": name, "use_for": use_for, "roles": role, "days": days});
             let made = client.json("POST", "/api/v1/tokens", Some(&body)).await?;
             match output {
