@@ -17,6 +17,7 @@ mod people;
 mod probing;
 mod samples;
 mod server;
+mod settings;
 #[cfg(test)]
 mod promises;
 
@@ -97,7 +98,16 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    #[expect(clippy::disallowed_methods, reason = "the one place where settings come in")]
+    let words =
+        settings::with_file(std::env::args_os().collect(), &Arguments::command(), &|name| std::env::var_os(name));
+    let arguments = match words {
+        Ok(words) => Arguments::parse_from(words),
+        Err(error) => {
+            eprintln!("mainstay: {error:#}");
+            return ExitCode::from(2);
+        }
+    };
     let serving = matches!(arguments.command, Command::Up(_) | Command::Server(_));
     log(serving);
     drop(rustls::crypto::ring::default_provider().install_default());
