@@ -4,6 +4,7 @@ use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use kernel::Session;
+use kernel::session::ActorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::app::{App, Peer, Via};
@@ -25,6 +26,10 @@ impl FromRequestParts<App> for Caller {
         let (session, via) = app.gate.authenticate(&parts.headers, &peer).await?;
         if via == Via::Cookie && !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) {
             own_page(&parts.headers)?;
+        }
+        if session.actor().kind == ActorKind::Ingest {
+            let why = "an ingest key hands in signals and does nothing else";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "ingest-only", why));
         }
         let request = REQUEST_ID.try_with(Clone::clone).unwrap_or_default();
         Ok(Self { session: session.in_request(&request), via })

@@ -88,6 +88,7 @@ async fn import(
                 acts.push((row, act));
             }
             Ok(Planned::Same) => unchanged += 1,
+            Err(error @ ActError::Denied { .. }) => return Err(error.into()),
             Err(error) if errors.len() < MAX_ERRORS => errors.extend(told(row, error)),
             Err(_) => {}
         }
@@ -97,6 +98,9 @@ async fn import(
         for batch in acts.chunks(BATCH) {
             let acts: Vec<Act> = batch.iter().map(|(_, a)| a.clone()).collect();
             if let Err(error) = app.kernel.acts(&who.session, acts, None).await {
+                if matches!(error, ActError::Denied { .. }) {
+                    return Err(error.into()); // Not a matter of rows: the caller may not do this at all.
+                }
                 errors.extend(told(batch[0].0, error));
                 break;
             }
