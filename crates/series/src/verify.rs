@@ -57,8 +57,11 @@ pub fn verify_directory(dir: &Path) -> crate::Result<VerifyReport> {
     let mut report = VerifyReport::default();
     let folder = blocks_dir(dir);
     let mut paths = Vec::new();
-    for entry in fs::read_dir(&folder).map_err(at("list", &folder))? {
-        paths.push(entry.map_err(at("list", &folder))?.path());
+    // An engine that has sealed nothing yet, and a copy of it, have no blocks.
+    if folder.exists() {
+        for entry in fs::read_dir(&folder).map_err(at("list", &folder))? {
+            paths.push(entry.map_err(at("list", &folder))?.path());
+        }
     }
     paths.retain(|path| path.file_name().and_then(|n| block::parse_name(n.to_str()?)).is_some());
     paths.sort();
