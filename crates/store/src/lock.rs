@@ -1,7 +1,8 @@
 //! One server for each data directory: a lock on a file that names who holds it. The system lets it go when the process ends, however.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use crate::OpenError;
@@ -12,10 +13,10 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock of a data directory, which is made when it is not there.
+    /// Takes the lock of a data directory, which is made when it is not there: for its owner alone.
     pub(crate) fn take(dir: &Path) -> Result<Self, OpenError> {
         let unwritable = |source: std::io::Error| OpenError::NotWritable { dir: dir.to_owned(), source };
-        std::fs::create_dir_all(dir).map_err(unwritable)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(unwritable)?;
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)

@@ -67,7 +67,8 @@ impl<T: Send, F: FnMut(&mut Group<'_>) -> Result<T, Fault> + Send> Work for Aske
 /// Counters and chain heads of the transaction; read when first needed, written once at its end.
 #[derive(Clone, Default)]
 pub(crate) struct Ledger {
-    counters: BTreeMap<(i64, String), Counter>,
+    /// By tenant and name.
+    counters: BTreeMap<i64, BTreeMap<String, Counter>>,
     heads: BTreeMap<TenantId, ChainHead>,
     /// When answered requests were last forgotten.
     pub(crate) purged: Option<Time>,
@@ -128,16 +129,15 @@ impl Group<'_> {
     /// The next number of a counter, from 1. Tenant 0 stands for all of them.
     pub(crate) fn next(&mut self, tenant: i64, name: &str) -> Result<i64, DbError> {
         self.wrote = true;
-        if !self.ledger.counters.contains_key(&(tenant, name.to_owned())) {
-            let sql = "SELECT value FROM counter WHERE tenant = ?1 AND name = ?2";
-            let stored = self.conn.first(sql, &[tenant.into(), name.into()], |row| row.int(0))?;
-            self.ledger.counters.insert((tenant, name.to_owned()), Counter { value: stored.unwrap_or(0), stored });
-        }
-        let counter = self
-            .ledger
-            .counters
-            .get_mut(&(tenant, name.to_owned()))
-            .ok_or_else(|| DbError::Other(format!("counter {name}")))?;
+        let counters = self.ledger.counters.entry(tenant).or_default();
+        let counter = match counters.get_mut(name) {
+            Some(counter) => counter,
+            None => {
+                let sql = "SELECT value FROM counter WHERE tenant = ?1 AND name = ?2";
+                let stored = self.conn.first(sql, &[tenant.into(), name.into()], |row| row.int(0))?;
+                counters.entry(name.to_owned()).or_insert(Counter { value: stored.unwrap_or(0), stored })
+            }
+        };
         counter.value += 1;
         Ok(counter.value)
     }
@@ -185,10 +185,8 @@ impl Ledger {
 
     /// At the end of a transaction: what has moved is written.
     fn close(&mut self, conn: &mut dyn Conn) -> Result<(), DbError> {
-        for ((tenant, name), counter) in &mut self.counters {
-            if counter.stored == Some(counter.value) {
-                continue;
-            }
+        let counters = self.counters.iter_mut().flat_map(|(t, all)| all.iter_mut().map(move |(n, c)| (t, n, c)));
+        for (tenant, name, counter) in counters.filter(|(.., c)| c.stored != Some(c.value)) {
             let values = [Val::from(*tenant), Val::from(name.as_str()), Val::from(counter.value)];
             upsert(conn, "counter", &["tenant", "name", "value"], 2, &values, counter.stored.is_some())?;
             counter.stored = Some(counter.value);
