@@ -203,9 +203,8 @@ pub fn title_of(name: &str) -> String {
 }
 
 /// Words that people write in capitals.
-const ABBREVIATIONS: [&str; 18] = [
-    "api", "cpu", "dns", "fqdn", "id", "ip", "kb", "mac", "os", "rpo", "rto", "sla", "sql", "tls", "url", "vlan",
-    "vrf", "ups",
+const ABBREVIATIONS: [&str; 17] = [
+    "api", "cpu", "dns", "fqdn", "id", "ip", "kb", "mac", "os", "rpo", "rto", "sla", "sql", "tls", "url", "vrf", "ups",
 ];
 
 /// Reads the fields of a struct from its JSON Schema.

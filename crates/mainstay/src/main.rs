@@ -15,6 +15,7 @@ mod onhost;
 mod options;
 mod people;
 mod probing;
+mod reference;
 mod samples;
 mod server;
 mod settings;
@@ -88,6 +89,11 @@ enum Command {
     },
     /// Write all records, links and journal entries as canonical text.
     Dump,
+    /// Write the reference of classes, commands, operations and checks as Markdown.
+    Reference {
+        /// Folder to write it into.
+        to: std::path::PathBuf,
+    },
     /// Completions for a shell.
     Completions {
         /// The shell.
@@ -152,6 +158,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Command::Backup { to } => offline::backup(data, &to).await?,
         Command::Restore { from, replace } => offline::restore(data, &from, replace)?,
         Command::Dump => offline::dump(data).await?,
+        Command::Reference { to } => reference::write(&to, &Arguments::command())?,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "mainstay", &mut std::io::stdout())
         }

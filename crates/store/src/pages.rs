@@ -14,7 +14,7 @@ use crate::layout::Classes;
 use crate::predicate::Sql;
 use crate::rows::{self, Read};
 use crate::store::Store;
-use crate::words;
+use crate::words::{self, LastWord};
 
 /// Matches looked at in one go by a search.
 const SEARCH_CHUNK: usize = 256;
@@ -188,7 +188,8 @@ pub(crate) fn scan(
     conn.all(&sql, &args, |row| Ok((row.tenant(0)?, row.id(1)?)))
 }
 
-/// Newest records with all the words.
+/// Newest records with all the words. Only when these are too few is the last word taken as the beginning of one: people who type
+/// see something early, and a common word is answered without gathering everything that begins like it.
 pub(crate) fn search(
     conn: &mut dyn Conn,
     classes: &Classes,
@@ -200,13 +201,32 @@ pub(crate) fn search(
     if readable.is_empty() || words.is_empty() {
         return Ok(Vec::new());
     }
-    let dialect = conn.dialect();
     let any: Vec<String> = if readable.len() >= MANY_CLASSES {
         vec![words::tenant_word(tenant)]
     } else {
         readable.iter().map(|(kind, _)| words::class_word(tenant, kind)).collect()
     };
-    let question = words::question(dialect, &any, words);
+    let mut found = Vec::new();
+    for last in [LastWord::Whole, LastWord::Beginning] {
+        let question = words::question(conn.dialect(), &any, words, last);
+        found = answers(conn, classes, tenant, &question, readable, limit)?;
+        if found.len() >= limit {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// Newest records that match a question of words and may be read.
+fn answers(
+    conn: &mut dyn Conn,
+    classes: &Classes,
+    tenant: TenantId,
+    question: &str,
+    readable: &[(Kind, Predicate)],
+    limit: usize,
+) -> Result<Vec<Record>, DbError> {
+    let dialect = conn.dialect();
     let by = if dialect == Dialect::Sqlite { "rowid" } else { "num" };
     let matching = words::matching(dialect, "?1");
     let sql = format!("{matching} AND w.{by} < ?2 ORDER BY w.{by} DESC LIMIT ?3");
@@ -214,8 +234,8 @@ pub(crate) fn search(
     let mut below = i64::MAX;
     while found.len() < limit {
         let chunk = if below == i64::MAX { limit } else { SEARCH_CHUNK };
-        let nums =
-            conn.all(&sql, &[Val::from(question.as_str()), below.into(), (chunk as u64).into()], |row| row.int(0))?;
+        let args = [Val::from(question), below.into(), (chunk as u64).into()];
+        let nums = conn.all(&sql, &args, |row| row.int(0))?;
         for num in &nums {
             below = *num;
             if found.len() < limit

@@ -93,7 +93,12 @@ impl<'c> Sql<'c> {
             Predicate::Contains(column, operands) => self.contains(column, operands, alias),
             Predicate::Linked { name, out, kinds, inner } => self.linked(name.as_deref(), *out, kinds, inner, alias),
             Predicate::Words(all) => {
-                self.args.push(Val::from(words::question(self.dialect, &[words::tenant_word(self.tenant)], all)));
+                self.args.push(Val::from(words::question(
+                    self.dialect,
+                    &[words::tenant_word(self.tenant)],
+                    all,
+                    words::LastWord::Beginning,
+                )));
                 let mark = format!("?{}", self.args.len());
                 self.push(&format!("{alias}num IN ({})", words::matching(self.dialect, &mark)));
             }

@@ -72,8 +72,17 @@ pub(crate) fn matching(dialect: Dialect, mark: &str) -> String {
     }
 }
 
-/// A question for records that have one of `any` and all of `words`; the last word may be the beginning of one.
-pub(crate) fn question(dialect: Dialect, any: &[String], words: &[String]) -> String {
+/// What the last word of a question stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LastWord {
+    /// Itself.
+    Whole,
+    /// Every word that begins with it: all their records are gathered before the first is answered.
+    Beginning,
+}
+
+/// A question for records that have one of `any` and all of `words`.
+pub(crate) fn question(dialect: Dialect, any: &[String], words: &[String], last: LastWord) -> String {
     let words: Vec<&str> = words.iter().map(|w| cut(w)).filter(|w| !w.is_empty()).collect();
     let (and, or, quote) = match dialect {
         Dialect::Sqlite => (" AND ", " OR ", '"'),
@@ -88,7 +97,7 @@ pub(crate) fn question(dialect: Dialect, any: &[String], words: &[String]) -> St
         parts.push(format!("({})", any.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(or)));
     }
     for (i, word) in words.iter().enumerate() {
-        let prefix = i + 1 == words.len() && word.chars().count() >= 2;
+        let prefix = last == LastWord::Beginning && i + 1 == words.len() && word.chars().count() >= 2;
         let mark = match (prefix, dialect) {
             (false, _) => "",
             (true, Dialect::Sqlite) => " *",

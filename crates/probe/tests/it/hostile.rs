@@ -41,7 +41,7 @@ async fn a_body_of_one_byte_a_second_ends_with_the_timeout() {
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n").await?;
         loop {
             stream.write_all(b"x").await?;
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await; // dawdles: as the peer that sends one byte a second
         }
     });
     let outcome = http(port.await, json!({})).await;
@@ -56,7 +56,7 @@ async fn headers_of_one_byte_a_second_end_with_the_timeout() {
         stream.write_all(b"HTTP/1.1 200 OK\r\nX-Slow: ").await?;
         loop {
             stream.write_all(b"x").await?;
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await; // dawdles: as the peer that sends one byte a second
         }
     });
     let outcome = http(port.await, json!({})).await;

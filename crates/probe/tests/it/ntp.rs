@@ -22,7 +22,7 @@ async fn chronyd(source: &str) -> (Peer, String) {
         if !outcome.summary.contains("refused") && !outcome.summary.contains("timeout") {
             return (peer, target);
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await; // polls: chronyd answers
     }
     let log = std::fs::read_to_string(peer.folder().join("log")).unwrap_or_default();
     panic!("chronyd does not answer; its log:\n{log}");

@@ -59,7 +59,7 @@ pub fn start(program: &str, configuration: &str, arguments: &[&str], files: &[(&
 pub async fn until_it_listens(peer: &Peer, port: u16) {
     let ready = tokio::time::timeout(Duration::from_secs(10), async {
         while !accepts(port).await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await; // polls: the peer accepts
         }
     });
     if ready.await.is_err() {

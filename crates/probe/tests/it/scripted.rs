@@ -55,7 +55,7 @@ impl Net for Script {
     }
 
     async fn ping(&self, _peer: IpAddr, _bytes: usize, within: Duration) -> Result<Option<Duration>, Failure> {
-        tokio::time::sleep(within).await; // As silent hosts are: in paused time this costs nothing.
+        tokio::time::sleep(within).await; // dawdles: as silent hosts do; in paused time this costs nothing
         Ok(None)
     }
 }

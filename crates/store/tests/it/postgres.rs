@@ -90,7 +90,7 @@ impl Server {
                 "{}",
                 std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
             );
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(20)); // polls: PostgreSQL accepts
         }
     }
 
