@@ -171,7 +171,8 @@ fn fields(out: &mut String, field: &Field, outer: &str) {
         None | Some(Value::Null) => String::new(),
         Some(value) => format!(" Default: `{value}`."),
     };
-    let _ = writeln!(out, "| `{name}` | {} | {required} | {}{} |", kind(field), cell(&field.help), cell(&default));
+    let help = cell(&format!("{}{default}", field.help));
+    let _ = writeln!(out, "| `{name}` | {} | {required} | {help} |", kind(field));
     let inner = field.item.as_ref().map_or(&field.fields, |item| &item.fields);
     for each in inner {
         let between = if field.item.is_some() { "[]." } else { "." };
