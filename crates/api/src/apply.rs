@@ -123,8 +123,13 @@ async fn apply(State(app): State<App>, who: Caller, body: Body<ApplyBody>) -> Re
     Ok(Json(json!({"plan": plan, "errors": faults, "applied": applied})))
 }
 
+/// Kind and name of a document.
+pub type Named = (String, String);
+/// A line, and what is wrong there.
+pub type Wrong = (usize, String);
+
 /// Looks at a text without applying it: kind and name of each document, and what is wrong with the others, by line.
-pub fn read(text: &str) -> (Vec<(String, String)>, Vec<(usize, String)>) {
+pub fn read(text: &str) -> (Vec<Named>, Vec<Wrong>) {
     let (documents, faults) = documents(vec![File { path: String::new(), text: text.to_owned() }]);
     let named = documents.into_iter().map(|d| (d.kind, d.name)).collect();
     (named, faults.into_iter().map(|f| (f.line, f.message)).collect())

@@ -322,8 +322,7 @@ fn snippet(fields: &serde_json::Map<String, Value>, words: &[String]) -> String 
         if lower.len() == text.len()
             && let Some(at) = words.iter().find_map(|w| lower.find(w.as_str()))
         {
-            let start =
-                text.char_indices().map(|(i, _)| i).filter(|i| *i <= at.saturating_sub(40)).next_back().unwrap_or(0);
+            let start = text.char_indices().map(|(i, _)| i).rfind(|i| *i <= at.saturating_sub(40)).unwrap_or(0);
             return text[start..].chars().take(160).collect();
         }
     }

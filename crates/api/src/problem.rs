@@ -11,9 +11,13 @@ tokio::task_local! {
     pub static REQUEST_ID: String;
 }
 
-/// A refusal, as the client sees it.
+/// A refusal, as the client sees it. Boxed: it is the rare way out of every handler.
 #[derive(Debug, Serialize)]
-pub struct Problem {
+#[serde(transparent)]
+pub struct Problem(Box<Document>);
+
+#[derive(Debug, Serialize)]
+struct Document {
     #[serde(rename = "type")]
     kind: String,
     title: &'static str,
@@ -35,7 +39,7 @@ pub struct Problem {
 impl Problem {
     /// A problem of a status; `code` ends its type.
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Document {
             kind: format!("https://mainstay.invalid/problems/{code}"),
             title: status.canonical_reason().unwrap_or("Problem"),
             status: status.as_u16(),
@@ -46,7 +50,7 @@ impl Problem {
             yours: None,
             request_id: REQUEST_ID.try_with(Clone::clone).ok(),
             retry_after: None,
-        }
+        }))
     }
 
     /// Malformed request.
@@ -71,31 +75,31 @@ impl Problem {
 
     /// When to try again, in seconds.
     pub fn retry_after(mut self, seconds: u64) -> Self {
-        self.retry_after = Some(seconds);
+        self.0.retry_after = Some(seconds);
         self
     }
 
     /// The change that the caller wanted, shown beside the record as it is.
     pub fn yours(mut self, yours: Value) -> Self {
-        if self.current.is_some() {
-            self.yours = Some(yours);
+        if self.0.current.is_some() {
+            self.0.yours = Some(yours);
         }
         self
     }
 
     /// The status.
     pub fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// The sentence.
     pub fn detail(&self) -> &str {
-        &self.detail
+        &self.0.detail
     }
 
     /// Fields that were refused.
     pub fn errors(&self) -> &[FieldError] {
-        &self.errors
+        &self.0.errors
     }
 }
 
@@ -117,19 +121,19 @@ impl From<ActError> for Problem {
         };
         let mut problem = Self::new(status, code, detail);
         match error {
-            ActError::Invalid(errors) => problem.errors = errors,
-            ActError::Unknown { near, .. } => problem.near = near,
+            ActError::Invalid(errors) => problem.0.errors = errors,
+            ActError::Unknown { near, .. } => problem.0.near = near,
             ActError::Filter { near, message, .. } => {
-                problem.near = near;
-                problem.errors = vec![FieldError::new("filter", message)];
+                problem.0.near = near;
+                problem.0.errors = vec![FieldError::new("filter", message)];
             }
             ActError::Stale { current, .. } => {
                 let tenant = current.tenant.0.to_string();
-                problem.current = Some(current.view(&tenant));
+                problem.0.current = Some(current.view(&tenant));
             }
             ActError::Store(StoreError::Database(why)) => {
-                tracing::error!(why, request = problem.request_id, "the database failed");
-                problem.detail = "the database failed; the log has the details under this request's id".into();
+                tracing::error!(why, request = problem.0.request_id, "the database failed");
+                problem.0.detail = "the database failed; the log has the details under this request's id".into();
             }
             _ => {}
         }
@@ -150,10 +154,10 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.status == 401 {
+        if self.0.status == 401 {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if let Some(seconds) = self.retry_after {
+        if let Some(seconds) = self.0.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response

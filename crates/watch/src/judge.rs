@@ -87,7 +87,8 @@ mod tests {
     #[test]
     fn a_state_is_believed_after_its_retries() {
         use State::*;
-        let table: [(&[(i64, State)], u32, u64, Verdict, &str); 7] = [
+        type Row = (&'static [(i64, State)], u32, u64, Verdict, &'static str);
+        let table: [Row; 7] = [
             (&[(0, Critical)], 0, 0, Verdict::Changed(Critical), "without retries the first failure counts"),
             (&[(0, Critical)], 1, 0, Verdict::Doubt, "one failure of two"),
             (&[(0, Critical), (1, Critical)], 1, 0, Verdict::Changed(Critical), "two in a row"),

@@ -75,6 +75,9 @@ pub struct Counters {
     pub changes: AtomicU64,
 }
 
+/// When which check is due, the earliest first.
+type DueTimes = BinaryHeap<Reverse<(Time, Id)>>;
+
 /// The runner. Cheap to clone.
 #[derive(Clone)]
 pub struct Runner {
@@ -82,7 +85,7 @@ pub struct Runner {
     env: Arc<Env>,
     sink: Arc<dyn Sink>,
     held: Arc<Mutex<HashMap<Id, Held>>>,
-    heap: Arc<Mutex<BinaryHeap<Reverse<(Time, Id)>>>>,
+    heap: Arc<Mutex<DueTimes>>,
     changed: Arc<Notify>,
     slots: Arc<Semaphore>,
     /// Counters.
