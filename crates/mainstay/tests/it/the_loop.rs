@@ -317,9 +317,13 @@ fn it_is_written_down(shop: &Shop, key: &str, troubles: usize) {
     let (began, over) = shop.pages(key);
     let (called, called_over) = shop.calls(key);
     assert_eq!([began.len(), over.len(), called.len(), called_over.len()], [troubles; 4], "each page once");
-    let notifications = http.records("notification", "");
+    // The provider has it a moment before its receipt is written down.
+    let notifications = until(SOON, "every page has its receipt", || {
+        let all = http.records("notification", "");
+        let sent = all.iter().all(|n| n["state"] == "sent" && !n["fields"]["receipt"].is_null());
+        if sent { Ok(all) } else { Err(shop.told()) }
+    });
     assert_eq!(notifications.len(), 4 * troubles, "{}", shop.told());
-    assert!(notifications.iter().all(|n| n["state"] == "sent" && !n["fields"]["receipt"].is_null()), "{}", shop.told());
 
     let journal: BTreeMap<u64, Value> =
         http.journal().into_iter().map(|entry| (entry["seq"].as_u64().expect("a number"), entry)).collect();
