@@ -4,6 +4,7 @@
 //! else decides anything here.
 
 mod courier;
+mod demo;
 mod domains;
 mod gate;
 mod hands;

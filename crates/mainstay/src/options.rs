@@ -49,6 +49,9 @@ pub struct Serve {
     /// Address under which people reach the console; links in messages begin with it.
     #[arg(long, env = "MAINSTAY_PUBLIC_URL")]
     pub public_url: Option<String>,
+    /// A synthetic organisation to look at, in a data directory of its own (./data-demo); never with real data.
+    #[arg(long)]
+    pub demo: bool,
     /// Open the first sign-in, or the console, in this desktop's browser.
     #[arg(long)]
     pub open: bool,

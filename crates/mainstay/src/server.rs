@@ -15,7 +15,7 @@ use watch::runner::Runner;
 
 use crate::gate::Door;
 use crate::options::{Data, Serve};
-use crate::{courier, domains, hands, host, listen, machine, people, samples};
+use crate::{courier, demo, domains, hands, host, listen, machine, people, samples};
 
 /// How often Mainstay notes that it is alive, so that a standstill is seen afterwards as what it is.
 const ALIVE_EVERY: Duration = Duration::from_secs(10);
@@ -63,6 +63,7 @@ struct Running {
 /// # Errors
 /// What keeps it from starting.
 pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> {
+    let data = &Data { data: if serve.demo { demo::folder(&data.data) } else { data.data.clone() } };
     data_directory(&data.data)?;
     if !serve.listen.ip().is_loopback() && serve.tls_certificate.is_none() && !serve.insecure_http {
         anyhow::bail!(
@@ -78,6 +79,7 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
     let local = listen::bind_local(&data.socket())?;
     let running = start(data, store, clock).await?;
     let kernel = running.kernel.clone();
+    demo::prepare(serve.demo, &kernel, &running.store, address).await?;
     let alive_until = last_alive(&kernel).await;
     told_back(&system_clock, alive_until);
     let runner = Runner::new(
@@ -115,6 +117,8 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
         public_url: public_url.clone(),
     };
     let router = router(&running, door, &runner, on_host);
+    // From the first answer on, a request to end is heeded.
+    let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::spawn(listen::serve(listener, router.clone(), tls));
     tokio::spawn(listen::serve_local(local, router));
     if greet {
@@ -124,7 +128,7 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
         }
     }
     tracing::info!(%address, data = %data.data.display(), "Mainstay serves");
-    ended().await;
+    ended(terminate).await;
     keep_alive_mark(&kernel).await;
     running.engine.flush().context("the last measurements could not be written")?;
     drop(std::fs::remove_file(data.socket()));
@@ -207,7 +211,7 @@ fn engines(running: &Running, serve: &Serve, runner: &Runner, host: &Arc<OnceLoc
     }
     let asking = runner.clone();
     tokio::spawn(async move { asking.run().await });
-    if !serve.no_agent {
+    if !serve.no_agent && !serve.demo {
         tokio::spawn(machine::watch_this_machine(kernel.clone(), host.clone()));
     }
     tokio::spawn(housekeeping(running.kernel.clone(), running.access.clone(), running.store.clone()));
@@ -348,9 +352,7 @@ fn open_browser(link: &str) {
 }
 
 /// A signal that asks for the end.
-async fn ended() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).expect("a process can handle SIGTERM");
+async fn ended(mut terminate: tokio::signal::unix::Signal) {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
