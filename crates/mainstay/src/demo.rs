@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     async fn empty(place: &Path) -> (Arc<Store>, Kernel) {
-        let store = Arc::new(Store::open_sqlite(place, store::Options::default()).unwrap());
+        let store = Store::open_sqlite(place, store::Options::default()).unwrap();
         let clock = Arc::new(kernel::SystemClock::default());
         let registry = crate::domains::registry().unwrap();
         let kernel = Kernel::start(store.clone(), registry, clock, Arc::new(OwnOnly)).await.unwrap();
