@@ -23,7 +23,7 @@ const BATCH: usize = 256;
 /// How often the state of a controller is kept at most; a kill costs a repeated look, which is harmless.
 const KEEP_EVERY: Duration = Duration::from_secs(5);
 /// How long a job's lease holds without a heartbeat.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_secs(15);
 /// Jobs of one worker at the same time.
 const JOBS_AT_ONCE: usize = 8;
 /// Longest sleep of a worker with nothing to do.

@@ -58,6 +58,10 @@ pub async fn recover(cx: &Cx, incident: &Record) -> Result<Looked, ActError> {
         note: Some(resolution.into()),
         expect: Some(incident.version),
     };
-    cx.kernel.act(&cx.session, act).await?;
+    match cx.kernel.act(&cx.session, act).await {
+        // The alert's own controller was first, or a person: the next look sees what they made of it.
+        Err(ActError::Stale { .. }) => return Ok(Looked::settled(format!("{} has changed meanwhile", incident.key))),
+        other => drop(other?),
+    }
     Ok(Looked::settled(format!("{} resolved", incident.key)))
 }
