@@ -331,7 +331,7 @@ async fn change(
             });
             Ok(Change { act, also, shown: shown("create", Value::Object(clean)), unchanged: false })
         }
-        Some(record) => update(app, session, document, &class, &record, fields, clean, &shown).await,
+        Some(record) => update(app, session, document, &class, &record, fields, clean, names, &shown).await,
     }
 }
 
@@ -370,6 +370,7 @@ async fn update(
     record: &Record,
     fields: Map<String, Value>,
     clean: Map<String, Value>,
+    names: &BTreeMap<String, String>,
     shown: &impl Fn(&str, Value) -> Value,
 ) -> Result<Change, ActError> {
     // What the document does not say and people may set goes away: the document is the whole of what is declared.
@@ -389,8 +390,12 @@ async fn update(
     let linked = app.kernel.links(session, record).await?;
     for (name, to) in &document.links {
         if !linked.iter().any(|n| n.direction == kernel::link::Side::Out && n.name == *name && n.other.key == *to) {
-            let target = app.kernel.find(session, to).await?;
-            also.push(Act::Link { from: Target::Id(record.id), name: name.clone(), to: Target::Id(target.id) });
+            let to = match (app.kernel.find(session, to).await, names.get(to)) {
+                (Ok(target), _) => Target::Id(target.id),
+                (Err(_), Some(kind)) => Target::key(kind, to), // Made earlier in the same commit.
+                (Err(error), None) => return Err(error),
+            };
+            also.push(Act::Link { from: Target::Id(record.id), name: name.clone(), to });
         }
     }
     let unchanged = was.is_empty() && is.is_empty() && owner.is_none();
