@@ -32,8 +32,23 @@ export function differences(entry: Entry): Difference[] {
   return [...names].filter((n) => !same(entry.before[n], entry.after[n])).map((name) => ({ name, before: entry.before[name], after: entry.after[name] }))
 }
 
+/** Longest text of one side of a difference; the whole is in the record and in the journal. */
+const SHOWN = 160
+
+const short = (text: string): string => (text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text)
+
+/** Lists of what was done step by step (the results of a run) are told by their last step: the others were told before. */
+function lastSaid(value: Json | undefined): string | undefined {
+  if (!Array.isArray(value) || value.length === 0) return undefined
+  const last = value[value.length - 1]
+  if (last === null || typeof last !== 'object' || Array.isArray(last)) return undefined
+  return typeof last.said === 'string' ? last.said : undefined
+}
+
 export const inWords = (d: Difference, cls?: ClassDef): string => {
+  const said = lastSaid(d.after)
+  if (said) return short(said)
   const field = cls?.fields.find((f) => f.name === d.name)
-  const after = show(d.after, field)
-  return empty(d.before) ? after || 'nothing' : `${show(d.before, field)} → ${after || 'nothing'}`
+  const after = short(show(d.after, field))
+  return empty(d.before) ? after || 'nothing' : `${short(show(d.before, field))} → ${after || 'nothing'}`
 }
