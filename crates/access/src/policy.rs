@@ -2,7 +2,7 @@
 //!
 //! The policies are text, in `policies/`, and users add their own in a folder. Each has an `@id` and an `@why`, which is what
 //! people are told. One act is decided by Cedar on three small entities made for it; what may be read of a class is a
-//! [`Predicate`] compiled from the same policies by [`scope`], so that a list and a single read cannot disagree (a property
+//! [`Predicate`] compiled from the same policies by `scope`, so that a list and a single read cannot disagree (a property
 //! test holds the two against each other). Nothing here is a role table in code but the groups of built-in roles.
 
 use cedar_policy::{

@@ -1,10 +1,10 @@
 //! The kernel: ten nouns and one way to change them.
 //!
-//! Everything Mainstay keeps track of is a [`Record`](record::Record) of a [class](class::ClassDef); every change to one goes
+//! Everything Mainstay keeps track of is a [`Record`] of a [class](class::ClassDef); every change to one goes
 //! through [`Kernel::act`](act), which authorises, validates, guards and then commits record, links and journal entry together.
 //! Controllers keep promises by reading the present state; surfaces are projections of the [registry](registry::Registry).
 //!
-//! What is absent, on purpose: no SQL (that is `store`), no socket, no process, no wall clock (a [`Clock`](clock::Clock) is a
+//! What is absent, on purpose: no SQL (that is `store`), no socket, no process, no wall clock (a [`Clock`] is a
 //! parameter), and no class of any verb: the only classes defined here are those that Mainstay itself needs ([`own`]).
 
 pub mod error;

@@ -51,7 +51,7 @@ impl Chunk {
         Some(chunk)
     }
 
-    /// Appends a point later than [`last_ms`](Self::last_ms).
+    /// Appends a point later than the last one.
     pub(crate) fn push(&mut self, (at_ms, value): Point) {
         debug_assert!(at_ms > self.state.at_ms, "points rise in time");
         let delta = at_ms.wrapping_sub(self.state.at_ms);

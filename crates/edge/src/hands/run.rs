@@ -26,7 +26,7 @@ const ASK: Duration = Duration::from_millis(20);
 /// One step, ready to run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Command {
-    /// Program and arguments, already rendered; see [`render`](super::render).
+    /// Program and arguments, already rendered; see [`render()`](super::render()).
     pub argv: Vec<String>,
     /// How long it may take; never more than [`Limits::timeout`].
     pub timeout: Option<Duration>,
