@@ -21,6 +21,7 @@ demo: deps console/dist/index.html ## a lively synthetic organisation to look at
 
 test: deps test-deps console/dist/index.html ## install what the tests need, run all of them
 	cargo xtask test
+	cargo build --quiet --package mainstay
 	npm --prefix console run --silent test
 
 lint: deps .venv/ready console/node_modules/.package-lock.json ## format, clippy, walls, licences, advisories, documentation, console

@@ -2,7 +2,7 @@ import tailwindcss from '@tailwindcss/vite'
 import react from '@vitejs/plugin-react'
 import { defineConfig } from 'vite'
 
-// `npm run dev` talks to a running server (or to the test fixture: `npm run fixture`).
+// `npm run dev` talks to a running server.
 const server = process.env.MAINSTAY_URL ?? 'http://127.0.0.1:8080'
 
 export default defineConfig({

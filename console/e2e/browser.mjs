@@ -1,30 +1,14 @@
-// What all browser tests share: the server to test (a real one, or the fixture), a chromium, and a watch on what must never
-// happen: an error on the console, a refusal by the content security policy, a request to another host.
+// What all browser tests share: a chromium, signing in, and a watch on what must never happen: an error on the console, a
+// refusal by the content security policy, a request to another host.
 import assert from 'node:assert/strict'
+import { createHmac } from 'node:crypto'
 import { chromium } from 'playwright-core'
+import { Mainstay } from './mainstay.mjs'
 
 const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
 
 export const NAME = 'ana'
-export const PASSWORD = 'correct horse battery'
-
-/** Whether a real server is tested (`MAINSTAY_URL`). Then data of the fixture must not be expected. */
-export const REAL = Boolean(process.env.MAINSTAY_URL)
-
-/**
- * @typedef {{ url: string, token: string, close: () => Promise<void>, store?: import('./fixture/store.mjs').Store }} Server
- */
-
-/**
- * The server under test. With `MAINSTAY_URL` and `MAINSTAY_BOOTSTRAP` (the one-time token) a real one; else the fixture.
- * @param {{ signedInAs?: string }} [options]
- * @returns {Promise<Server>}
- */
-export async function server(options = {}) {
-  if (process.env.MAINSTAY_URL) return { url: process.env.MAINSTAY_URL, token: process.env.MAINSTAY_BOOTSTRAP ?? '', close: async () => {} }
-  const { start } = await import('./fixture/server.mjs')
-  return start(options)
-}
+export const PASSWORD = 'seven quiet lamps by the river'
 
 export const launch = () => chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS })
 
@@ -57,8 +41,7 @@ export async function signIn(page, token) {
   const form = page.getByRole('heading', { name: 'Sign in' })
   await main.or(welcome).or(form).first().waitFor()
   if (await welcome.isVisible()) {
-    await page.goto(`/#/bootstrap?token=${token}`)
-    await page.reload()
+    await page.goto(`/bootstrap?token=${token}`)
     await page.getByLabel('Sign-in name').fill(NAME)
     await page.getByLabel('Your name').fill('Ana Petrova')
     await page.getByLabel('Password').fill(PASSWORD)
@@ -69,4 +52,37 @@ export async function signIn(page, token) {
     await page.getByRole('button', { name: 'Sign in' }).click()
   }
   await main.waitFor()
+}
+
+/**
+ * The code that an authenticator shows (RFC 6238: SHA-1, six digits, steps of 30 s).
+ * @param {string} secret in base 32 @param {number} at Unix time in milliseconds @returns {string}
+ */
+export function totp(secret, at) {
+  let bits = ''
+  for (const letter of secret.replace(/[\s=]/g, '')) bits += 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(letter).toString(2).padStart(5, '0')
+  const key = Buffer.from((bits.match(/.{8}/g) ?? []).map((b) => parseInt(b, 2)))
+  const counter = Buffer.alloc(8)
+  counter.writeBigUInt64BE(BigInt(Math.floor(at / 30_000)))
+  const digest = createHmac('sha1', key).update(counter).digest()
+  const offset = (digest.at(-1) ?? 0) & 15
+  return String((digest.readUInt32BE(offset) & 0x7fffffff) % 1_000_000).padStart(6, '0')
+}
+
+/** A server with the world, a browser, and its first administrator at the desk. */
+export async function desk() {
+  const server = await Mainstay.withWorld()
+  try {
+    const browser = await launch()
+    const first = await open(browser, server.url)
+    await signIn(first.page, server.bootstrap)
+    const close = async () => {
+      await browser.close()
+      await server.close()
+    }
+    return { ...first, server, browser, close }
+  } catch (error) {
+    await server.close()
+    throw error
+  }
 }

@@ -1,11 +1,16 @@
 // Pictures of every page, light, dark and phone, into console/test-results: to be looked at.
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { launch, open, server, signIn } from './browser.mjs'
+import { desk as sitDown, open } from './browser.mjs'
 
 const OUT = join(import.meta.dirname ?? '.', '../test-results')
 mkdirSync(OUT, { recursive: true })
 const only = process.argv.slice(2)
+
+const { server, browser, context: signedIn, close } = await sitDown()
+const incident = (await server.list('incident', 'fingerprint:"check:shop-front"'))[0]?.key
+const machine = (await server.list('host', '')).find((h) => h.fields.machine_id)?.key
+const run = (await server.api('POST', '/records/runbook-run', { fields: { title: 'Grow the disk of pg-1', reason: 'It is nearly full' }, links: [{ type: 'of', to: 'grow-disk' }, { type: 'on', to: 'pg-1' }] })).key
 
 /** @type {[string, string, ((page: import('playwright-core').Page) => Promise<unknown>)?][]} */
 const PAGES = [
@@ -13,23 +18,21 @@ const PAGES = [
   ['list', '/r/incident'],
   ['list-all', '/r/incident?q='],
   ['checks', '/r/check?q='],
-  ['peek', '/r/incident?peek=INC-461'],
+  ['peek', `/r/incident?peek=${incident}`],
   ['suggest', '/r/incident?q=', async (p) => { await p.keyboard.press('/'); await p.keyboard.type('state:') }],
-  ['incident', '/r/incident/INC-461'],
-  ['record', '/r/host/web-1'],
+  ['incident', `/r/incident/${incident}`],
+  ['machine', `/r/host/${machine}`],
+  ['check', '/r/check/shop-front'],
   ['edit', '/r/host/web-1', (p) => p.keyboard.press('e')],
-  ['run', '/r/runbook-run/RUN-1'],
+  ['run', `/r/runbook-run/${run}`],
   ['palette', '/r/incident', async (p) => { await p.keyboard.press('Control+k'); await p.getByRole('combobox', { name: 'Search or run' }).fill('pay') }],
   ['help', '/', (p) => p.keyboard.press('?')],
   ['profile', '/profile'],
   ['create', '/r/check', (p) => p.keyboard.press('c')],
 ]
 
-const fixture = await server({ signedInAs: 'ana' })
-const browser = await launch()
 for (const [look, options] of /** @type {const} */ ([['light', { colorScheme: 'light' }], ['dark', { colorScheme: 'dark' }], ['phone', { colorScheme: 'light', viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true }]])) {
-  const { page, wrongs, context } = await open(browser, fixture.url, options)
-  await signIn(page, fixture.token)
+  const { page, wrongs, context } = await open(browser, server.url, { ...options, storageState: await signedIn.storageState() })
   for (const [name, path, act] of PAGES) {
     if (only.length && !only.includes(name)) continue
     await page.goto(path)
@@ -42,5 +45,4 @@ for (const [look, options] of /** @type {const} */ ([['light', { colorScheme: 'l
   if (wrongs.length) console.log(look, wrongs)
   await context.close()
 }
-await browser.close()
-await fixture.close()
+await close()

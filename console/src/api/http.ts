@@ -8,11 +8,14 @@ export const API = '/api/v1'
 
 export class Problem extends Error {
   readonly body: ProblemBody
+  /** Seconds after which the server would like to be asked again, when it says so. */
+  readonly retryAfter: number | undefined
 
-  constructor(body: ProblemBody) {
+  constructor(body: ProblemBody, retryAfter?: number) {
     super(body.detail || body.title)
     this.name = 'Problem'
     this.body = body
+    this.retryAfter = retryAfter
   }
 
   get status(): number {
@@ -67,7 +70,8 @@ export async function api<T>(path: string, ask: Ask = {}): Promise<T> {
     throw new Problem({ type: 'about:blank/unreachable', title: 'Mainstay does not answer', status: 0, detail: 'Mainstay does not answer. It may be restarting; what you see is from before.' })
   }
   if (response.ok) return (response.status === 204 ? undefined : await response.json()) as T
-  const problem = new Problem(await problemOf(response))
+  const wait = Number(response.headers.get('retry-after') ?? NaN)
+  const problem = new Problem(await problemOf(response), Number.isFinite(wait) ? wait : undefined)
   // Only a session that has ended: a wrong password at the sign-in form is not one.
   if (response.status === 401 && !path.startsWith('/session') && !path.startsWith('/bootstrap')) for (const tell of unauthorized) tell()
   throw problem

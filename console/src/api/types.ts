@@ -98,6 +98,8 @@ export interface TransitionDef {
   to: string | null
   help: string
   input: Field[]
+  /** Fields that must have a value afterwards. */
+  requires: string[]
   machine: boolean
   takes_owner?: boolean
 }

@@ -3,6 +3,7 @@ import { api, Problem } from '../api/http'
 import { Panel } from '../ui/atoms'
 import { Labelled } from '../ui/Labelled'
 import { did, failed } from '../ui/toast'
+import { patiently } from './patiently'
 
 const LEAST = 12
 
@@ -14,13 +15,13 @@ export function Password() {
   async function submit(event: FormEvent): Promise<void> {
     event.preventDefault()
     try {
-      await api<unknown>('/session/password', { body: { current, new: next } })
+      await patiently(() => api<unknown>('/session/password', { body: { current, new: next } }))
       setCurrent('')
       setNext('')
       setErrors({})
       did('The password is changed; other sessions are signed out')
     } catch (error) {
-      const byField = error instanceof Problem ? error.byField() : {}
+      const byField = error instanceof Problem ? (error.status === 401 ? { current: 'This is not the current password.' } : error.byField()) : {}
       setErrors(byField)
       if (!Object.keys(byField).length) failed('The password was not changed', error)
     }

@@ -1,10 +1,11 @@
 import { useQueryClient } from '@tanstack/react-query'
-import { useState, type FormEvent } from 'react'
+import { useEffect, useState, type FormEvent } from 'react'
 import { api, Problem } from '../api/http'
 import * as read from '../api/queries'
 import type { Session } from '../api/types'
 import { Labelled } from '../ui/Labelled'
 import { Frame } from './Frame'
+import { patiently } from './patiently'
 
 /** Name and password; the code of the second factor only when the server asks for it. */
 export function SignIn({ onDone }: { onDone: () => void }) {
@@ -15,19 +16,27 @@ export function SignIn({ onDone }: { onDone: () => void }) {
   const [wantsCode, setWantsCode] = useState(false)
   const [error, setError] = useState('')
   const [busy, setBusy] = useState(false)
+  const [wait, setWait] = useState(0)
+
+  useEffect(() => {
+    if (!wait) return
+    const timer = setTimeout(() => setWait(wait - 1), 1000)
+    return () => clearTimeout(timer)
+  }, [wait])
 
   async function submit(event: FormEvent): Promise<void> {
     event.preventDefault()
     setBusy(true)
     setError('')
     try {
-      await api<unknown>('/session', { body: { name, password, ...(wantsCode ? { code } : {}) } })
+      await patiently(() => api<unknown>('/session', { body: { name, password, ...(wantsCode ? { code } : {}) } }))
       client.setQueryData<Session>(read.session.queryKey, await api<Session>('/session'))
       onDone()
     } catch (problem) {
       const asks = problem instanceof Problem && problem.kind === 'second-factor'
       setWantsCode(wantsCode || asks)
       setError(asks && !wantsCode ? '' : problem instanceof Error ? problem.message : 'Signing in failed.')
+      if (problem instanceof Problem && problem.status === 429) setWait(Math.ceil(problem.retryAfter ?? 1))
       setBusy(false)
     }
   }
@@ -50,8 +59,8 @@ export function SignIn({ onDone }: { onDone: () => void }) {
             {error}
           </p>
         )}
-        <button type="submit" className="btn btn-primary w-full h-9" disabled={busy || !name || !password || (wantsCode && !code)}>
-          {busy ? 'Signing in…' : 'Sign in'}
+        <button type="submit" className="btn btn-primary w-full h-9" disabled={busy || wait > 0 || !name || !password || (wantsCode && !code)}>
+          {busy ? 'Signing in…' : wait > 0 ? `Wait ${wait} s` : 'Sign in'}
         </button>
         {wantsCode && (
           <button

@@ -6,6 +6,7 @@ import { useShell } from '../shell/context'
 import { Chip, Panel } from '../ui/atoms'
 import { Labelled } from '../ui/Labelled'
 import { did, failed } from '../ui/toast'
+import { patiently } from './patiently'
 
 interface Enrolment {
   secret: string
@@ -33,24 +34,24 @@ export function Totp() {
   async function confirm(event: FormEvent): Promise<void> {
     event.preventDefault()
     try {
-      setCodes((await api<{ recovery_codes: string[] }>('/session/totp/confirm', { body: { code } })).recovery_codes)
+      setCodes((await patiently(() => api<{ recovery_codes: string[] }>('/session/totp/confirm', { body: { code } }))).recovery_codes)
       setEnrolment(null)
       setError('')
       again()
     } catch (problem) {
-      setError(problem instanceof Problem ? problem.message : 'The code was not taken.')
+      setError(problem instanceof Problem && problem.status !== 401 ? problem.message : 'This is not the code of this moment. It changes every 30 seconds; is the clock of the authenticator right?')
     }
   }
   async function remove(event: FormEvent): Promise<void> {
     event.preventDefault()
     try {
-      await api<void>('/session/totp', { method: 'DELETE', body: { password } })
+      await patiently(() => api<void>('/session/totp', { method: 'DELETE', body: { password } }))
       setPassword('')
       setCodes([])
       did('Signing in needs only the password now')
       again()
     } catch (problem) {
-      failed('The second step stays', problem)
+      failed('The second step stays', problem instanceof Problem && problem.status === 401 ? new Error('The password is wrong.') : problem)
     }
   }
 

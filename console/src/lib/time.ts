@@ -23,7 +23,7 @@ export function span(ms: number): string {
 
 export const since = (time: string, now: number): string => {
   const ms = now - Date.parse(time)
-  return Number.isNaN(ms) ? '' : ms < 5 * SECOND ? 'now' : span(ms)
+  return Number.isNaN(ms) ? '' : ms < 5 * SECOND ? 'a moment' : span(ms)
 }
 
 export const zone = (): string => settings().zone || Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC'

@@ -52,7 +52,7 @@ export function Waiting({ now }: { now: number }) {
           </li>
         ))}
       </ul>
-      {asking && <TransitionDialog transition={asking.t} about={asking.run.title} onClose={() => setAsking(null)} onDo={(input) => doTransition(client, asking.run, asking.t, input)} />}
+      {asking && <TransitionDialog transition={asking.t} about={asking.run.title} record={asking.run} onClose={() => setAsking(null)} onDo={(input) => doTransition(client, asking.run, asking.t, input)} />}
     </Panel>
   )
 }

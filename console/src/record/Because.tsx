@@ -2,6 +2,7 @@ import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
 import { useState } from 'react'
 import * as read from '../api/queries'
+import { actorName } from '../lib/actor'
 import { useClasses } from '../shell/context'
 import { deed } from './words'
 
@@ -21,7 +22,7 @@ export function Because({ seq }: { seq: number }) {
             'Looking…'
           ) : entry ? (
             <>
-              <span className="font-medium">{entry.actor.key}</span> {deed(entry, classes.get(entry.class)).split(/\bit\b/)[0]}{' '}
+              <span className="font-medium">{actorName(entry.actor)}</span> {deed(entry, classes.get(entry.class)).split(/\bit\b/)[0]}{' '}
               <Link to="/r/$cls/$key" params={{ cls: entry.class, key: entry.subject }} search={{}} className="link">
                 {entry.subject}
               </Link>

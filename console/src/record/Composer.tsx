@@ -1,6 +1,7 @@
 import { useQueryClient } from '@tanstack/react-query'
 import { useRef, useState, type FormEvent, type KeyboardEvent } from 'react'
 import * as acts from '../api/acts'
+import { useKept } from '../lib/kept'
 import { useKeys } from '../lib/keys'
 import { Kbd } from '../ui/atoms'
 import { failed } from '../ui/toast'
@@ -9,7 +10,7 @@ import type { Subject } from './Timeline'
 /** What a person sees or does, in words. Ctrl Enter posts; what was typed stays until it has arrived. */
 export function Composer({ subject }: { subject: Subject }) {
   const client = useQueryClient()
-  const [text, setText] = useState('')
+  const [text, setText] = useKept(`note:${subject.class}/${subject.key}`)
   const [busy, setBusy] = useState(false)
   const area = useRef<HTMLTextAreaElement>(null)
   useKeys({ n: () => area.current?.focus() })

@@ -105,7 +105,7 @@ export function RecordHead({ cls, record, now, below, asking, onAsk }: { cls: Cl
         </span>
       </div>
       {below}
-      {asking && <TransitionDialog transition={asking} about={record.key} onClose={() => onAsk(null)} onDo={(input) => doTransition(client, record, asking, input)} />}
+      {asking && <TransitionDialog transition={asking} about={record.key} record={record} onClose={() => onAsk(null)} onDo={(input) => doTransition(client, record, asking, input)} />}
     </header>
   )
 }

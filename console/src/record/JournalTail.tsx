@@ -1,5 +1,6 @@
 import { useInfiniteQuery } from '@tanstack/react-query'
 import * as read from '../api/queries'
+import { actorName } from '../lib/actor'
 import { useClass } from '../shell/context'
 import { Time } from '../ui/Time'
 import { deed, differences, inWords } from './words'
@@ -15,7 +16,7 @@ export function JournalTail({ cls, recordKey, now, most }: { cls: string; record
         <li key={e.seq} className="text-fg-2 flex gap-2">
           <Time at={e.time} now={now} as="ago" className="text-xs text-fg-3 w-14 shrink-0" />
           <span className="min-w-0 break-words line-clamp-3">
-            <span className="font-medium">{e.actor.key}</span> {e.note ? e.note : [deed(e, def), ...differences(e).slice(0, 2).map((d) => inWords(d, def))].join(': ')}
+            <span className="font-medium">{actorName(e.actor)}</span> {e.note ? e.note : [deed(e, def), ...differences(e).slice(0, 2).map((d) => inWords(d, def))].join(': ')}
           </span>
         </li>
       ))}

@@ -5,6 +5,7 @@ import { useMemo, useState } from 'react'
 import * as read from '../api/queries'
 import { useConnection } from '../api/live'
 import type { Entry } from '../api/types'
+import { actorName } from '../lib/actor'
 import { day } from '../lib/time'
 import { useClasses } from '../shell/context'
 import { Avatar } from '../ui/atoms'
@@ -71,7 +72,7 @@ export function Timeline({ subject, also = [], now }: { subject: Subject; also?:
         </ol>
       )}
       {!own.isPending && !shown.length && <p className="text-fg-3 py-3">Nothing yet.</p>}
-      <Composer subject={subject} />
+      <Composer key={`${subject.class}/${subject.key}`} subject={subject} />
     </section>
   )
 }
@@ -91,7 +92,7 @@ function Line({ entry, now, newDay, own }: { entry: Entry; now: number; newDay: 
         <Time at={entry.time} now={now} as="clock" className="text-xs text-fg-3 leading-5" />
         <span className="flex justify-center h-5 items-center text-fg-3">{person ? <Avatar id={entry.actor.key} size={18} /> : <Bot size={15} />}</span>
         <div className="min-w-0 leading-5">
-          <span className={person ? 'font-medium' : 'text-fg-2'}>{entry.actor.key}</span>{' '}
+          <span className={person ? 'font-medium' : 'text-fg-2'}>{actorName(entry.actor)}</span>{' '}
           {entry.action !== 'note' && (
             <span className="text-fg-2">
               <Deed text={deed(entry, cls)} entry={entry} own={own} />

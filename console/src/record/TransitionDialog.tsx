@@ -1,7 +1,7 @@
 import { useState, type FormEvent, type KeyboardEvent } from 'react'
 import { Problem } from '../api/http'
-import type { Fields, TransitionDef } from '../api/types'
-import { defaults, missing } from '../form/draft'
+import type { Fields, Rec, TransitionDef } from '../api/types'
+import { asked, missing } from '../form/draft'
 import { FieldsForm } from '../form/FieldsForm'
 import { Kbd } from '../ui/atoms'
 import { Labelled } from '../ui/Labelled'
@@ -13,8 +13,9 @@ export interface Input {
 }
 
 /** Asks for what a transition wants to know. Refusals stand at the field they are about. */
-export function TransitionDialog({ transition, about, onClose, onDo }: { transition: TransitionDef; about: string; onClose: () => void; onDo: (input: Input) => Promise<void> }) {
-  const [values, setValues] = useState<Fields>(() => defaults(transition.input))
+export function TransitionDialog({ transition, about, record, onClose, onDo }: { transition: TransitionDef; about: string; record?: Rec; onClose: () => void; onDo: (input: Input) => Promise<void> }) {
+  const [{ fields, values: first }] = useState(() => asked(transition, record?.fields))
+  const [values, setValues] = useState<Fields>(first)
   const [note, setNote] = useState('')
   const [errors, setErrors] = useState<Record<string, string>>({})
   const [refusal, setRefusal] = useState('')
@@ -22,7 +23,7 @@ export function TransitionDialog({ transition, about, onClose, onDo }: { transit
 
   async function submit(event?: FormEvent): Promise<void> {
     event?.preventDefault()
-    const gaps = missing(transition.input, values)
+    const gaps = missing(fields, values)
     setErrors(gaps)
     if (Object.keys(gaps).length || busy) return
     setBusy(true)
@@ -47,7 +48,7 @@ export function TransitionDialog({ transition, about, onClose, onDo }: { transit
       <form onSubmit={(e) => void submit(e)} onKeyDown={onKey} className="contents">
         <div className="scroll p-4 space-y-4">
           {transition.help && <p className="text-fg-2">{transition.help}</p>}
-          <FieldsForm fields={transition.input} values={values} errors={errors} onChange={setValues} />
+          <FieldsForm fields={fields} values={values} errors={errors} onChange={setValues} />
           <Labelled label="Note for the timeline">{(parts) => <textarea {...parts} className="input h-auto py-1.5 min-h-14" rows={2} value={note} onChange={(e) => setNote(e.target.value)} />}</Labelled>
           {refusal && (
             <p role="alert" className="text-crit bg-crit-soft rounded px-2.5 py-1.5">

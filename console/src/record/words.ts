@@ -13,6 +13,8 @@ export const isPerson = (e: Entry): boolean => e.actor.kind === 'person' || e.ac
 
 /** What the entry's actor did to it: "acknowledged it", "saw it fail". Unknown actions are told by their own name. */
 export function deed(entry: Entry, cls?: ClassDef): string {
+  // Trouble is opened; a machine or a person is created.
+  if (entry.action === 'create' && cls && cls.verb !== 'respond' && cls.verb !== 'serve') return 'created it'
   const known = PAST[entry.action]
   if (known) return known
   const transition = cls?.transitions.find((t) => t.name === entry.action)

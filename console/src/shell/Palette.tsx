@@ -132,7 +132,9 @@ function useItems(text: string, close: () => void): Item[] {
   const out: Item[] = []
 
   if (words.length > 1) {
-    for (const hit of hits.data ?? []) {
+    // The index answers newest first; whoever types a name in full means that one.
+    const named = (hit: { key: string; title: string }): number => [hit.key, hit.title].filter((name) => name.toLowerCase() === lower).length
+    for (const hit of (hits.data ?? []).toSorted((a, b) => named(b) - named(a))) {
       const health = healthOf(hit)
       const cls = classes.get(hit.class)
       out.push({

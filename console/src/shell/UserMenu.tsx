@@ -16,6 +16,7 @@ export function UserMenu({ children }: { children: ReactNode }) {
     try {
       await api<void>('/session', { method: 'DELETE' })
       // The page is loaded anew: nothing of what was read stays for the next person at this screen.
+      sessionStorage.clear()
       location.replace('/')
     } catch (error) {
       failed('You are still signed in', error)

@@ -191,9 +191,10 @@ pub fn object_schema(fields: &[Field]) -> Value {
     serde_json::json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
 }
 
-/// `restore_point_objective` becomes `Restore point objective`.
+/// `restore_point_objective` becomes `Restore point objective`, `memory_bytes` becomes `Memory`: the unit stands at the value.
 pub fn title_of(name: &str) -> String {
-    let words: Vec<&str> = name.split(['_', '-']).filter(|w| !w.is_empty()).collect();
+    let quantity = UNITS.iter().find_map(|unit| name.strip_suffix(unit)).filter(|rest| !rest.is_empty());
+    let words: Vec<&str> = quantity.unwrap_or(name).split(['_', '-']).filter(|w| !w.is_empty()).collect();
     let shown = words.iter().enumerate().map(|(i, word)| match *word {
         word if ABBREVIATIONS.contains(&word) => word.to_uppercase(),
         word if i == 0 => word.chars().take(1).flat_map(char::to_uppercase).chain(word.chars().skip(1)).collect(),
@@ -201,6 +202,9 @@ pub fn title_of(name: &str) -> String {
     });
     shown.collect::<Vec<String>>().join(" ")
 }
+
+/// Units at the end of a name.
+const UNITS: [&str; 2] = ["_bytes", "_seconds"];
 
 /// Words that people write in capitals.
 const ABBREVIATIONS: [&str; 17] = [

@@ -275,8 +275,9 @@ impl Door {
         };
         let person =
             person.unwrap_or_else(|| json!({"key": session.actor().key, "title": session.actor().to_string()}));
+        let totp = self.access.has_second_factor(session).await.map_err(refused)?;
         Ok(
-            json!({"person": person, "actor": session.actor(), "roles": session.roles(), "tenant": tenant, "tenants": self.tenants_of(session), "expires": expires}),
+            json!({"person": person, "actor": session.actor(), "roles": session.roles(), "tenant": tenant, "tenants": self.tenants_of(session), "totp": totp, "expires": expires}),
         )
     }
 }
