@@ -125,6 +125,27 @@ test('a thing in use is retired from the menu, and comes back', async () => {
   desk.clean()
 })
 
+test('a check tells when it last had an answer, though nothing about it changed', async () => {
+  const { server } = desk
+  const before = await server.get('check', 'shop-front')
+  await server.until('the check is asked again', async () => String((await server.get('check', 'shop-front')).fields.last_checked) > String(before.fields.last_checked))
+  assert.equal((await server.get('check', 'shop-front')).version, before.version)
+})
+
+test('what was measured is drawn, with its values in a table, over the time that is asked for', async () => {
+  const { page, server } = desk
+  const here = (await server.list('host', '')).find((h) => h.fields.machine_id)
+  await page.goto(`/r/host/${here?.key}`)
+  const disk = page.getByRole('region', { name: 'Disk used' })
+  await disk.getByRole('img').waitFor()
+  await disk.getByRole('cell', { name: /^\d.* %$/ }).first().waitFor()
+  await page.getByRole('button', { name: '7 d' }).click()
+  await disk.locator('canvas').waitFor()
+  await page.getByRole('button', { name: /^\d+ more$/ }).last().click()
+  await page.getByRole('region', { name: 'Memory total' }).waitFor()
+  desk.clean()
+})
+
 test('what does not exist is said, with a way back', async () => {
   const { page } = desk
   await page.goto('/r/host/nowhere')

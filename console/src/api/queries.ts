@@ -1,7 +1,7 @@
 /** What is read, and under which cache key. Live entries (live.ts) write into the same keys. */
 import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query'
 import { api, at, query } from './http'
-import type { ClassDef, Counts, EntryPage, Graph, Hit, Interval, Observations, Rec, RecordPage, Session, Token } from './types'
+import type { ClassDef, Counts, EntryPage, Graph, Hit, Interval, Observations, Rec, RecordPage, Session, Token, SeriesPoints } from './types'
 
 export interface ListAsk {
   filter?: string
@@ -95,6 +95,13 @@ export const observations = (cls: string, key: string, ask: { table?: string; q?
   queryOptions({
     queryKey: ['observations', key, cls, ask],
     queryFn: ({ signal }) => api<Observations>(`${at(cls, key)}/observations${query(ask)}`, { signal }),
+  })
+
+/** Points of a check's series, or of all checks on a record: about two a pixel. Times in Unix milliseconds. */
+export const seriesRange = (about: { check?: string; on?: string }, from: number, to: number) =>
+  queryOptions({
+    queryKey: ['series', about, from, to],
+    queryFn: async ({ signal }) => (await api<{ series: SeriesPoints[] }>(`/series/range${query({ ...about, from: new Date(from).toISOString(), to: new Date(to).toISOString(), points: 600 })}`, { signal })).series,
   })
 
 export const graph = (cls: string, key: string, direction: 'up' | 'down' | 'both', depth: number) =>

@@ -137,6 +137,12 @@ export interface ClassDef {
   practices?: string[]
 }
 
+export interface SeriesPoints {
+  labels: Record<string, string>
+  /** Unix milliseconds and value. */
+  points: [number, number][]
+}
+
 export interface Actor {
   kind: 'person' | 'token' | 'controller' | 'agent' | 'local' | 'system'
   key: string

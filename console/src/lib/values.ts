@@ -10,7 +10,7 @@ export function bytes(n: number): string {
     n /= 1024
     i++
   }
-  return `${Number.isInteger(n) ? n : n.toFixed(n < 10 ? 1 : 0)} ${UNITS[i]}`
+  return `${Number.isInteger(n) ? n : n.toFixed(n < 100 ? 1 : 0)} ${UNITS[i]}`
 }
 
 /** Reads "16 GiB", "512m" or "1048576"; null when it is none of these. */

@@ -81,7 +81,8 @@ export function ObservedPanel({ record, now }: { record: Rec; now: number }) {
   const found = useQuery({ ...read.observations(record.class, record.key, { table: current, q, limit: ROWS }), enabled: Boolean(current), placeholderData: (before) => before })
   if (!current) return null
   const rows = (found.data?.observations ?? []).filter((o) => o.table === current)
-  const names = [...new Set(rows.flatMap((o) => (o.value && typeof o.value === 'object' && !Array.isArray(o.value) ? Object.keys(o.value) : [])))].slice(0, 5)
+  // Columns that say something in at least one row.
+  const names = [...new Set(rows.flatMap((o) => (o.value && typeof o.value === 'object' && !Array.isArray(o.value) ? Object.entries(o.value).filter(([, v]) => v !== null && v !== '').map(([n]) => n) : [])))].slice(0, 5)
   return (
     <Panel
       title="Seen on it"
@@ -103,7 +104,7 @@ export function ObservedPanel({ record, now }: { record: Rec; now: number }) {
               <th className="font-medium px-3 py-1">Name</th>
               {names.map((n) => (
                 <th key={n} className="font-medium px-2 py-1">
-                  {sentence(n)}
+                  {sentence(n.replace(/_bytes$/, ''))}
                 </th>
               ))}
               <th className="font-medium px-3 py-1 text-right">Seen</th>

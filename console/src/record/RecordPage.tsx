@@ -2,6 +2,7 @@ import { useQueryClient } from '@tanstack/react-query'
 import { useRouter } from '@tanstack/react-router'
 import { useState } from 'react'
 import type { ClassDef, Rec, TransitionDef } from '../api/types'
+import { ChartsPanel } from '../chart/ChartsPanel'
 import { useKeys } from '../lib/keys'
 import { useNow } from '../lib/time'
 import { useMe } from '../shell/context'
@@ -53,6 +54,7 @@ export default function RecordPage({ cls, record }: { cls: ClassDef; record: Rec
             )}
             <FieldsPanel cls={cls} record={record} />
             <HealthPanel record={record} now={now} />
+            <ChartsPanel key={record.key} record={record} />
             <ObservedPanel record={record} now={now} />
             <div className="card p-3">
               <Timeline subject={record} now={now} />

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use axum::http::HeaderMap;
-use kernel::{Kernel, Session};
-use serde_json::Value;
+use kernel::{Kernel, Record, Session};
+use serde_json::{Map, Value};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -63,8 +63,19 @@ pub struct App {
     pub gate: Arc<dyn Gate>,
     /// What readiness asks.
     pub probes: Arc<Vec<Box<dyn Probe>>>,
+    /// Computed fields whose latest value is known to the running program and not worth a journal entry each time: when a
+    /// check last had an answer, and what it was. Lists are filtered and sorted by what is recorded.
+    pub live: Arc<dyn Fn(&Record) -> Map<String, Value> + Send + Sync>,
     /// Own metrics in exposition format, beside those that the API counts itself.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Version of the program.
     pub version: &'static str,
+}
+
+impl App {
+    /// The record as it is known now.
+    pub(crate) fn now(&self, mut record: Record) -> Record {
+        record.fields.extend((self.live)(&record));
+        record
+    }
 }

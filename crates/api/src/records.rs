@@ -151,7 +151,8 @@ async fn list(
     Query(q): Query<ListQuery>,
 ) -> Result<Response, Problem> {
     let ask = ListAsk { filter: q.filter, sort: q.sort, limit: q.limit, cursor: q.cursor, total: true };
-    let list = app.kernel.list(&who.session, &class, &ask).await?;
+    let mut list = app.kernel.list(&who.session, &class, &ask).await?;
+    list.records = list.records.into_iter().map(|record| app.now(record)).collect();
     let wanted: Option<Vec<&str>> = q.fields.as_deref().map(|f| f.split(',').filter(|n| !n.is_empty()).collect());
     let total = list.total.and_then(|t| t.exact);
     let mut answer = Map::new();
@@ -248,7 +249,7 @@ async fn get(
     headers: HeaderMap,
     Path((class, key)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let record = app.kernel.get(&who.session, &class, &key).await?;
+    let record = app.now(app.kernel.get(&who.session, &class, &key).await?);
     if headers.get(header::IF_NONE_MATCH).and_then(|v| v.to_str().ok()) == Some(&etag(&record)) {
         return Ok(StatusCode::NOT_MODIFIED.into_response());
     }

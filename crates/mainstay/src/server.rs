@@ -275,16 +275,20 @@ async fn last_alive(kernel: &Kernel) -> Time {
 
 fn router(running: &Running, door: Door, runner: &Runner, on_host: host::Host) -> axum::Router {
     let counters = runner.counters.clone();
-    let held = runner.clone();
+    let (held, asked) = (runner.clone(), runner.clone());
     let engine = running.engine.clone();
     let metrics = move || own_metrics(&counters, held.len(), &engine);
-    let app = App {
-        kernel: running.kernel.clone(),
-        gate: Arc::new(door),
-        probes: Arc::new(Vec::new()),
-        metrics: Arc::new(metrics),
-        version: env!("CARGO_PKG_VERSION"),
-    };
+    let app =
+        App {
+            kernel: running.kernel.clone(),
+            gate: Arc::new(door),
+            probes: Arc::new(Vec::new()),
+            live: Arc::new(move |record| {
+                if record.kind.as_str() == "check" { asked.latest(record.id) } else { serde_json::Map::new() }
+            }),
+            metrics: Arc::new(metrics),
+            version: env!("CARGO_PKG_VERSION"),
+        };
     let mut operations = api::operations();
     operations.extend(samples::operations());
     operations.extend(host::operations());

@@ -60,6 +60,8 @@ struct Plan {
 struct Held {
     plan: Plan,
     standing: Standing,
+    /// When it last had an answer, and the answer in one line.
+    last: Option<(Time, String)>,
     due: Time,
     asking: bool,
 }
@@ -140,7 +142,13 @@ impl Runner {
                 None => {
                     held.insert(
                         record.id,
-                        Held { plan: plan.clone(), standing: Standing::recorded(recorded), due, asking: false },
+                        Held {
+                            plan: plan.clone(),
+                            standing: Standing::recorded(recorded),
+                            last: None,
+                            due,
+                            asking: false,
+                        },
                     );
                     self.push(due, record.id);
                 }
@@ -155,6 +163,14 @@ impl Runner {
             return self.record_state(&plan, State::Unknown, &why).await;
         }
         Ok(())
+    }
+
+    /// The latest answer to a check as the fields of its record; nothing before the first one. A change of state is recorded, an
+    /// answer like the one before is only known here.
+    pub fn latest(&self, id: Id) -> Map<String, Value> {
+        let held = self.held.lock();
+        let Some((at, summary)) = held.get(&id).and_then(|h| h.last.as_ref()) else { return Map::new() };
+        Map::from_iter([("last_checked".into(), json!(at)), ("last_summary".into(), json!(summary))])
     }
 
     /// Asks no more about a check.
@@ -239,6 +255,7 @@ impl Runner {
             let mut held = self.held.lock();
             let Some(h) = held.get_mut(&plan.id) else { return Ok(()) };
             h.asking = false;
+            h.last = Some((now, outcome.summary.clone()));
             let before = h.standing.clone();
             let verdict = judge(&mut h.standing, outcome.state, h.plan.rules, now);
             let wait = if verdict == Verdict::Doubt { h.plan.retry } else { h.plan.interval };
