@@ -13,6 +13,8 @@ let spent
 let answer
 /** @type {typeof import('../src/record/layout.ts')} */
 let layout
+/** @type {typeof import('../src/chart/series.ts')} */
+let series
 /** @type {typeof import('../src/form/draft.ts')} */
 let draft
 /** @type {typeof import('../src/lib/values.ts')} */
@@ -26,6 +28,7 @@ before(async () => {
   spent = /** @type {any} */ (await load('/src/incident/spent.ts'))
   answer = /** @type {any} */ (await load('/src/now/answer.ts'))
   layout = /** @type {any} */ (await load('/src/record/layout.ts'))
+  series = /** @type {any} */ (await load('/src/chart/series.ts'))
   draft = /** @type {any} */ (await load('/src/form/draft.ts'))
   values = /** @type {any} */ (await load('/src/lib/values.ts'))
 })
@@ -111,9 +114,9 @@ test('the first line names the worst and counts those that nobody has', () => {
 })
 
 test('no two nodes of a picture lie on each other, and none is wider than it', () => {
-  const nodes = Array.from({ length: 30 }, (_, i) => ({ class: 'host', key: `h${i}`, title: 'host '.repeat((i % 5) + 1), state: 'active', health: null, depth: i ? 1 : 0 }))
-  const links = nodes.slice(1).map((n, i) => (i % 2 ? { from: 'h0', type: 'depends-on', to: n.key } : { from: n.key, type: 'depends-on', to: 'h0' }))
-  const placed = layout.place({ root: 'h0', nodes, links, truncated: false }).nodes
+  const nodes = Array.from({ length: 30 }, (_, i) => ({ id: `id${i}`, class: 'host', key: `h${i}`, title: 'host '.repeat((i % 5) + 1), state: 'active', health: null, depth: i ? 1 : 0 }))
+  const links = nodes.slice(1).map((n, i) => (i % 2 ? { from_id: 'id0', type: 'depends-on', to_id: n.id } : { from_id: n.id, type: 'depends-on', to_id: 'id0' }))
+  const placed = layout.place({ root_id: 'id0', nodes, links, truncated: false }).nodes
   assert.equal(placed.length, 30)
   for (const a of placed) {
     assert.ok(a.x >= 0 && a.x + a.width <= layout.ROW_WIDTH + 0.01, a.key)
@@ -129,4 +132,15 @@ test('sizes are read as they are written', () => {
   const table = [['16 GiB', 16 * 2 ** 30], ['512m', 512 * 2 ** 20], ['1.5 TiB', 1.5 * 2 ** 40], ['1048576', 1048576], ['much', null], ['', null]]
   for (const [text, bytes] of table) assert.equal(values.readBytes(String(text)), bytes, String(text))
   assert.equal(values.bytes(16 * 2 ** 30), '16 GiB')
+})
+
+test('series of a metric share a chart, named by what differs, with values in their unit', () => {
+  /** @param {string} name @param {Record<string, string>} labels */
+  const one = (name, labels) => ({ labels: { __name__: name, on: 'vm', ...labels }, points: /** @type {[number, number][]} */ ([[1000, 1], [2000, 3]]) })
+  const charts = series.chartsOf([one('check_state', {}), one('check_duration_seconds', { check: 'a' }), one('disk_used_percent', { check: 'd', mount: '/' }), one('disk_used_percent', { check: 'd', mount: '/var' })])
+  assert.deepEqual(charts.map((c) => [c.title, c.unit, c.lines.map((l) => l.name)]), [['Disk used', 'percent', ['/', '/var']], ['Check duration', 'seconds', ['Check duration']]])
+  const table = /** @type {const} */ ([[0.0000021, 'seconds', '2.1 µs'], [0.25, 'seconds', '250 ms'], [61, 'seconds', '61 s'], [64.51, 'percent', '64.5 %'], [3 * 2 ** 30, 'bytes', '3 GiB'], [12345.6, 'number', '12,346'], [0, 'seconds', '0 s']])
+  for (const [value, unit, said] of table) assert.equal(series.told(value, unit), said)
+  const [times, a, b] = series.aligned([{ name: 'a', points: [[1000, 1], [3000, 2]] }, { name: 'b', points: [[2000, 5]] }])
+  assert.deepEqual([times, a, b], [[1, 2, 3], [1, null, 2], [null, 5, null]])
 })

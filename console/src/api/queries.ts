@@ -104,10 +104,10 @@ export const seriesRange = (about: { check?: string; on?: string }, from: number
     queryFn: async ({ signal }) => (await api<{ series: SeriesPoints[] }>(`/series/range${query({ ...about, from: new Date(from).toISOString(), to: new Date(to).toISOString(), points: 600 })}`, { signal })).series,
   })
 
-export const graph = (cls: string, key: string, direction: 'up' | 'down' | 'both', depth: number) =>
+export const graph = (cls: string, key: string, direction: 'up' | 'down' | 'both', depth: number, types = '') =>
   queryOptions({
-    queryKey: ['graph', key, cls, direction, depth],
-    queryFn: ({ signal }) => api<Graph>(`${at(cls, key)}/graph${query({ direction, depth })}`, { signal }),
+    queryKey: ['graph', key, cls, direction, depth, types],
+    queryFn: ({ signal }) => api<Graph>(`${at(cls, key)}/graph${query({ direction, depth, types })}`, { signal }),
   })
 
 export const search = (q: string, limit = 12) =>

@@ -204,13 +204,15 @@ export interface Observations {
 }
 
 export interface GraphNode extends Head {
+  id: string
   depth: number
 }
 
 export interface Graph {
-  root: string
+  root_id: string
   nodes: GraphNode[]
-  links: { from: string; type: string; to: string }[]
+  /** By id: two records of different classes may have the same key. */
+  links: { from_id: string; type: string; to_id: string }[]
   truncated: boolean
 }
 

@@ -48,7 +48,7 @@ export default function IncidentPage({ cls, record }: { cls: ClassDef; record: R
             <ChecksPanel checks={checks} now={now} />
             <PagesPanel pages={pages} now={now} />
             <RunsPanel runs={runs} now={now} />
-            <GraphPanel record={record} depth={2} />
+            <GraphPanel record={record} types="impact,affects" />
             <LinksPanel cls={cls} record={record} />
             <FieldsPanel cls={cls} record={record} />
           </div>

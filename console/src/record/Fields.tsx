@@ -6,11 +6,12 @@ import type { ClassDef, Fields as Values, Rec } from '../api/types'
 import { changes, missing } from '../form/draft'
 import { FieldsForm } from '../form/FieldsForm'
 import { useKeys } from '../lib/keys'
-import { empty, show } from '../lib/values'
+import { empty } from '../lib/values'
 import { Kbd, Panel } from '../ui/atoms'
 import { did, failed } from '../ui/toast'
 import { refresh } from './act'
 import { Conflict } from './Conflict'
+import { Value } from './Value'
 
 /** Results of a run have a panel of their own. */
 const TOLD_ELSEWHERE = new Set(['results'])
@@ -46,7 +47,9 @@ function Facts({ cls, record }: { cls: ClassDef; record: Rec }) {
             <dt className="text-fg-3" title={f.help || undefined}>
               {f.title}
             </dt>
-            <dd className={`break-words whitespace-pre-wrap ${f.type === 'duration' ? 'font-mono text-xs' : ''}`}>{show(record.fields[f.name], f)}</dd>
+            <dd className={`break-words whitespace-pre-wrap ${f.type === 'duration' ? 'font-mono text-xs' : ''}`}>
+              <Value value={record.fields[f.name]} field={f} />
+            </dd>
           </div>
         ))}
       </dl>

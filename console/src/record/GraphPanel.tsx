@@ -13,9 +13,9 @@ import { NODE_HEIGHT, onlyRun, place, ROW_WIDTH, type Placed } from './layout'
 const MOST_DRAWN = 40
 
 /** Who does it hurt: what the record needs below it, what needs it above it. A list says the same. */
-export function GraphPanel({ record, title = 'What it touches', depth: firstDepth = 2 }: { record: Rec; title?: string; depth?: number }) {
-  const [depth, setDepth] = useState(firstDepth)
-  const { data } = useQuery(read.graph(record.class, record.key, 'both', depth))
+export function GraphPanel({ record, title = 'What it touches', types = 'impact' }: { record: Rec; title?: string; types?: string }) {
+  const [depth, setDepth] = useState(2)
+  const { data } = useQuery(read.graph(record.class, record.key, 'both', depth, types))
   const classes = useClasses()
   const graph = useMemo(() => data && onlyRun(data, (cls) => classes.get(cls)?.verb === 'know'), [data, classes])
   const [list, setList] = useState(false)
@@ -49,18 +49,18 @@ export function GraphPanel({ record, title = 'What it touches', depth: firstDept
 function Picture({ graph }: { graph: Graph }) {
   const navigate = useNavigate()
   const { nodes, height } = useMemo(() => place(graph), [graph])
-  const at = new Map(nodes.map((n) => [n.key, n]))
+  const at = new Map(nodes.map((n) => [n.id, n]))
   return (
     // oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex
     <div className="scroll max-h-[420px]" tabIndex={0} role="region" aria-label="Picture of what it touches">
       <svg viewBox={`-3 -3 ${ROW_WIDTH + 6} ${height + 6}`} className="block mx-auto w-full max-w-[440px]" role="group" aria-label={`${nodes.length} records and how they depend on each other`}>
         {graph.links.map((l) => {
-          const from = at.get(l.from)
-          const to = at.get(l.to)
-          return from && to ? <Edge key={`${l.from} ${l.type} ${l.to}`} from={from} to={to} type={l.type} /> : null
+          const from = at.get(l.from_id)
+          const to = at.get(l.to_id)
+          return from && to ? <Edge key={`${l.from_id} ${l.type} ${l.to_id}`} from={from} to={to} type={l.type} /> : null
         })}
         {nodes.map((n) => (
-          <Node key={n.key} node={n} root={n.key === graph.root} onOpen={() => void navigate({ to: '/r/$cls/$key', params: { cls: n.class, key: n.key }, search: {} })} />
+          <Node key={n.id} node={n} root={n.id === graph.root_id} onOpen={() => void navigate({ to: '/r/$cls/$key', params: { cls: n.class, key: n.key }, search: {} })} />
         ))}
       </svg>
     </div>
@@ -129,7 +129,7 @@ function GraphList({ graph }: { graph: Graph }) {
           {graph.nodes.toSorted((a, b) => a.depth - b.depth).map((n) => {
             const health = healthOf(n)
             return (
-              <tr key={n.key} className="border-t border-line-soft">
+              <tr key={n.id} className="border-t border-line-soft">
                 <td className="px-3 py-1">
                   <Link to="/r/$cls/$key" params={{ cls: n.class, key: n.key }} search={{}} className="inline-flex items-center gap-2 hover:underline underline-offset-4">
                     {health && <HealthSign health={health} size={11} />}

@@ -21,11 +21,11 @@ const widthOf = (node: GraphNode): number => Math.max(LEAST, Math.min(MOST_WIDTH
 
 /** Signed distance from the root: links go from what depends to what it depends on, so out of the root is down. */
 function levels(graph: Graph): Map<string, number> {
-  const level = new Map([[graph.root, 0]])
-  const queue = [graph.root]
+  const level = new Map([[graph.root_id, 0]])
+  const queue = [graph.root_id]
   for (let key = queue.shift(); key !== undefined; key = queue.shift()) {
     for (const l of graph.links) {
-      const [next, step] = l.from === key ? [l.to, 1] : l.to === key ? [l.from, -1] : ['', 0]
+      const [next, step] = l.from_id === key ? [l.to_id, 1] : l.to_id === key ? [l.from_id, -1] : ['', 0]
       if (!step || level.has(next)) continue
       level.set(next, level.get(key)! + step)
       queue.push(next)
@@ -51,21 +51,21 @@ function wrap(nodes: GraphNode[]): GraphNode[][] {
 
 export function place(graph: Graph): { nodes: Placed[]; height: number } {
   const level = levels(graph)
-  const byLevel = groupBy(graph.nodes, (n) => level.get(n.key) ?? n.depth)
+  const byLevel = groupBy(graph.nodes, (n) => level.get(n.id) ?? n.depth)
   const middle = new Map<string, number>()
   const placed: Placed[] = []
   let y = 0
   for (const at of [...byLevel.keys()].toSorted((a, b) => a - b)) {
     // Neighbours that stand already pull a node towards their own place: fewer lines cross.
     const pull = (key: string): number => {
-      const seen = graph.links.flatMap((l) => (l.from === key ? [middle.get(l.to)] : l.to === key ? [middle.get(l.from)] : [])).filter((x) => x !== undefined)
+      const seen = graph.links.flatMap((l) => (l.from_id === key ? [middle.get(l.to_id)] : l.to_id === key ? [middle.get(l.from_id)] : [])).filter((x) => x !== undefined)
       return seen.length ? seen.reduce((a, b) => a + b, 0) / seen.length : ROW_WIDTH / 2
     }
-    for (const row of wrap(byLevel.get(at)!.toSorted((a, b) => pull(a.key) - pull(b.key) || a.key.localeCompare(b.key)))) {
+    for (const row of wrap(byLevel.get(at)!.toSorted((a, b) => pull(a.id) - pull(b.id) || a.key.localeCompare(b.key)))) {
       const width = row.reduce((sum, n) => sum + widthOf(n) + GAP_X, -GAP_X)
       let x = (ROW_WIDTH - width) / 2
       for (const node of row) {
-        middle.set(node.key, x + widthOf(node) / 2)
+        middle.set(node.id, x + widthOf(node) / 2)
         placed.push({ ...node, x, y, width: widthOf(node) })
         x += widthOf(node) + GAP_X
       }
@@ -77,9 +77,9 @@ export function place(graph: Graph): { nodes: Placed[]; height: number } {
 
 /** Only what is run (and the root): people, pages and runs are ties too, but nothing depends on them. */
 export function onlyRun(graph: Graph, isRun: (cls: string) => boolean): Graph {
-  const nodes = graph.nodes.filter((n) => n.key === graph.root || isRun(n.class))
-  const keys = new Set(nodes.map((n) => n.key))
-  const links = graph.links.filter((l) => keys.has(l.from) && keys.has(l.to))
+  const nodes = graph.nodes.filter((n) => n.id === graph.root_id || isRun(n.class))
+  const keys = new Set(nodes.map((n) => n.id))
+  const links = graph.links.filter((l) => keys.has(l.from_id) && keys.has(l.to_id))
   const reached = levels({ ...graph, nodes, links })
-  return { ...graph, links, nodes: nodes.filter((n) => reached.has(n.key)) }
+  return { ...graph, links, nodes: nodes.filter((n) => reached.has(n.id)) }
 }

@@ -143,10 +143,13 @@ async fn graph(
         return Err(Problem::field("limit", format!("must be 1 to 5000, not {}", q.limit)));
     }
     let record = app.kernel.get(&who.session, &class, &key).await?;
-    let types = match q.types.as_str() {
-        "impact" => app.kernel.registry().impact_links(),
-        types => types.split(',').filter(|t| !t.is_empty()).map(str::to_owned).collect(),
-    };
+    let named = q.types.split(',').filter(|t| !t.is_empty());
+    let types = named
+        .flat_map(|name| match name {
+            "impact" => app.kernel.registry().impact_links(),
+            name => vec![name.to_owned()],
+        })
+        .collect();
     let walk = Walk { direction: q.direction, depth: q.depth, limit: q.limit, types };
     let graph = app.kernel.graph(&who.session, &record, walk).await?;
     let keys: std::collections::BTreeMap<Id, String> =
@@ -154,9 +157,12 @@ async fn graph(
     let links: Vec<Value> = graph
         .links
         .iter()
-        .filter_map(|l| Some(json!({"from": keys.get(&l.from)?, "type": l.name, "to": keys.get(&l.to)?})))
+        .filter_map(|l| {
+            // A key names a record within its class only; the ids say which of two namesakes is meant.
+            Some(json!({"from": keys.get(&l.from)?, "from_id": l.from, "type": l.name, "to": keys.get(&l.to)?, "to_id": l.to}))
+        })
         .collect();
-    Ok(Json(json!({"root": record.key, "nodes": graph.nodes, "links": links, "truncated": graph.truncated})))
+    Ok(Json(json!({"root": record.key, "root_id": record.id, "nodes": graph.nodes, "links": links, "truncated": graph.truncated})))
 }
 
 #[derive(Deserialize)]
