@@ -42,14 +42,14 @@ doctor: deps console/dist/index.html ## is this machine fit to build and to run 
 deps: ## is there what a build needs
 	@packaging/build-needs
 
-test-deps: .venv/ready console/node_modules/.package-lock.json ## install what the tests need (Debian, Python, npm packages)
+test-deps: .venv/ready console/node_modules/.package-lock.json console/tools/node_modules/.package-lock.json ## install what the tests need (Debian, Python, npm packages)
 	@packaging/install-test-packages
 
 console-packages: console/node_modules/.package-lock.json ## install the console's npm packages
 
 clean: ## remove what was built; data stays
 	cargo clean
-	rm -rf console/dist console/node_modules .venv
+	rm -rf console/dist console/node_modules console/tools/node_modules .venv
 
 # Python tools of the tests, in a virtual environment of their own. Depends on Debian's python3-venv.
 .venv/ready: packaging/test-requirements.txt packaging/test-packages.txt
@@ -60,6 +60,11 @@ clean: ## remove what was built; data stays
 
 console/node_modules/.package-lock.json: console/package-lock.json
 	npm --prefix console ci --no-audit --no-fund
+	@touch $@
+
+# What needs TypeScript's compiler as a library: the types that are generated from the server's own description.
+console/tools/node_modules/.package-lock.json: console/tools/package-lock.json
+	npm --prefix console/tools ci --no-audit --no-fund
 	@touch $@
 
 console/dist/index.html: console/node_modules/.package-lock.json $(CONSOLE_SOURCES)

@@ -1,15 +1,14 @@
 /**
- * The shapes of the API, written by hand until they are generated from the server's OpenAPI document
- * (`npm run generate -- openapi.json`). Times are RFC 3339 in UTC, durations are text such as "30s".
+ * The shapes of the API. What all records share comes from the server's own description (schema.d.ts, written by
+ * `npm run generate`, kept equal by e2e/types.test.mjs); what a class describes of itself at run time is written here. Times are
+ * RFC 3339 in UTC, durations are text such as "30s".
  */
+import type { components } from './schema'
 
-export type HealthState = 'up' | 'degraded' | 'down' | 'unknown' | 'maintenance'
+type Schemas = components['schemas']
 
-export interface Health {
-  state: HealthState
-  since: string
-  reason: string
-}
+export type Health = Schemas['Health']
+export type HealthState = Health['state']
 
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json }
 export type Fields = Record<string, Json>
@@ -23,29 +22,10 @@ export interface Head {
   health: Health | HealthState | null
 }
 
-export interface Link extends Head {
-  type: string
-  direction: 'out' | 'in'
-}
+export type Link = Schemas['Neighbour'] & { health: Health | null }
 
-export interface Rec {
-  class: string
-  key: string
-  id: string
-  tenant: string
-  state: string
-  open: boolean
-  state_since?: string
-  version: number
-  title: string
-  owner: string | null
-  health: Health | null
-  fields: Fields
-  created: string
-  updated: string
-  /** Only when one record is read. */
-  links?: Link[]
-}
+/** A record; its fields are those that its class names, its links are there when one record is read. */
+export type Rec = Omit<Schemas['Record'], 'fields' | 'links'> & { fields: Fields; links?: Link[] }
 
 export interface RecordPage {
   records: Rec[]
@@ -148,20 +128,7 @@ export interface Actor {
   key: string
 }
 
-export interface Entry {
-  seq: number
-  time: string
-  tenant?: string
-  actor: Actor
-  subject: string
-  class: string
-  action: string
-  cause: number | null
-  before: Fields
-  after: Fields
-  note: string | null
-  hash: string
-}
+export type Entry = Omit<Schemas['Entry'], 'actor' | 'before' | 'after'> & { actor: Actor; before: Fields; after: Fields }
 
 export interface EntryPage {
   entries: Entry[]
@@ -239,15 +206,6 @@ export interface Token {
 }
 
 /** RFC 9457, with the names that Mainstay adds. */
-export interface ProblemBody {
-  type: string
-  title: string
-  status: number
-  detail?: string
-  errors?: { field: string; message: string }[]
-  request_id?: string
-  near?: string[]
-  /** On 412: the record as it is now, and what was sent. */
-  current?: Rec
-  yours?: { fields?: Fields; owner?: string | null; title?: string }
-}
+/** What was refused and why; on 412 the record as it is now, and what was sent. A problem of our own has no request. */
+export type ProblemBody = Pick<Schemas['Problem'], 'type' | 'title' | 'status'> &
+  Partial<Omit<Schemas['Problem'], 'current' | 'yours'>> & { current?: Rec; yours?: { fields?: Fields; owner?: string | null; title?: string } }

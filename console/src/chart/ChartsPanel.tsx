@@ -103,12 +103,12 @@ function One({ chart, from, to, spells, theme, onZoom }: { chart: Chart; from: n
             const last = values.at(-1)
             return (
               <tr key={line.name} className={only && only !== line.name ? 'text-fg-3' : ''}>
-                <td className="py-0.5 min-w-0">
-                  <button type="button" aria-pressed={only === line.name} disabled={chart.lines.length < 2} onClick={() => setOnly(only === line.name ? null : line.name)} className="inline-flex items-center gap-1.5 text-left">
+                <th scope="row" className="py-0.5 min-w-0 font-normal text-left">
+                  <button type="button" aria-pressed={only === line.name} disabled={chart.lines.length < 2} onClick={() => setOnly(only === line.name ? null : line.name)} className="inline-flex items-center gap-1.5 text-left break-all">
                     <span aria-hidden className="inline-block w-2.5 h-0.5 shrink-0" style={{ background: `var(--s${colour % 10})` }} />
-                    <span className="break-all">{line.name}</span>
+                    {line.name}
                   </button>
-                </td>
+                </th>
                 <td className="py-0.5 text-right num font-medium w-20">{last === undefined ? '' : told(last, chart.unit)}</td>
                 <td className="py-0.5 text-right num text-fg-3 w-36 max-lg:w-28">{values.length > 1 ? `${told(Math.min(...values), chart.unit)} – ${told(Math.max(...values), chart.unit)}` : ''}</td>
               </tr>

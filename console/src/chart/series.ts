@@ -65,7 +65,7 @@ export function aligned(lines: Line[]): [number[], ...(number | null)[][]] {
   const times = [...new Set(lines.flatMap((l) => l.points.map(([t]) => t)))].toSorted((a, b) => a - b)
   const place = new Map(times.map((t, i) => [t, i]))
   const columns = lines.map((l) => {
-    const column = new Array<number | null>(times.length).fill(null)
+    const column = Array.from<unknown, number | null>(times, () => null)
     for (const [t, v] of l.points) column[place.get(t)!] = v
     return column
   })
