@@ -73,6 +73,7 @@ test('a second step is set up, asked for at sign-in, and taken away again', asyn
   const { page } = desk
   await page.goto('/profile')
   await page.getByRole('button', { name: 'Set it up' }).click()
+  await page.getByRole('img', { name: /secret for an authenticator/ }).waitFor()
   const address = await page.getByText('otpauth://').innerText()
   const secret = new URL(address.trim()).searchParams.get('secret') ?? ''
   await page.getByLabel('Code that the authenticator shows').fill('000000')

@@ -1,5 +1,5 @@
 import { useQueryClient } from '@tanstack/react-query'
-import { useState, type FormEvent } from 'react'
+import { lazy, Suspense, useState, type FormEvent } from 'react'
 import { api, Problem } from '../api/http'
 import * as read from '../api/queries'
 import { useShell } from '../shell/context'
@@ -8,12 +8,14 @@ import { Labelled } from '../ui/Labelled'
 import { did, failed } from '../ui/toast'
 import { patiently } from './patiently'
 
+const QrCode = lazy(() => import('./QrCode'))
+
 interface Enrolment {
   secret: string
   otpauth: string
 }
 
-/** The second factor: the secret as text for an authenticator, a code to prove it, recovery codes to keep. */
+/** The second factor: the secret as a picture and as text for an authenticator, a code to prove it, recovery codes to keep. */
 export function Totp() {
   const { session } = useShell()
   const client = useQueryClient()
@@ -72,7 +74,10 @@ export function Totp() {
       )}
       {enrolment ? (
         <form onSubmit={(e) => void confirm(e)} className="space-y-3">
-          <p className="text-fg-2">Enter this secret in your authenticator, or open the address on the phone that has it.</p>
+          <p className="text-fg-2">Scan this with your authenticator, or enter the secret by hand.</p>
+          <Suspense fallback={<div className="size-44" />}>
+            <QrCode text={enrolment.otpauth} label="The secret for an authenticator; the same stands below as text" />
+          </Suspense>
           <Secret label="Secret" text={enrolment.secret} />
           <Secret label="Address" text={enrolment.otpauth} />
           <Labelled label="Code that the authenticator shows" error={error}>
