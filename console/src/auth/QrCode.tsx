@@ -5,8 +5,8 @@ export default function QrCode({ text, label }: { text: string; label: string })
   const { data, size } = encode(text, { border: 3 })
   const path = data.flatMap((row, y) => row.map((dark, x) => (dark ? `M${x} ${y}h1v1h-1z` : ''))).join('')
   return (
-    <svg viewBox={`0 0 ${size} ${size}`} className="w-44 rounded bg-white text-black" role="img" aria-label={label} shapeRendering="crispEdges">
-      <path d={path} fill="currentColor" />
+    <svg viewBox={`0 0 ${size} ${size}`} className="w-44 rounded" style={{ background: '#fff' }} role="img" aria-label={label} shapeRendering="crispEdges">
+      <path d={path} fill="#000" />
     </svg>
   )
 }

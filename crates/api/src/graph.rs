@@ -162,7 +162,9 @@ async fn graph(
             Some(json!({"from": keys.get(&l.from)?, "from_id": l.from, "type": l.name, "to": keys.get(&l.to)?, "to_id": l.to}))
         })
         .collect();
-    Ok(Json(json!({"root": record.key, "root_id": record.id, "nodes": graph.nodes, "links": links, "truncated": graph.truncated})))
+    Ok(Json(
+        json!({"root": record.key, "root_id": record.id, "nodes": graph.nodes, "links": links, "truncated": graph.truncated}),
+    ))
 }
 
 #[derive(Deserialize)]

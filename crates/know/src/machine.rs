@@ -1,7 +1,8 @@
 //! A machine as an agent sees it, kept as records: the host, what runs on it, and the checks that a new one begins with.
 //!
 //! Facts are declared once, when the machine is first met; from then on they are observations, and a difference is drift. What is no
-//! longer seen is never deleted: its checks say that it is down. Matching goes from the surest sign to the weakest, so that a record
+//! longer seen is never deleted: its checks say that it is down. Only what listened for a while on a port that the system hands out,
+//! and that nobody has made anything of, is retired when it has been gone for long. Matching goes from the surest sign to the weakest, so that a record
 //! that a person made is found again instead of being doubled.
 
 use edge::discover::{Application, Live, Snapshot, Tables};
@@ -10,15 +11,20 @@ use kernel::error::ActError;
 use kernel::link::Side;
 use kernel::observation::{FIELDS, Look};
 use kernel::read::ListAsk;
-use kernel::{ClassDef, Id, Kernel, Record, Session};
+use kernel::{ClassDef, HealthState, Id, Kernel, Record, Session, Time};
 use serde_json::{Map, Value, json};
+use std::time::Duration;
 
 /// How often what was discovered is checked.
 const INTERVAL: &str = "5s";
 /// Between a failure and the question whether it was one.
 const RETRY: &str = "1s";
+/// State of what is in use.
+const ACTIVE: &str = "active";
 /// First of the ports that Linux hands out for a while.
 const EPHEMERAL: u16 = 32_768;
+/// So long it must have been down before what only passed by is retired.
+const PASSED_AFTER: Duration = Duration::from_secs(600);
 
 /// Keeps a whole look; answers the host's record.
 ///
@@ -152,6 +158,47 @@ async fn applications(kernel: &Kernel, session: &Session, host: &Record, seen: &
             None => {} // An enabled unit that is down and was never up is no application yet.
         }
     }
+    for record in known.iter().filter(|record| has_passed(record, kernel.now())) {
+        retire(kernel, session, record).await?;
+    }
+    Ok(())
+}
+
+/// Whether an application that is not seen now only passed by: a program of somebody's session, a test, a tunnel.
+fn has_passed(record: &Record, now: Time) -> bool {
+    let gone =
+        record.health.as_ref().is_some_and(|h| h.state == HealthState::Down && h.since.plus(PASSED_AFTER) <= now);
+    // The first version is the one that was discovered: nobody has changed it.
+    gone && record.version == 1 && record.state == ACTIVE && is_passing_record(record)
+}
+
+fn is_passing_record(record: &Record) -> bool {
+    let ports = record.get("ports").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let ephemeral = |p: &Value| p.get("port").and_then(Value::as_u64).is_some_and(|p| p >= u64::from(EPHEMERAL));
+    !ports.is_empty() && ports.iter().all(ephemeral) && record.text("unit").is_empty()
+}
+
+/// Retires what has passed by, with the checks that were made for it; not what something depends on.
+async fn retire(kernel: &Kernel, session: &Session, record: &Record) -> Result<(), ActError> {
+    let mut acts = Vec::new();
+    for neighbour in kernel.backend().neighbours(session.tenant(), record.id).await? {
+        match (neighbour.name.as_str(), neighbour.direction, neighbour.other.kind.as_str()) {
+            ("runs-on", Side::Out, _) | (_, Side::In, "alert" | "incident") => {}
+            ("on", Side::In, "check") => {
+                acts.push(Act::Delete { target: Target::Id(neighbour.other.id), expect: None });
+            }
+            _ => return Ok(()),
+        }
+    }
+    let note = "it listened only on ports that the system hands out for a while, and has been gone for ten minutes";
+    acts.push(Act::Transition {
+        target: Target::Id(record.id),
+        name: "retire".into(),
+        fields: Map::new(),
+        note: Some(note.into()),
+        expect: None,
+    });
+    kernel.acts(session, acts, None).await?;
     Ok(())
 }
 
@@ -163,6 +210,8 @@ async fn running_on(kernel: &Kernel, session: &Session, host: &Record) -> Result
         if runs
             && matches!(neighbour.other.kind.as_str(), "application" | "database")
             && let Some(record) = kernel.backend().get(session.tenant(), neighbour.other.id).await?
+            // What comes back after it was retired as passing is met anew.
+            && (record.state == ACTIVE || !is_passing_record(&record))
         {
             all.push(record);
         }

@@ -183,3 +183,71 @@ async fn a_runbook_runs_three_times_an_hour_and_then_a_person_is_asked() {
     let runs = all(&world, "runbook-run").await;
     assert!(runs.iter().all(|r| r.state == "approved"), "pre-approved");
 }
+
+/// A program as the agent sees it.
+fn listening(title: &str, port: u16, unit: Option<&str>) -> serde_json::Value {
+    json!({"identity": format!("{title}:{port}"), "key_hint": title, "title": title, "process": title, "unit": unit, "user": null,
+        "ports": [{"protocol": "tcp", "address": "127.0.0.1", "port": port}], "pids": [1], "exe": null, "package": null, "version": null,
+        "started": null, "running": true, "restart_needed": false, "evidence": []})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_passed_by_is_retired_and_what_matters_stays_down() {
+    let world = World::new().await;
+    let ana = world.admin().await;
+    let agent =
+        Session::own_agent(kernel::session::Actor::new(kernel::session::ActorKind::Agent, "local"), TenantId::HOME);
+    let look = |running: serde_json::Value| -> edge::discover::Snapshot {
+        serde_json::from_value(json!({"facts": {"hostname": "desk", "machine_id": "4711"}, "tables": {}, "applications": running, "cannot_see": []})).unwrap()
+    };
+    let all_of = json!([
+        listening("passing", 41_000, None),
+        listening("needed", 42_000, None),
+        listening("daemon", 43_000, Some("daemon.service")),
+        listening("server", 8_080, None),
+    ]);
+    know::machine::keep(&world.kernel, &agent, &look(all_of.clone())).await.unwrap();
+    let shop =
+        Create::of("service", json!({"name": "Shop"})).linked("depends-on", Target::key("application", "needed"));
+    world.kernel.act(&ana, shop).await.unwrap();
+    let checks = Session::controller("watch.checks", TenantId::HOME);
+    for check in ["passing-tcp", "needed-tcp", "daemon-tcp", "server-tcp"] {
+        let (target, name) = (Target::key("check", check), "critical".to_owned());
+        let fields = fields(json!({"last_summary": "refused", "last_checked": world.kernel.now()}));
+        world.kernel.act(&checks, Act::Transition { target, name, fields, note: None, expect: None }).await.unwrap();
+    }
+    settle(&world).await;
+    let states = || async {
+        let mut states: Vec<String> =
+            all(&world, "application").await.iter().map(|a| format!("{} {}", a.key, a.state)).collect();
+        states.sort();
+        states.join(", ")
+    };
+    let passing = world.kernel.get(&agent, "check", "passing-tcp").await.unwrap().id;
+    let none = look(json!([]));
+    world.clock.advance(Duration::from_secs(300));
+    know::machine::keep(&world.kernel, &agent, &none).await.unwrap();
+    assert_eq!(
+        states().await,
+        "daemon active, needed active, passing active, server active",
+        "five minutes are not long"
+    );
+    world.clock.advance(Duration::from_secs(301));
+    know::machine::keep(&world.kernel, &agent, &none).await.unwrap();
+    assert_eq!(states().await, "daemon active, needed active, passing retired, server active");
+    // A deleted check is looked at once more, as the journal has it.
+    let session = Session::controller("watch.raise", TenantId::HOME);
+    let cx = Cx { kernel: world.kernel.clone(), session, tenant: TenantId::HOME };
+    watch::controllers::Raise.reconcile(&cx, passing).await.unwrap();
+    settle(&world).await;
+    let firing: Vec<String> = all(&world, "alert")
+        .await
+        .into_iter()
+        .filter(|a| a.state == "firing")
+        .map(|a| a.text("from").to_owned())
+        .collect();
+    assert!(!firing.contains(&"passing-tcp".to_owned()) && firing.len() == 3, "{firing:?}");
+    // It comes back: it is met anew and watched again.
+    know::machine::keep(&world.kernel, &agent, &look(all_of)).await.unwrap();
+    assert_eq!(states().await, "daemon active, needed active, passing retired, passing-2 active, server active");
+}
