@@ -9,7 +9,7 @@ use kernel::act::{Act, Create, Target};
 use kernel::clock::{Clock, HandClock, parse_duration};
 use kernel::read::ListAsk;
 use kernel::session::OwnOnly;
-use kernel::{HealthState, Id, Kernel, Session, TenantId};
+use kernel::{HealthState, Id, Kernel, Session, TenantId, Time};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -95,7 +95,7 @@ pub async fn prepare(wanted: bool, kernel: &Kernel, store: &Arc<Store>, listen: 
 
 /// Writes every event at its time; how many records there are then.
 async fn tell(kernel: &Kernel, clock: &HandClock, listen: SocketAddr) -> anyhow::Result<usize> {
-    let story = STORY.replace("{listen}", &listen.to_string());
+    let story = with_times(&STORY.replace("{listen}", &listen.to_string()), clock.now())?;
     let events: Vec<Event> = yaml_serde::from_str(&story).context("demo.yaml")?;
     let session = Session::controller("demo", TenantId::HOME);
     let now = clock.now();
@@ -112,6 +112,19 @@ async fn tell(kernel: &Kernel, clock: &HandClock, listen: SocketAddr) -> anyhow:
         }
     }
     Ok(known.len())
+}
+
+/// The story with moments to come for `{in 2h}`: what is planned lies ahead whenever the demonstration begins.
+fn with_times(story: &str, now: Time) -> anyhow::Result<String> {
+    let mut text = String::with_capacity(story.len());
+    let mut rest = story;
+    while let Some((before, after)) = rest.split_once("{in ") {
+        let (span, behind) = after.split_once('}').context("{in … is not closed in demo.yaml")?;
+        text += before;
+        text += &now.plus(parse_duration(span).map_err(anyhow::Error::msg)?).to_string();
+        rest = behind;
+    }
+    Ok(text + rest)
 }
 
 fn act_of(event: &Event, kernel: &Kernel, known: &HashMap<String, Id>) -> anyhow::Result<Act> {
