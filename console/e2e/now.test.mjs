@@ -40,6 +40,18 @@ test('without a channel Now says that nobody will be paged', async () => {
   desk.clean()
 })
 
+test('an announcement stands on top while its time lasts', async () => {
+  const { page, server } = desk
+  const { key } = await server.api('POST', '/records/announcement', { fields: { title: 'The lift is checked on Friday', text: 'Use the stairs.' } })
+  await server.api('POST', `/records/announcement/${key}/transitions/publish`, {})
+  await page.goto('/')
+  const list = page.getByRole('list', { name: 'Announcements' })
+  await list.getByText('The lift is checked on Friday').waitFor()
+  await server.api('PATCH', `/records/announcement/${key}`, { fields: { ends_at: '2020-01-01T00:00:00Z' } })
+  await list.waitFor({ state: 'hidden' })
+  desk.clean()
+})
+
 test('a waiting run is approved on Now', async () => {
   const { page, server } = desk
   const { key } = await server.api('POST', '/records/runbook-run', { fields: { title: 'Grow the disk of pg-1', reason: 'It is nearly full' }, links: [{ type: 'of', to: 'grow-disk' }, { type: 'on', to: 'pg-1' }] })

@@ -5,6 +5,7 @@ import * as read from '../api/queries'
 import { longDay, clock, useNow, zoneName } from '../lib/time'
 import { useClasses, useMe } from '../shell/context'
 import { Page } from '../ui/Page'
+import { Announcements } from './Announcements'
 import { headline, mine } from './answer'
 import { ComingUp } from './ComingUp'
 import { HealthOverview } from './HealthOverview'
@@ -34,6 +35,7 @@ export default function Now() {
       }
     >
       <div className="p-4 lg:px-6 space-y-4 max-w-[1500px]">
+        <Announcements now={now} />
         <NobodyPaged />
         <section className="pt-1 pb-1 min-h-[58px]" aria-live="polite">
           {incidents.error ? (
@@ -70,13 +72,14 @@ export default function Now() {
 function NobodyPaged() {
   const exists = useClasses().has('channel')
   const { data } = useQuery({ ...read.records('channel', { limit: 50 }), enabled: exists })
-  if (!data || data.records.some((r) => r.state !== 'failing')) return null
-  const none = data.records.length === 0
+  const used = data?.records.filter((r) => r.fields.enabled !== false)
+  if (!used || used.some((r) => r.state !== 'failing')) return null
+  const none = used.length === 0
   return (
     <div role="alert" className="flex items-center gap-3 rounded-lg border border-crit bg-crit-soft px-4 py-3 flex-wrap">
       <BellOff size={18} className="text-crit shrink-0" />
       <p className="min-w-0 flex-1 basis-60">
-        <strong className="font-semibold text-crit">Nobody will be paged.</strong> <span className="text-fg">{none ? 'No channel is set up' : 'Every channel fails'}, so an incident at night is only a line on this page.</span>
+        <strong className="font-semibold text-crit">Nobody will be paged.</strong> <span className="text-fg">{none ? 'No channel is in use' : 'Every channel fails'}, so an incident at night is only a line on this page.</span>
       </p>
       <Link to="/r/$cls" params={{ cls: 'channel' }} search={{}} hash={none ? 'new' : undefined} className="btn">
         {none ? 'Set up a channel' : 'Look at the channels'} <ArrowRight size={13} />
