@@ -8,6 +8,7 @@ mod backend;
 mod backup;
 mod columns;
 mod conn;
+mod encryption;
 mod graph;
 mod history;
 mod jobs;

@@ -13,6 +13,7 @@ use postgres::types::{IsNull, ToSql, Type, private::BytesMut, to_sql_checked};
 use postgres::{Client, NoTls, Statement};
 
 use crate::conn::{Conn, DbError, Dialect, Each, Row, Val};
+use crate::encryption::{self, Encryption};
 use crate::layout::{Classes, LAYOUT, known_classes};
 use crate::store::{OpenError, Options, Start, Store, migrate};
 
@@ -50,9 +51,13 @@ impl Postgres {
     }
 
     fn connect(url: &str, settings: &str) -> Result<Self, DbError> {
-        let mut config: postgres::Config = url.parse().map_err(told)?;
+        let (mut config, encryption) = encryption::read(url).map_err(DbError::Other)?;
         config.application_name("mainstay").connect_timeout(Duration::from_secs(5));
-        let mut client = config.connect(NoTls).map_err(told)?;
+        let mut client = match encryption {
+            Encryption::Plain => config.connect(NoTls),
+            Encryption::Tls(connector) => config.connect(*connector),
+        }
+        .map_err(told)?;
         client.batch_execute(settings).map_err(told)?;
         Ok(Self { client, prepared: HashMap::new() })
     }

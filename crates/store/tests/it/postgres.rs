@@ -1,6 +1,7 @@
 //! The suite on PostgreSQL 15, which the test starts itself from Debian's package and ends by its process id.
 
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -46,6 +47,16 @@ fn give_to_postgres(dir: &Path) {
     }
 }
 
+/// A certificate for the address that the server listens on, signed by itself.
+fn certify(dir: &Path) {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(dir.join("server.pem"), made.cert.pem()).unwrap();
+    let key = dir.join("server.key");
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    give_to_postgres(&key);
+}
+
 impl Server {
     pub fn start() -> Self {
         assert!(Path::new(BIN).exists(), "{BIN} is not there: apt-get install postgresql-15");
@@ -58,6 +69,7 @@ impl Server {
             .status()
             .unwrap();
         assert!(made.success(), "initdb");
+        certify(dir.path());
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let process = Self::run(&dir, port);
         let server = Self { process, port, dir };
@@ -70,7 +82,10 @@ impl Server {
         as_postgres("postgres")
             .arg("-D")
             .arg(dir.path().join("data"))
-            .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-c", "max_connections=50", "-k"])
+            .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-c", "max_connections=50", "-c", "ssl=on"])
+            .arg(format!("-cssl_cert_file={}", dir.path().join("server.pem").display()))
+            .arg(format!("-cssl_key_file={}", dir.path().join("server.key").display()))
+            .arg("-k")
             .arg(dir.path())
             .stderr(log)
             .spawn()
@@ -143,6 +158,30 @@ fn postgres_keeps_every_promise() {
             promise(store).await;
         });
     }
+}
+
+#[test]
+fn an_encrypted_connection_is_verified_and_really_encrypted() {
+    with_server(async |server| {
+        let url = |more: &str| format!("{} {more}", server.url("postgres"));
+        let trusted = format!("sslmode=require sslrootcert={}", server.dir.path().join("server.pem").display());
+        let store = fitted(Store::open_postgres(&url(&trusted), Options::default()).unwrap()).await;
+        insert(&*store, &record(HOME, "thing", "k", serde_json::json!({}))).await.unwrap();
+        let encrypted = tokio::task::block_in_place(|| {
+            let count = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'mainstay' AND ssl";
+            std::thread::scope(|s| {
+                let ask = || {
+                    let mut client = postgres::Client::connect(&server.url("postgres"), postgres::NoTls).unwrap();
+                    client.query_one(count, &[]).unwrap().get::<_, i64>(0)
+                };
+                s.spawn(ask).join().unwrap()
+            })
+        });
+        assert!(encrypted > 0, "no connection of the store is encrypted");
+        // Nobody here has signed for this server.
+        let refused = Store::open_postgres(&url("sslmode=require"), Options::default()).err().expect("it is refused");
+        assert!(refused.to_string().contains("certificate"), "{refused}");
+    });
 }
 
 #[test]
