@@ -77,8 +77,13 @@ pub struct Counters {
     pub changes: AtomicU64,
 }
 
-/// When which check is due, the earliest first.
-type DueTimes = BinaryHeap<Reverse<(Time, Id)>>;
+/// The checks that are held and when each is due. Under one lock, so that no two callers can wait for each other.
+#[derive(Default)]
+struct Board {
+    held: HashMap<Id, Held>,
+    /// The earliest first; an entry that a newer one has replaced stays until its time and is passed over.
+    due: BinaryHeap<Reverse<(Time, Id)>>,
+}
 
 /// The runner. Cheap to clone.
 #[derive(Clone)]
@@ -86,8 +91,7 @@ pub struct Runner {
     kernel: Kernel,
     env: Arc<Env>,
     sink: Arc<dyn Sink>,
-    held: Arc<Mutex<HashMap<Id, Held>>>,
-    heap: Arc<Mutex<DueTimes>>,
+    board: Arc<Mutex<Board>>,
     changed: Arc<Notify>,
     slots: Arc<Semaphore>,
     /// Counters.
@@ -103,8 +107,7 @@ impl Runner {
             kernel,
             env,
             sink,
-            held: Arc::default(),
-            heap: Arc::default(),
+            board: Arc::default(),
             changed: Arc::default(),
             slots: Arc::new(Semaphore::new(IN_FLIGHT)),
             counters: Arc::default(),
@@ -123,7 +126,8 @@ impl Runner {
         let stale = now.since(self.alive_until) > plan.interval * 2 + plan.request.timeout;
         let first;
         {
-            let mut held = self.held.lock();
+            let board = &mut *self.board.lock();
+            let held = &mut board.held;
             if held.get(&record.id).is_some_and(|h| h.plan.version >= plan.version) {
                 return Ok(());
             }
@@ -137,7 +141,7 @@ impl Runner {
                 Some(h) => {
                     h.plan = plan.clone();
                     h.due = due;
-                    self.push(due, record.id);
+                    board.due.push(Reverse((due, record.id)));
                 }
                 None => {
                     held.insert(
@@ -150,7 +154,7 @@ impl Runner {
                             asking: false,
                         },
                     );
-                    self.push(due, record.id);
+                    board.due.push(Reverse((due, record.id)));
                 }
             }
         }
@@ -168,23 +172,19 @@ impl Runner {
     /// The latest answer to a check as the fields of its record; nothing before the first one. A change of state is recorded, an
     /// answer like the one before is only known here.
     pub fn latest(&self, id: Id) -> Map<String, Value> {
-        let held = self.held.lock();
-        let Some((at, summary)) = held.get(&id).and_then(|h| h.last.as_ref()) else { return Map::new() };
+        let board = self.board.lock();
+        let Some((at, summary)) = board.held.get(&id).and_then(|h| h.last.as_ref()) else { return Map::new() };
         Map::from_iter([("last_checked".into(), json!(at)), ("last_summary".into(), json!(summary))])
     }
 
     /// Asks no more about a check.
     pub fn forget(&self, id: Id) {
-        self.held.lock().remove(&id);
-    }
-
-    fn push(&self, due: Time, id: Id) {
-        self.heap.lock().push(Reverse((due, id)));
+        self.board.lock().held.remove(&id);
     }
 
     /// How many checks are held.
     pub fn len(&self) -> usize {
-        self.held.lock().len()
+        self.board.lock().held.len()
     }
 
     /// Whether none is held.
@@ -204,7 +204,7 @@ impl Runner {
                     drop(slot);
                 });
             }
-            let next = self.heap.lock().peek().map(|Reverse((due, _))| *due);
+            let next = self.board.lock().due.peek().map(|Reverse((due, _))| *due);
             let wait = next.map_or(Duration::from_secs(60), |t| t.since(self.kernel.now()));
             let _ = tokio::time::timeout(wait.max(Duration::from_millis(1)), self.changed.notified()).await;
         }
@@ -212,11 +212,10 @@ impl Runner {
 
     /// Checks whose time has come, marked as being asked.
     fn due(&self, now: Time) -> Vec<Plan> {
-        let mut heap = self.heap.lock();
-        let mut held = self.held.lock();
+        let Board { held, due: times } = &mut *self.board.lock();
         let mut due = Vec::new();
-        while let Some(Reverse((at, id))) = heap.peek().copied().filter(|Reverse((at, _))| *at <= now) {
-            heap.pop();
+        while let Some(Reverse((at, id))) = times.peek().copied().filter(|Reverse((at, _))| *at <= now) {
+            times.pop();
             let Some(h) = held.get_mut(&id) else { continue };
             // An entry that a newer one has replaced, or a question still in flight.
             if h.due != at || h.asking || !h.plan.enabled {
@@ -242,7 +241,7 @@ impl Runner {
     /// # Errors
     /// The check is not held (switched off or deleted), or what the kernel says.
     pub async fn prove(&self, id: Id) -> Result<Outcome, ActError> {
-        let plan = self.held.lock().get(&id).filter(|h| h.plan.enabled).map(|h| h.plan.clone());
+        let plan = self.board.lock().held.get(&id).filter(|h| h.plan.enabled).map(|h| h.plan.clone());
         let plan = plan.ok_or_else(|| ActError::Conflict("the check is switched off".into()))?;
         let outcome = probe::check(&self.env, &plan.request).await;
         self.answered(&plan, &outcome).await?;
@@ -252,15 +251,15 @@ impl Runner {
     async fn answered(&self, plan: &Plan, outcome: &Outcome) -> Result<(), ActError> {
         let now = self.kernel.now();
         let changed = {
-            let mut held = self.held.lock();
-            let Some(h) = held.get_mut(&plan.id) else { return Ok(()) };
+            let board = &mut *self.board.lock();
+            let Some(h) = board.held.get_mut(&plan.id) else { return Ok(()) };
             h.asking = false;
             h.last = Some((now, outcome.summary.clone()));
             let before = h.standing.clone();
             let verdict = judge(&mut h.standing, outcome.state, h.plan.rules, now);
             let wait = if verdict == Verdict::Doubt { h.plan.retry } else { h.plan.interval };
             h.due = now.plus(wait);
-            self.heap.lock().push(Reverse((h.due, plan.id)));
+            board.due.push(Reverse((h.due, plan.id)));
             match verdict {
                 Verdict::Changed(state) => Some((before, state)),
                 _ => None,
@@ -271,7 +270,7 @@ impl Runner {
         let Some((before, state)) = changed else { return Ok(()) };
         let recorded = self.record_state(plan, state, &outcome.summary).await;
         if recorded.is_err()
-            && let Some(h) = self.held.lock().get_mut(&plan.id)
+            && let Some(h) = self.board.lock().held.get_mut(&plan.id)
         {
             h.standing = before; // It is not recorded, so it has not changed: the next answer says it again.
         }

@@ -251,3 +251,54 @@ async fn what_only_passed_by_is_retired_and_what_matters_stays_down() {
     know::machine::keep(&world.kernel, &agent, &look(all_of)).await.unwrap();
     assert_eq!(states().await, "daemon active, needed active, passing retired, passing-2 active, server active");
 }
+
+struct Nowhere;
+
+#[async_trait::async_trait]
+impl watch::runner::Sink for Nowhere {
+    async fn append(&self, _: TenantId, _: Vec<watch::runner::Sample>) {}
+}
+
+#[test]
+fn checks_that_are_due_and_checks_that_answer_never_wait_for_each_other() {
+    // On a thread of its own: workers that wait for each other's lock cannot be told to stop.
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+        runtime.block_on(eight_askers());
+        done.send(()).expect("somebody waits");
+    });
+    ended.recv_timeout(Duration::from_secs(120)).expect("eight askers beside the runner come to an end");
+}
+
+async fn eight_askers() {
+    let world = World::new().await;
+    let ana = world.admin().await;
+    let env = std::sync::Arc::new(probe::Env::real());
+    let runner =
+        watch::runner::Runner::new(world.kernel.clone(), env, std::sync::Arc::new(Nowhere), world.kernel.now());
+    let mut ids = Vec::new();
+    for n in 0..8 {
+        let fields = json!({"protocol": "load", "interval": "1s"});
+        let check = world.kernel.act(&ana, Create::of("check", fields).keyed(format!("load-{n}"))).await.unwrap();
+        runner.hold(&check).await.unwrap();
+        ids.push(check.id);
+    }
+    let running = tokio::spawn({
+        let runner = runner.clone();
+        async move { runner.run().await }
+    });
+    let asked = ids.into_iter().map(|id| {
+        let (runner, clock) = (runner.clone(), world.clock.clone());
+        tokio::spawn(async move {
+            for _ in 0..200 {
+                clock.advance(Duration::from_millis(300));
+                runner.prove(id).await.unwrap();
+            }
+        })
+    });
+    for task in asked.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    running.abort();
+}
