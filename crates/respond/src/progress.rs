@@ -32,7 +32,7 @@ pub fn next<'a>(begun: &'a Begun, results: &[StepResult]) -> Next<'a> {
     let done: Vec<&StepResult> = results.iter().filter(|r| !r.undo).collect();
     let Some(broken) = stopped_at(&begun.steps, &done) else {
         return begun.steps.get(done.len()).map_or_else(
-            || Next::Succeeded(format!("all {} steps done", begun.steps.len())),
+            || Next::Succeeded(format!("{} done", all(begun.steps.len(), "step"))),
             |step| Next::Do(Part::Steps, step),
         );
     };
@@ -45,10 +45,14 @@ pub fn next<'a>(begun: &'a Begun, results: &[StepResult]) -> Next<'a> {
     }
     let undo = match undone.iter().position(|r| !r.ok) {
         _ if begun.undo.is_empty() => "the runbook has no undo steps".to_owned(),
-        None => format!("undone: all {} undo steps done", begun.undo.len()),
+        None => format!("undone: {} done", all(begun.undo.len(), "undo step")),
         Some(at) => format!("undo failed at its step {}: {}", at + 1, undone[at].said),
     };
     Next::Failed(format!("step {}: {}; {undo}", broken + 1, done[broken].said))
+}
+
+fn all(count: usize, what: &str) -> String {
+    if count == 1 { format!("the one {what}") } else { format!("all {count} {what}s") }
 }
 
 /// The first step that failed and stops what follows it.

@@ -185,79 +185,17 @@ impl RunbookRun {
 impl Class for RunbookRun {
     const KIND: &'static str = "runbook-run";
     fn define(def: Define<Self>) -> Define<Self> {
-        def.titled("Runbook run", "Runbook runs")
-            .numbered("RUN-")
-            .states(&[
-                ("proposed", true, "Somebody must agree before it starts."),
-                ("approved", true, "It starts as soon as an agent takes it."),
-                ("running", true, "Its steps are being done."),
-                ("waiting", true, "A person is asked to do something, and to say how it went."),
-                ("succeeded", false, "All steps were done."),
-                ("failed", false, "A step failed; what was done before has been undone as far as the runbook says."),
-                ("rejected", false, "It was not agreed to."),
-                ("cancelled", false, "It was stopped."),
-            ])
-            .transition(
-                Step::new("endorse", &["proposed"], "", "You agree as the first of two people.")
-                    .sets("endorsed_by", "$actor"),
-            )
-            .transition(
-                Step::new("approve", &["proposed"], "approved", "You agree, and it starts.")
-                    .sets("approved_by", "$actor")
-                    .guarded(enough_people_agree),
-            )
-            .transition(
-                Step::new("reject", &["proposed", "approved"], "rejected", "It is not done.").needs(&["rejection"]),
-            )
-            .transition(
-                Step::new("start", &["approved"], "running", "An agent has begun.")
-                    .sets("started_at", "$now")
-                    .machine(),
-            )
-            .transition(Step::new("ask", &["running"], "waiting", "A person is asked to do the next step.").machine())
-            .transition(
-                Step::new("confirm", &["waiting"], "running", "You did what was asked; the next step begins.")
-                    .sets("answer", "confirmed")
-                    .sets("answered_by", "$actor"),
-            )
-            .transition(
-                Step::new(
-                    "did-not-work",
-                    &["waiting"],
-                    "running",
-                    "It could not be done or did not help: the step has failed.",
-                )
-                .titled("It did not work")
-                .sets("answer", "did-not-work")
-                .sets("answered_by", "$actor"),
-            )
-            .transition(
-                Step::new("lapse", &["waiting"], "running", "Nobody answered in time: the step has failed.")
-                    .sets("answer", "nobody")
-                    .machine(),
-            )
-            .transition(
-                Step::new("succeed", &["running"], "succeeded", "All steps were done.")
-                    .sets("ended_at", "$now")
-                    .machine(),
-            )
-            .transition(
-                Step::new("fail", &["approved", "running"], "failed", "A step failed.")
-                    .sets("ended_at", "$now")
-                    .machine(),
-            )
-            .transition(
-                Step::new(
-                    "cancel",
-                    &["proposed", "approved", "running", "waiting"],
-                    "cancelled",
-                    "Stops it: nobody is asked any more, no further step begins, and nothing is undone.",
-                )
-                .sets("ended_at", "$now")
-                .sets("asked", Value::Null)
-                .sets("asked_at", Value::Null)
-                .sets("asked_until", Value::Null),
-            )
+        let def = def.titled("Runbook run", "Runbook runs").numbered("RUN-").states(&[
+            ("proposed", true, "Somebody must agree before it starts."),
+            ("approved", true, "It starts as soon as an agent takes it."),
+            ("running", true, "Its steps are being done."),
+            ("waiting", true, "A person is asked to do something, and to say how it went."),
+            ("succeeded", false, "All steps were done."),
+            ("failed", false, "A step failed; what was done before has been undone as far as the runbook says."),
+            ("rejected", false, "It was not agreed to."),
+            ("cancelled", false, "It was stopped."),
+        ]);
+        ends(asks(agrees(def)))
             .refers("runbook", &["runbook"], "of", OnDelete::Block)
             .must_have()
             .refers("on", &[], "on", OnDelete::Unlink)
@@ -267,29 +205,78 @@ impl Class for RunbookRun {
                 "What it is run for.",
             )
             .link("raised-by", &["check", "rule", "alert"], "What started it by itself.")
-            .computes(
-                &[
-                    "approvals_needed",
-                    "endorsed_by",
-                    "approved_by",
-                    "begun",
-                    "results",
-                    "asked",
-                    "asked_at",
-                    "asked_until",
-                    "answer",
-                    "answered_by",
-                    "once",
-                    "started_at",
-                    "ended_at",
-                ],
-                |_| {},
-            )
+            .computes(&["approvals_needed", "endorsed_by", "approved_by", "begun", "results"], |_| {})
+            .computes(&["asked", "asked_at", "asked_until", "answer", "answered_by"], |_| {})
+            .computes(&["once", "started_at", "ended_at"], |_| {})
             .indexed(&["runbook"])
             .columns(&["key", "runbook", "on", "state", "reason", "approved_by", "started_at", "ended_at"])
             .sorts(&["-updated", "-started_at"])
             .practices(&["incident management", "infrastructure and platform management", "change enablement"])
     }
+}
+
+/// Whoever must agree does, and it starts.
+fn agrees(def: Define<RunbookRun>) -> Define<RunbookRun> {
+    def.transition(
+        Step::new("endorse", &["proposed"], "", "You agree as the first of two people.").sets("endorsed_by", "$actor"),
+    )
+    .transition(
+        Step::new("approve", &["proposed"], "approved", "You agree, and it starts.")
+            .sets("approved_by", "$actor")
+            .guarded(enough_people_agree),
+    )
+    .transition(Step::new("reject", &["proposed", "approved"], "rejected", "It is not done.").needs(&["rejection"]))
+    .transition(
+        Step::new("start", &["approved"], "running", "An agent has begun.").sets("started_at", "$now").machine(),
+    )
+}
+
+/// A person is asked, and answers or does not.
+fn asks(def: Define<RunbookRun>) -> Define<RunbookRun> {
+    def.transition(Step::new("ask", &["running"], "waiting", "A person is asked to do the next step.").machine())
+        .transition(
+            Step::new("confirm", &["waiting"], "running", "You did what was asked; the next step begins.")
+                .sets("answer", "confirmed")
+                .sets("answered_by", "$actor"),
+        )
+        .transition(
+            Step::new(
+                "did-not-work",
+                &["waiting"],
+                "running",
+                "It could not be done or did not help: the step has failed.",
+            )
+            .titled("It did not work")
+            .sets("answer", "did-not-work")
+            .sets("answered_by", "$actor"),
+        )
+        .transition(
+            Step::new("lapse", &["waiting"], "running", "Nobody answered in time: the step has failed.")
+                .sets("answer", "nobody")
+                .machine(),
+        )
+}
+
+/// It is over.
+fn ends(def: Define<RunbookRun>) -> Define<RunbookRun> {
+    def.transition(
+        Step::new("succeed", &["running"], "succeeded", "All steps were done.").sets("ended_at", "$now").machine(),
+    )
+    .transition(
+        Step::new("fail", &["approved", "running"], "failed", "A step failed.").sets("ended_at", "$now").machine(),
+    )
+    .transition(
+        Step::new(
+            "cancel",
+            &["proposed", "approved", "running", "waiting"],
+            "cancelled",
+            "Stops it: nobody is asked any more, no further step begins, and nothing is undone.",
+        )
+        .sets("ended_at", "$now")
+        .sets("asked", Value::Null)
+        .sets("asked_at", Value::Null)
+        .sets("asked_until", Value::Null),
+    )
 }
 
 /// Two people are two different people. A dry run does nothing that anybody would have to agree to.
