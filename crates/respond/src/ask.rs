@@ -8,6 +8,7 @@ use kernel::backend::JournalQuery;
 use kernel::clock::format_duration;
 use kernel::error::ActError;
 use kernel::job::Attempt;
+use kernel::session::ActorKind;
 use kernel::{Kernel, Record, Session};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -50,23 +51,25 @@ pub(crate) async fn answered(kernel: &Kernel, run: &Record) -> Result<Option<Ste
     let answer = run.get("answer").and_then(|a| serde_json::from_value(a.clone()).ok());
     let (Some(answer), Some(asked)) = (answer, run.get("asked").and_then(Value::as_str)) else { return Ok(None) };
     let time = |name: &str| run.get(name).and_then(Value::as_str).and_then(kernel::Time::parse);
-    let by = run.text("answered_by");
+    let (by, note) = match answer {
+        Answer::Nobody => (None, None),
+        _ => said_by(kernel, run).await?,
+    };
+    let who = by.as_deref().unwrap_or("somebody");
     let (ok, mut said) = match answer {
-        Answer::Confirmed => (true, format!("{by} confirmed it")),
-        Answer::DidNotWork => (false, format!("{by} said that it did not work")),
+        Answer::Confirmed => (true, format!("{who} confirmed it")),
+        Answer::DidNotWork => (false, format!("{who} said that it did not work")),
         Answer::Nobody => {
             (false, format!("nobody confirmed it within {}", format_duration(RunbookRun::patience_of(run))))
         }
     };
-    if answer != Answer::Nobody
-        && let Some(note) = note_of(kernel, run).await?
-    {
+    if let Some(note) = note {
         said = format!("{said}: {note}");
     }
     Ok(Some(StepResult {
         ask: Some(asked.to_owned()),
         asked_at: time("asked_at"),
-        by: (!by.is_empty()).then(|| by.to_owned()),
+        by,
         ok,
         said,
         at: Some(kernel.now()),
@@ -74,8 +77,9 @@ pub(crate) async fn answered(kernel: &Kernel, run: &Record) -> Result<Option<Ste
     }))
 }
 
-/// What whoever answered wrote beside it, from the journal.
-async fn note_of(kernel: &Kernel, run: &Record) -> Result<Option<String>, ActError> {
+/// Who gave the last answer, and what they wrote beside it, from the journal. A person is named by key, as everywhere; what is
+/// none, a token or somebody on the machine itself, with its kind before it.
+async fn said_by(kernel: &Kernel, run: &Record) -> Result<(Option<String>, Option<String>), ActError> {
     let query = JournalQuery {
         tenant: Some(run.tenant),
         before: Some(kernel.backend().head().await? + 1),
@@ -84,8 +88,15 @@ async fn note_of(kernel: &Kernel, run: &Record) -> Result<Option<String>, ActErr
         ..JournalQuery::default()
     };
     let entries = kernel.backend().journal(&query).await?;
-    let answer = entries.into_iter().find(|e| matches!(e.action.as_str(), "confirm" | "did-not-work"));
-    Ok(answer.and_then(|e| e.note))
+    let Some(entry) = entries.into_iter().find(|e| matches!(e.action.as_str(), "confirm" | "did-not-work")) else {
+        let kept = run.text("answered_by");
+        return Ok(((!kept.is_empty()).then(|| kept.to_owned()), None));
+    };
+    let by = match entry.actor.kind {
+        ActorKind::Person => entry.actor.key,
+        _ => entry.actor.to_string(),
+    };
+    Ok((Some(by), entry.note))
 }
 
 /// Takes the question off the record, once its answer stands among the results.

@@ -109,6 +109,30 @@ async fn who_says_that_it_did_not_work_ends_the_run() {
 }
 
 #[tokio::test]
+async fn whoever_answers_is_named_for_what_they_are() {
+    let world = World::new().await;
+    let key = world.run(with_a_person(), json!({})).await;
+    let root = kernel::Session::authenticated(
+        kernel::Actor::new(kernel::session::ActorKind::Local, "0"),
+        kernel::TenantId::HOME,
+        Vec::new(),
+    );
+    world.step_by(&root, &key, "confirm", None).await.unwrap();
+    world.settle().await;
+    assert_eq!(results(&world.get(&key).await)[1].2, "local:0 confirmed it");
+}
+
+#[tokio::test]
+async fn a_second_answer_is_told_as_that_and_not_as_the_first() {
+    let world = World::new().await;
+    let key = world.run(json!({"steps": [{"ask": "One"}, {"ask": "Two"}]}), json!({})).await;
+    world.answer("ben", &key, "confirm", Some("first")).await;
+    let run = world.answer("eve", &key, "confirm", None).await;
+    let said: Vec<String> = results(&run).into_iter().map(|(_, _, said)| said).collect();
+    assert_eq!(said, ["ben confirmed it: first", "eve confirmed it"]);
+}
+
+#[tokio::test]
 async fn nobody_is_waited_for_longer_than_the_step_says() {
     let world = World::new().await;
     let key = world.run(with_a_person(), json!({})).await;

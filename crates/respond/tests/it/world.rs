@@ -194,6 +194,11 @@ impl World {
 
     /// A step of the life cycle of a run, by a person, with a note.
     pub async fn step(&self, who: &str, key: &str, name: &str, note: Option<&str>) -> Result<Record, ActError> {
+        self.step_by(&self.person(who), key, name, note).await
+    }
+
+    /// As [`step`](Self::step), by anybody.
+    pub async fn step_by(&self, who: &Session, key: &str, name: &str, note: Option<&str>) -> Result<Record, ActError> {
         let act = Act::Transition {
             target: Target::key("runbook-run", key),
             name: name.into(),
@@ -201,7 +206,7 @@ impl World {
             note: note.map(str::to_owned),
             expect: None,
         };
-        self.engine.kernel.act(&self.person(who), act).await
+        self.engine.kernel.act(who, act).await
     }
 
     /// As [`step`](Self::step), and what follows from it.
