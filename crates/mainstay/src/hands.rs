@@ -47,6 +47,23 @@ impl LocalHands {
     }
 }
 
+impl LocalHands {
+    /// The command as it would be run, and the list that decides about it; why it cannot be otherwise.
+    async fn ready(
+        &self,
+        on: Option<&Record>,
+        argv: &[String],
+        parameters: &Map<String, Value>,
+    ) -> Result<(Vec<String>, AllowList), String> {
+        if let Some(on) = on
+            && !self.is_here(on).await
+        {
+            return Err(format!("{} is not on this machine, and no agent is there", on.key));
+        }
+        Ok((self.fill(argv, parameters)?, self.allow()?))
+    }
+}
+
 fn refused(why: String) -> CommandDone {
     CommandDone { ok: false, detail: json!({"refused": why}), said: format!("refused: {why}") }
 }
@@ -60,17 +77,8 @@ impl Hands for LocalHands {
         parameters: &Map<String, Value>,
         timeout: Duration,
     ) -> CommandDone {
-        if let Some(on) = on
-            && !self.is_here(on).await
-        {
-            return refused(format!("{} is not on this machine, and no agent is there", on.key));
-        }
-        let argv = match render(argv, parameters) {
-            Ok(argv) => argv,
-            Err(error) => return refused(error.to_string()),
-        };
-        let allow = match self.allow() {
-            Ok(allow) => allow,
+        let (argv, allow) = match self.ready(on, argv, parameters).await {
+            Ok(ready) => ready,
             Err(why) => return refused(why),
         };
         let command = Command { argv: argv.clone(), timeout: Some(timeout), env: BTreeMap::new(), cwd: None };
@@ -86,6 +94,23 @@ impl Hands for LocalHands {
             (None, None) => format!("{} was ended after {:.1} s", argv.join(" "), result.duration_seconds),
         };
         CommandDone { ok: result.is_success(), detail: serde_json::to_value(&result).unwrap_or(Value::Null), said }
+    }
+
+    async fn would_run(&self, on: Option<&Record>, argv: &[String], parameters: &Map<String, Value>) -> CommandDone {
+        let permitted = match self.ready(on, argv, parameters).await {
+            Ok((argv, allow)) => allow.permits(&argv).map(|()| argv),
+            Err(why) => Err(why),
+        };
+        match permitted {
+            Ok(argv) => CommandDone { ok: true, detail: Value::Null, said: format!("would run {}", argv.join(" ")) },
+            Err(why) => {
+                CommandDone { ok: false, detail: json!({"refused": why}), said: format!("would be refused: {why}") }
+            }
+        }
+    }
+
+    fn fill(&self, texts: &[String], parameters: &Map<String, Value>) -> Result<Vec<String>, String> {
+        render(texts, parameters).map_err(|e| e.to_string())
     }
 
     fn parameters(&self, declared: &Value, given: &Map<String, Value>) -> Result<Map<String, Value>, String> {

@@ -4,6 +4,8 @@ use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
+use crate::address::{AddressKind, classify};
+use crate::egress::describe;
 use crate::secret::Secret;
 
 /// A way to reach people or systems, checked.
@@ -77,24 +79,62 @@ impl Channel {
     /// # Errors
     /// The first setting that is missing, unknown or wrong, by name.
     pub fn from_parts(kind: &str, settings: &Value, secret: Option<Secret>) -> Result<Self, FieldError> {
+        match Self::without_secret(kind, settings)? {
+            Self::Smtp(smtp) => match (&smtp.user, &secret) {
+                (Some(_), None) => Err(wrong("secret", "is required: the password of the username")),
+                (None, Some(_)) => Err(wrong("username", "is required when there is a password")),
+                _ => Ok(Self::Smtp(Smtp { password: secret, ..smtp })),
+            },
+            Self::Webhook(webhook) => Ok(Self::Webhook(Webhook { secret, ..webhook })),
+        }
+    }
+
+    /// Whether a channel of type `kind` could be made of these settings, as far as they alone can tell: before its secret is
+    /// entered, and without asking the network. What this takes, [`from_parts`](Self::from_parts) takes with the right secret.
+    ///
+    /// # Errors
+    /// As [`from_parts`](Self::from_parts), and for an address that nothing is ever sent to.
+    pub fn check(kind: &str, settings: &Value) -> Result<(), FieldError> {
+        let (field, host) = match Self::without_secret(kind, settings)? {
+            Self::Smtp(smtp) => ("host", smtp.host),
+            Self::Webhook(webhook) => ("url", webhook.url.host_str().unwrap_or_default().to_owned()),
+        };
+        let address = host.trim_matches(['[', ']']).parse().map(classify);
+        match address {
+            Ok(kind @ (AddressKind::Metadata | AddressKind::Multicast | AddressKind::Unspecified)) => {
+                Err(wrong(field, format!("{host} is {}; nothing is ever sent there", describe(kind))))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The names of the settings of a type; none for a type that there is not.
+    pub fn settings(kind: &str) -> &'static [&'static str] {
+        match kind {
+            "smtp" => &["host", "port", "from", "tls", "security", "username", "user"],
+            "webhook" => &["url", "headers", "method"],
+            _ => &[],
+        }
+    }
+
+    fn without_secret(kind: &str, settings: &Value) -> Result<Self, FieldError> {
         let empty = Map::new();
         let settings = match settings {
             Value::Object(settings) => settings,
             Value::Null => &empty,
             _ => return Err(wrong("settings", "must be a map of settings")),
         };
-        match kind {
-            "smtp" => smtp(settings, secret).map(Self::Smtp),
-            "webhook" => webhook(settings, secret).map(Self::Webhook),
-            other => Err(wrong("type", format!("must be smtp or webhook, not {other:?}"))),
+        let names = Self::settings(kind);
+        if names.is_empty() {
+            return Err(wrong("type", format!("must be smtp or webhook, not {kind:?}")));
         }
-    }
-}
-
-fn known(settings: &Map<String, Value>, names: &[&str]) -> Result<(), FieldError> {
-    match settings.keys().find(|key| !names.contains(&key.as_str())) {
-        Some(key) => Err(wrong(key, format!("is no setting of this type; there are {}", names.join(", ")))),
-        None => Ok(()),
+        if let Some(key) = settings.keys().find(|key| !names.contains(&key.as_str())) {
+            return Err(wrong(key, format!("is no setting of {kind}; there are {}", names.join(", "))));
+        }
+        match kind {
+            "smtp" => smtp(settings).map(Self::Smtp),
+            _ => webhook(settings).map(Self::Webhook),
+        }
     }
 }
 
@@ -113,11 +153,13 @@ fn text<'a>(settings: &'a Map<String, Value>, names: &[&str]) -> Result<Option<&
     Ok(None)
 }
 
-fn smtp(settings: &Map<String, Value>, password: Option<Secret>) -> Result<Smtp, FieldError> {
-    known(settings, &["host", "port", "from", "tls", "security", "username", "user"])?;
+fn smtp(settings: &Map<String, Value>) -> Result<Smtp, FieldError> {
     let host = text(settings, &["host"])?.ok_or_else(|| wrong("host", "is required: the mail server's name"))?;
     if host.contains(['/', ' ', '@']) {
         return Err(wrong("host", format!("must be a host's name or address, not {host:?}")));
+    }
+    if host.contains(':') && host.trim_matches(['[', ']']).parse::<std::net::Ipv6Addr>().is_err() {
+        return Err(wrong("host", format!("must be a host's name or address alone, not {host:?}; the port is port")));
     }
     let security = match text(settings, &["tls", "security"])?.unwrap_or("starttls") {
         "none" => Security::None,
@@ -141,12 +183,7 @@ fn smtp(settings: &Map<String, Value>, password: Option<Secret>) -> Result<Smtp,
         return Err(wrong("from", format!("must be a mail address, not {from:?}")));
     }
     let user = text(settings, &["username", "user"])?.map(str::to_owned);
-    match (&user, &password) {
-        (Some(_), None) => return Err(wrong("secret", "is required: the password of the username")),
-        (None, Some(_)) => return Err(wrong("username", "is required when there is a password")),
-        _ => {}
-    }
-    Ok(Smtp { host: host.to_owned(), port, security, user, password, from: from.to_owned() })
+    Ok(Smtp { host: host.to_owned(), port, security, user, password: None, from: from.to_owned() })
 }
 
 /// Headers that Mainstay sets, and those that would change how the request is read.
@@ -165,10 +202,10 @@ const OWN_HEADERS: [&str; 12] = [
     "expect",
 ];
 
-fn webhook(settings: &Map<String, Value>, secret: Option<Secret>) -> Result<Webhook, FieldError> {
-    known(settings, &["url", "headers", "method"])?;
+fn webhook(settings: &Map<String, Value>) -> Result<Webhook, FieldError> {
     let given = text(settings, &["url"])?.ok_or_else(|| wrong("url", "is required: where requests go"))?;
-    let url = Url::parse(given).map_err(|e| wrong("url", format!("must be a URL: {e}")))?;
+    let url =
+        Url::parse(given).map_err(|e| wrong("url", format!("must be a URL such as https://example.org/hook: {e}")))?;
     if !matches!(url.scheme(), "https" | "http") {
         return Err(wrong("url", format!("must begin with https:// or http://, not {}:", url.scheme())));
     }
@@ -199,12 +236,13 @@ fn webhook(settings: &Map<String, Value>, secret: Option<Secret>) -> Result<Webh
         value.set_sensitive(true);
         headers.push((name, value));
     }
-    Ok(Webhook { url, secret, headers })
+    Ok(Webhook { url, secret: None, headers })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     fn fault(kind: &str, settings: &Value, secret: bool) -> String {
@@ -233,6 +271,9 @@ mod tests {
             ("smtp", mail(json!({})), true, "username", "a password without a user"),
             ("smtp", mail(json!({"host": ""})), false, "host", "no host"),
             ("smtp", mail(json!({"host": "a b"})), false, "host", "a space in the host"),
+            ("smtp", mail(json!({"host": "mail.example.org:25"})), false, "host", "a port in the host"),
+            ("smtp", mail(json!({"host": "::1"})), false, "taken", "an IPv6 address"),
+            ("smtp", mail(json!({"to": "a@example.org"})), false, "to", "the recipient is no setting"),
             ("smtp", mail(json!({"host": "a\r\nRCPT TO:<x>"})), false, "host", "a line end in the host"),
             ("smtp", mail(json!({"port": 0})), false, "port", "port 0"),
             ("smtp", mail(json!({"port": 65536})), false, "port", "too large a port"),
@@ -290,6 +331,64 @@ mod tests {
         ];
         for (kind, settings, secret, expected, why) in table {
             assert_eq!(fault(kind, &settings, secret), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn what_can_never_be_sent_to_is_found_before_anything_is_sent() {
+        for (kind, settings, expected, why) in [
+            ("webhook", json!({"url": "http://169.254.169.254/latest"}), Some("url"), "a cloud's metadata service"),
+            ("webhook", json!({"url": "http://[::]/"}), Some("url"), "no address"),
+            ("webhook", json!({"url": "http://0/"}), Some("url"), "no address, written in another way"),
+            ("webhook", json!({"url": "http://10.0.0.5:9000/"}), None, "an administrator may have listed it"),
+            ("smtp", json!({"host": "224.0.0.1", "from": "a@example.org"}), Some("host"), "a group of machines"),
+            (
+                "smtp",
+                json!({"host": "mail", "from": "a@example.org", "username": "ops"}),
+                None,
+                "its secret comes later",
+            ),
+        ] {
+            assert_eq!(Channel::check(kind, &settings).err().map(|e| e.field).as_deref(), expected, "{why}");
+        }
+    }
+
+    /// Settings made of right and wrong names and values.
+    fn any_settings() -> impl Strategy<Value = Value> {
+        let name = prop::sample::select(vec![
+            "host", "port", "from", "tls", "security", "username", "user", "url", "headers", "method", "to", "form",
+        ]);
+        let value = prop::sample::select(vec![
+            json!("mail.example.org"),
+            json!("ops@example.org"),
+            json!("https://example.org/hook"),
+            json!("http://0.0.0.0/"),
+            json!("none"),
+            json!("POST"),
+            json!(""),
+            json!(25),
+            json!(0),
+            json!({"X-Team": "7"}),
+            json!({"Host": "x"}),
+            json!(["x"]),
+            Value::Null,
+        ]);
+        prop::collection::hash_map(name, value, 0..5)
+            .prop_map(|all| Value::Object(all.into_iter().map(|(n, v)| (n.to_owned(), v)).collect()))
+    }
+
+    proptest! {
+        /// What is taken when it is entered is taken when a page is sent, and what is refused then is refused before.
+        #[test]
+        fn a_setting_is_judged_the_same_by_day_and_at_night(kind in "smtp|webhook|pager", settings in any_settings()) {
+            let named = ["username", "user"].iter().any(|n| settings[*n].as_str().is_some_and(|t| !t.is_empty()));
+            let secret = (kind == "smtp" && named).then(|| Secret::new("canary"));
+            let at_night = Channel::from_parts(&kind, &settings, secret).map(|_| ());
+            match Channel::check(&kind, &settings) {
+                Ok(()) => prop_assert_eq!(at_night, Ok(())),
+                Err(by_day) if by_day.message.ends_with("nothing is ever sent there") => {}
+                Err(by_day) => prop_assert_eq!(at_night, Err(by_day)),
+            }
         }
     }
 

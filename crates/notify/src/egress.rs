@@ -214,7 +214,7 @@ impl Egress {
     }
 }
 
-fn describe(kind: AddressKind) -> &'static str {
+pub(crate) fn describe(kind: AddressKind) -> &'static str {
     match kind {
         AddressKind::Public => "public",
         AddressKind::Loopback => "this machine",

@@ -20,6 +20,7 @@ pub use address::{AddressKind, classify};
 pub use backoff::backoff;
 pub use channel::{Channel, FieldError, Security, Smtp, Webhook};
 pub use egress::{Clock, Egress, HostPort, Resolve};
+pub use mail::is_mail_address;
 pub use page::{Page, Receipt, SendError};
 pub use secret::Secret;
 pub use send::send;

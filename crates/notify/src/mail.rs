@@ -66,6 +66,11 @@ fn header(name: &'static str, value: &str) -> HeaderValue {
     HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
 }
 
+/// Whether a mail could be addressed to this: one address, with or without a name.
+pub fn is_mail_address(text: &str) -> bool {
+    recipient(text).is_ok()
+}
+
 /// The one recipient. What could be two, or a header, or a command, is none.
 fn recipient(to: &str) -> Result<Mailbox, SendError> {
     let shown = one_line(to, 100);

@@ -186,15 +186,12 @@ async fn recipients(cx: &Cx, rung: &Rung, channels: &[Record]) -> Result<Vec<Rec
     Ok(if all.is_empty() { channels.iter().map(whole).collect() } else { all })
 }
 
-/// Where messages of a channel go that are for nobody in particular.
+/// Where messages of a channel go that are for nobody in particular: a webhook's to its URL, a mail server's to `to`.
 pub fn address_of(channel: &Record) -> String {
-    let setting =
-        |name: &str| channel.get("settings").and_then(|s| s.get(name)).and_then(Value::as_str).unwrap_or_default();
-    [channel.text("to"), setting("to"), setting("url")]
-        .into_iter()
-        .find(|t| !t.is_empty())
-        .unwrap_or(&channel.key)
-        .to_owned()
+    let url = || channel.get("settings").and_then(|s| s.get("url")).and_then(Value::as_str).unwrap_or_default();
+    let address = if channel.text("type") == "webhook" { url() } else { channel.text("to") };
+    // A channel from before its settings were checked: the provider's refusal will name it.
+    if address.is_empty() { channel.key.clone() } else { address.to_owned() }
 }
 
 /// One page: record and job in one commit; the key makes repeating it harmless, and a relapse page again.

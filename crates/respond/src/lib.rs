@@ -26,7 +26,11 @@ pub mod escalate;
 pub mod page;
 pub mod remediate;
 pub mod scheduled;
+pub mod progress;
+pub mod start;
 pub mod run;
+mod ask;
+mod preview;
 
 use kernel::define::class;
 use kernel::{Domain, Verb};

@@ -30,7 +30,7 @@ pub struct Runbook {
     #[serde(default)]
     #[schemars(length(max = 100))]
     pub steps: Vec<RunbookStep>,
-    /// What is done to go back when a step failed, in order.
+    /// What is done to go back, in order, when a step failed whose on_failure is stop.
     #[serde(default)]
     #[schemars(length(max = 100))]
     pub undo: Vec<RunbookStep>,
@@ -91,7 +91,7 @@ pub enum ParameterType {
 }
 
 /// One step: a command, a check to wait for, or something that a person does. Exactly one of run, check and ask.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunbookStep {
     /// What it does, in a few words.
@@ -104,10 +104,10 @@ pub struct RunbookStep {
     /// Key of the check that must become OK.
     #[schemars(length(max = 128))]
     pub check: Option<String>,
-    /// What a person is to do and then confirm.
-    #[schemars(extend("x-multiline" = true))]
+    /// What a person is to do and then confirm; the run waits. `{{ name }}` is filled in here, too.
+    #[schemars(length(min = 1, max = 4000), extend("x-multiline" = true))]
     pub ask: Option<String>,
-    /// How long to wait for the check or the person.
+    /// How long to wait for the check (30 seconds when left out) or the person (1 hour); then the step has failed.
     pub within: Option<Dur>,
     /// How long the command may take; 30 seconds when left out.
     pub timeout: Option<Dur>,

@@ -1,11 +1,13 @@
 //! Runbook run: one go at a runbook, from the proposal to the outcome, kept for ever. It records; the running is done by
-//! an agent.
+//! an agent, and what only a person can do by the person who is asked.
 
 use kernel::define::Step;
 use kernel::{Class, Define, OnDelete, Record, Ref, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::runbook::RunbookStep;
 
 /// One go at a runbook: who asked, who agreed, what each step did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -24,7 +26,7 @@ pub struct RunbookRun {
     /// Why it is run.
     #[schemars(length(max = 500))]
     pub reason: Option<String>,
-    /// It only shows what would be done.
+    /// It only tells what would be done, undo steps included, and needs no approval: nothing is run, nobody is asked.
     #[serde(default)]
     pub dry_run: bool,
     /// How many people must agree.
@@ -38,10 +40,23 @@ pub struct RunbookRun {
     /// Why it was refused.
     #[schemars(length(max = 500))]
     pub rejection: Option<String>,
-    /// What each step did, in order.
+    /// What it does: steps and values as they were when it began. A later change of the runbook does not reach it.
+    pub begun: Option<Begun>,
+    /// What each step did, in order; undo steps last.
     #[serde(default)]
     #[schemars(length(max = 200))]
     pub results: Vec<StepResult>,
+    /// What a person is asked to do now, and then to confirm.
+    #[schemars(length(max = 4000), extend("x-multiline" = true))]
+    pub asked: Option<String>,
+    /// Since when it waits for that person.
+    pub asked_at: Option<Time>,
+    /// Until when it waits; then the step has failed.
+    pub asked_until: Option<Time>,
+    /// What came back, until the step's result tells it.
+    pub answer: Option<Answer>,
+    /// Who answered.
+    pub answered_by: Option<String>,
     /// What makes a run that starts by itself the only one of its kind.
     #[schemars(length(max = 500))]
     pub once: Option<String>,
@@ -51,8 +66,40 @@ pub struct RunbookRun {
     pub ended_at: Option<Time>,
 }
 
+/// What a run does, kept when it begins.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Begun {
+    /// Key of the record that it is run on.
+    #[schemars(length(max = 128))]
+    pub on: Option<String>,
+    /// Values of its parameters, defaults filled in.
+    #[serde(default)]
+    pub parameters: Value,
+    /// The steps.
+    #[serde(default)]
+    #[schemars(length(max = 100))]
+    pub steps: Vec<RunbookStep>,
+    /// The steps that go back.
+    #[serde(default)]
+    #[schemars(length(max = 100))]
+    pub undo: Vec<RunbookStep>,
+}
+
+/// What came of asking a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// It was done.
+    Confirmed,
+    /// It could not be done, or did not help.
+    DidNotWork,
+    /// Nobody said anything in time.
+    Nobody,
+}
+
 /// What one step did.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StepResult {
     /// The command as it was run, values filled in and secrets left out.
@@ -62,6 +109,16 @@ pub struct StepResult {
     /// Key of the check that it waited for.
     #[schemars(length(max = 128))]
     pub check: Option<String>,
+    /// What a person was asked to do.
+    #[schemars(length(max = 4000))]
+    pub ask: Option<String>,
+    /// When that person was asked.
+    pub asked_at: Option<Time>,
+    /// Who answered.
+    pub by: Option<String>,
+    /// It was one of the undo steps.
+    #[serde(default)]
+    pub undo: bool,
     /// It did what it should.
     #[serde(default)]
     pub ok: bool,
@@ -78,56 +135,67 @@ pub struct StepResult {
     pub repeated: Option<String>,
 }
 
+impl StepResult {
+    /// With its sentence and question cut to what a record takes: a program may say any amount.
+    pub fn clipped(mut self) -> Self {
+        self.said = clip(&self.said);
+        self.ask = self.ask.map(|text| clip(&text));
+        self
+    }
+}
+
+/// At most 4000 characters of a text.
+pub(crate) fn clip(text: &str) -> String {
+    match text.char_indices().nth(4000) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(3999).chain(['…']).collect(),
+    }
+}
+
+impl RunbookRun {
+    /// The results on the record of a run.
+    ///
+    /// # Errors
+    /// They are not what this version writes. They are never taken for none: a step would be done twice.
+    pub fn results_of(run: &Record) -> Result<Vec<StepResult>, String> {
+        match run.get("results") {
+            None => Ok(Vec::new()),
+            Some(results) => {
+                serde_json::from_value(results.clone()).map_err(|e| format!("its results cannot be read: {e}"))
+            }
+        }
+    }
+
+    /// How often a run has asked a person; see [`crate::progress::turn`].
+    ///
+    /// # Errors
+    /// As [`results_of`](Self::results_of).
+    pub fn turn_of(run: &Record) -> Result<u64, String> {
+        let asks_now = run.get("asked").and_then(Value::as_str);
+        Ok(crate::progress::turn(&Self::results_of(run)?, asks_now))
+    }
+
+    /// How long the person is waited for whom a run asks now.
+    pub fn patience_of(run: &Record) -> std::time::Duration {
+        let time = |name: &str| run.get(name).and_then(Value::as_str).and_then(Time::parse);
+        time("asked_until").zip(time("asked_at")).map(|(until, at)| until.since(at)).unwrap_or_default()
+    }
+}
+
 impl Class for RunbookRun {
     const KIND: &'static str = "runbook-run";
     fn define(def: Define<Self>) -> Define<Self> {
-        def.titled("Runbook run", "Runbook runs")
-            .numbered("RUN-")
-            .states(&[
-                ("proposed", true, "Somebody must agree before it starts."),
-                ("approved", true, "It starts as soon as an agent takes it."),
-                ("running", true, "Its steps are being done."),
-                ("succeeded", false, "All steps were done."),
-                ("failed", false, "A step failed; what was done before has been undone as far as the runbook says."),
-                ("rejected", false, "It was not agreed to."),
-                ("cancelled", false, "It was stopped."),
-            ])
-            .transition(
-                Step::new("endorse", &["proposed"], "", "You agree as the first of two people.")
-                    .sets("endorsed_by", "$actor"),
-            )
-            .transition(
-                Step::new("approve", &["proposed"], "approved", "You agree, and it starts.")
-                    .sets("approved_by", "$actor")
-                    .guarded(enough_people_agree),
-            )
-            .transition(
-                Step::new("reject", &["proposed", "approved"], "rejected", "It is not done.").needs(&["rejection"]),
-            )
-            .transition(
-                Step::new("start", &["approved"], "running", "An agent has begun.")
-                    .sets("started_at", "$now")
-                    .machine(),
-            )
-            .transition(
-                Step::new("succeed", &["running"], "succeeded", "All steps were done.")
-                    .sets("ended_at", "$now")
-                    .machine(),
-            )
-            .transition(
-                Step::new("fail", &["approved", "running"], "failed", "A step failed.")
-                    .sets("ended_at", "$now")
-                    .machine(),
-            )
-            .transition(
-                Step::new(
-                    "cancel",
-                    &["proposed", "approved", "running"],
-                    "cancelled",
-                    "Stops it; a step that is being done is ended.",
-                )
-                .sets("ended_at", "$now"),
-            )
+        let def = def.titled("Runbook run", "Runbook runs").numbered("RUN-").states(&[
+            ("proposed", true, "Somebody must agree before it starts."),
+            ("approved", true, "It starts as soon as an agent takes it."),
+            ("running", true, "Its steps are being done."),
+            ("waiting", true, "A person is asked to do something, and to say how it went."),
+            ("succeeded", false, "All steps were done."),
+            ("failed", false, "A step failed; what was done before has been undone as far as the runbook says."),
+            ("rejected", false, "It was not agreed to."),
+            ("cancelled", false, "It was stopped."),
+        ]);
+        ends(asks(agrees(def)))
             .refers("runbook", &["runbook"], "of", OnDelete::Block)
             .must_have()
             .refers("on", &[], "on", OnDelete::Unlink)
@@ -137,10 +205,9 @@ impl Class for RunbookRun {
                 "What it is run for.",
             )
             .link("raised-by", &["check", "rule", "alert"], "What started it by itself.")
-            .computes(
-                &["approvals_needed", "endorsed_by", "approved_by", "results", "once", "started_at", "ended_at"],
-                |_| {},
-            )
+            .computes(&["approvals_needed", "endorsed_by", "approved_by", "begun", "results"], |_| {})
+            .computes(&["asked", "asked_at", "asked_until", "answer", "answered_by"], |_| {})
+            .computes(&["once", "started_at", "ended_at"], |_| {})
             .indexed(&["runbook"])
             .columns(&["key", "runbook", "on", "state", "reason", "approved_by", "started_at", "ended_at"])
             .sorts(&["-updated", "-started_at"])
@@ -148,9 +215,73 @@ impl Class for RunbookRun {
     }
 }
 
-/// Two people are two different people.
+/// Whoever must agree does, and it starts.
+fn agrees(def: Define<RunbookRun>) -> Define<RunbookRun> {
+    def.transition(
+        Step::new("endorse", &["proposed"], "", "You agree as the first of two people.").sets("endorsed_by", "$actor"),
+    )
+    .transition(
+        Step::new("approve", &["proposed"], "approved", "You agree, and it starts.")
+            .sets("approved_by", "$actor")
+            .guarded(enough_people_agree),
+    )
+    .transition(Step::new("reject", &["proposed", "approved"], "rejected", "It is not done.").needs(&["rejection"]))
+    .transition(
+        Step::new("start", &["approved"], "running", "An agent has begun.").sets("started_at", "$now").machine(),
+    )
+}
+
+/// A person is asked, and answers or does not.
+fn asks(def: Define<RunbookRun>) -> Define<RunbookRun> {
+    def.transition(Step::new("ask", &["running"], "waiting", "A person is asked to do the next step.").machine())
+        .transition(
+            Step::new("confirm", &["waiting"], "running", "You did what was asked; the next step begins.")
+                .sets("answer", "confirmed")
+                .sets("answered_by", "$actor"),
+        )
+        .transition(
+            Step::new(
+                "did-not-work",
+                &["waiting"],
+                "running",
+                "It could not be done or did not help: the step has failed.",
+            )
+            .titled("It did not work")
+            .sets("answer", "did-not-work")
+            .sets("answered_by", "$actor"),
+        )
+        .transition(
+            Step::new("lapse", &["waiting"], "running", "Nobody answered in time: the step has failed.")
+                .sets("answer", "nobody")
+                .machine(),
+        )
+}
+
+/// It is over.
+fn ends(def: Define<RunbookRun>) -> Define<RunbookRun> {
+    def.transition(
+        Step::new("succeed", &["running"], "succeeded", "All steps were done.").sets("ended_at", "$now").machine(),
+    )
+    .transition(
+        Step::new("fail", &["approved", "running"], "failed", "A step failed.").sets("ended_at", "$now").machine(),
+    )
+    .transition(
+        Step::new(
+            "cancel",
+            &["proposed", "approved", "running", "waiting"],
+            "cancelled",
+            "Stops it: nobody is asked any more, no further step begins, and nothing is undone.",
+        )
+        .sets("ended_at", "$now")
+        .sets("asked", Value::Null)
+        .sets("asked_at", Value::Null)
+        .sets("asked_until", Value::Null),
+    )
+}
+
+/// Two people are two different people. A dry run does nothing that anybody would have to agree to.
 fn enough_people_agree(run: &Record) -> Result<(), String> {
-    if run.int("approvals_needed").unwrap_or_default() < 2 {
+    if run.get("dry_run") == Some(&Value::Bool(true)) || run.int("approvals_needed").unwrap_or_default() < 2 {
         return Ok(());
     }
     match run.text("endorsed_by") {
