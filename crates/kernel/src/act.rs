@@ -361,10 +361,10 @@ impl Kernel {
         }
         let Plan { steps, results, new_tenants, .. } = plan;
         let classes: Vec<&Record> = results.iter().map(|r| &r.record).filter(|r| r.kind.as_str() == "class").collect();
-        for class in &classes {
-            self.check_class(class).await?;
-        }
         let reload = !classes.is_empty();
+        if reload {
+            self.check_classes(&classes).await?;
+        }
         if steps.is_empty() {
             return Ok(Done { records: results.into_iter().map(|r| r.record).collect(), ..Done::default() });
         }

@@ -9,6 +9,7 @@ mod mailbox;
 mod webhook;
 
 mod access_matrix;
+mod configuration;
 mod fuzz;
 mod schema;
 mod survives;
