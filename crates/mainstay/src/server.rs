@@ -189,6 +189,7 @@ fn engines(running: &Running, serve: &Serve, runner: &Runner, host: &Arc<OnceLoc
         Arc::new(watch::controllers::Raise),
         Arc::new(watch::rollup::Rollup),
         Arc::new(watch::maintenance::Windows),
+        Arc::new(watch::maintenance::Reach),
         Arc::new(respond::fold::Fold),
         Arc::new(respond::recover::Recover),
         Arc::new(respond::escalate::Escalate),

@@ -3,6 +3,7 @@
 mod acts;
 mod isolation;
 mod loops;
+mod maintenance;
 
 use access::{Access, KeyFolder, Lifetimes, OverBackend, Parts, Policies};
 use kernel::backend::Backend;
