@@ -114,6 +114,17 @@ pub enum Act {
         /// The text.
         text: String,
     },
+    /// Something that happened about it and changed no field of it, such as a sign-in; only Mainstay itself tells.
+    Tell {
+        /// Of which.
+        target: Target,
+        /// What happened, in kebab-case: `sign-in`.
+        action: String,
+        /// The circumstances, by name. Never a secret.
+        details: Map<String, Value>,
+        /// The same as a sentence.
+        note: String,
+    },
     /// How well it is; only Mainstay's own controllers say so.
     Health {
         /// Which.

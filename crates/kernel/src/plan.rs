@@ -80,6 +80,12 @@ impl<'a> Plan<'a> {
                 let record = self.load_for(target, "note", None).await?;
                 self.note(record, text)
             }
+            Act::Tell { target, action, details, note } => {
+                let record = self.load_for(target, "tell", None).await?;
+                self.tell(&record, action, &Map::new(), details, Some(note));
+                self.settle(record, false);
+                Ok(())
+            }
             Act::Health { target, state, reason } => {
                 let record = self.load_for(target, "health", None).await?;
                 self.health(record, *state, reason);
@@ -147,7 +153,7 @@ impl<'a> Plan<'a> {
 
     /// Refuses unless the policy allows the operation.
     pub(crate) fn allow(&self, operation: &str, class: &ClassRef, record: Option<&Record>) -> Result<(), ActError> {
-        if matches!(operation, "health" | "enqueue") {
+        if matches!(operation, "health" | "enqueue" | "tell") {
             return self.own_only(operation, class.name.as_str());
         }
         let ask = Ask { operation, kind: &class.name, verb: verb_word(class), record };

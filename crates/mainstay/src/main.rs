@@ -20,6 +20,7 @@ mod reference;
 mod samples;
 mod server;
 mod settings;
+mod witness;
 #[cfg(test)]
 mod promises;
 

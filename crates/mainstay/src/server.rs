@@ -160,6 +160,7 @@ async fn start(data: &Data, store: Arc<Store>, clock: Arc<dyn Clock>) -> anyhow:
         lifetimes: Lifetimes::default(),
         policies,
         classes: Arc::new(people::Known(cell.clone())),
+        witness: Arc::new(crate::witness::Scribe(cell.clone())),
     })?);
     let kernel = Kernel::start(backend, registry, clock.clone(), access.clone()).await?;
     drop(cell.set(kernel.clone()));

@@ -38,6 +38,7 @@ impl World {
             lifetimes: Lifetimes::default(),
             policies: Policies::built_in(),
             classes: Arc::new(crate::people::Known(cell.clone())),
+            witness: Arc::new(crate::witness::Scribe(cell.clone())),
         })
         .unwrap();
         let kernel =

@@ -10,6 +10,7 @@ mod webhook;
 
 mod access_matrix;
 mod configuration;
+mod credentials;
 mod fuzz;
 mod schema;
 mod survives;
