@@ -11,6 +11,7 @@ mod webhook;
 mod access_matrix;
 mod configuration;
 mod credentials;
+mod doctor;
 mod fuzz;
 mod schema;
 mod survives;
