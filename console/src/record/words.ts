@@ -7,6 +7,8 @@ const PAST: Record<string, string> = {
   create: 'opened it', update: 'changed it', note: 'wrote', acknowledge: 'acknowledged it', investigate: 'began to investigate it', contain: 'contained it', recover: 'began the recovery of it', resolve: 'resolved it', review: 'reviewed it',
   reopen: 'reopened it', relapse: 'saw it come back', link: 'linked it', unlink: 'took a link from it', undo: 'took back a step on it', delete: 'deleted it', accept: 'accepted what was seen of it', approve: 'approved it', reject: 'rejected it', deliver: 'delivered it',
   succeed: 'finished it', measure: 'measured it', fail: 'saw it fail', pass: 'saw it pass', assign: 'gave it away', health: 'saw it change',
+  'sign-in': 'signed in', 'refuse-sign-in': 'was refused', 'sign-out': 'signed out', 'change-password': 'changed the password', 'set-up-second-factor': 'set up a second factor', 'remove-second-factor': 'removed the second factor',
+  'create-token': 'made a token', 'revoke-token': 'ended a token', 'revoke-all': 'ended all sessions and tokens', 'open-first-sign-in': 'opened a first sign-in', 'use-first-sign-in': 'used a first sign-in',
 }
 
 export const isPerson = (e: Entry): boolean => e.actor.kind === 'person' || e.actor.kind === 'token' || e.actor.kind === 'local'

@@ -20,15 +20,18 @@ use crate::bootstrap::Bootstrap;
 use crate::directory::{Directory, PersonFacts};
 use crate::error::AuthError;
 use crate::keys::{KeyError, KeyFolder};
-use crate::password::{Cost, Passwords, check};
+use crate::password::{Cost, Passwords};
 use crate::policy::{Classes, Policies};
 use crate::private::Private;
 use crate::random;
-use crate::session::{self, Lifetimes, Sessions};
+use crate::session::{Lifetimes, Sessions};
 use crate::throttle::{Attempt, Throttle};
-use crate::token::{self, NewToken, TokenKind, Tokens};
-use crate::totp::{Enrolment, SecondFactors};
+use crate::token::{TokenKind, Tokens};
+use crate::totp::SecondFactors;
 use crate::vault::Vault;
+use crate::witness::{Event, Refusals, What, Why, Witness};
+
+mod credentials;
 
 /// Name of the cookie.
 pub const COOKIE: &str = "mainstay_session";
@@ -55,6 +58,8 @@ pub struct Parts<'a> {
     pub policies: Policies,
     /// What classes look like, for policies on reading.
     pub classes: Arc<dyn Classes>,
+    /// Is told what happens to credentials, for the journal.
+    pub witness: Arc<dyn Witness>,
 }
 
 /// Sign-in, sessions, tokens and policies: the one thing that surfaces hold.
@@ -72,6 +77,8 @@ pub struct Access {
     throttle: Throttle,
     bootstrap: Bootstrap,
     vault: Vault,
+    witness: Arc<dyn Witness>,
+    refusals: Arc<Refusals>,
     lanes: [Mutex<()>; LANES],
 }
 
@@ -124,6 +131,8 @@ impl Access {
             throttle: Throttle::new(private),
             bootstrap: Bootstrap::new(private, parts.data),
             vault,
+            refusals: Arc::new(Refusals::new(private, parts.witness.clone())),
+            witness: parts.witness,
             lanes: std::array::from_fn(|_| Mutex::new(())),
         })
     }
@@ -149,20 +158,31 @@ impl Access {
         let _lane = self.lane(name).await;
         let now = self.clock.now();
         let begun = self.throttle.begin(Attempt::new(tenant, name, ip), now).await?;
-        let person = self.directory.person(tenant, name).await.filter(|p| !p.disabled);
-        let right = self.passwords.is_right(tenant, person.as_ref().map(|p| p.key.as_str()), password).await?;
-        let person = person.filter(|_| right).ok_or(AuthError::Wrong)?;
-        if self.factors.wanted(tenant, &person.key).await? {
+        let somebody = self.directory.person(tenant, name).await;
+        let person = somebody.as_ref().filter(|p| !p.disabled);
+        let right = self.passwords.is_right(tenant, person.map(|p| p.key.as_str()), password).await?;
+        let Some(person) = person.filter(|_| right).cloned() else {
+            if let Some(person) = somebody {
+                let why = if person.disabled { Why::Disabled } else { Why::Password };
+                self.refuse(tenant, person.key, nobody(), ip, why);
+            }
+            return Err(AuthError::Wrong);
+        };
+        let second_factor = self.factors.wanted(tenant, &person.key).await?;
+        if second_factor {
             let Some(code) = code.filter(|c| !c.trim().is_empty()) else {
                 begun.does_not_count().await?;
                 return Err(AuthError::SecondFactor);
             };
             if !self.factors.accept(tenant, &person.key, code, now).await? {
+                self.refuse(tenant, person.key, nobody(), ip, Why::SecondFactor);
                 return Err(AuthError::Wrong);
             }
         }
         begun.succeeded().await?;
-        self.begin_session(tenant, person, ip).await
+        let signed_in = self.begin_session(tenant, person, ip).await?;
+        self.tell(&signed_in.session, Some(ip), What::SignedIn { second_factor }).await;
+        Ok(signed_in)
     }
 
     /// Who comes with this `Cookie` or `Authorization` header. A bearer token that is given and wrong is not made good by a cookie.
@@ -242,213 +262,12 @@ impl Access {
     /// # Errors
     /// The store's.
     pub async fn sign_out(&self, secret: &str) -> Result<(), AuthError> {
-        self.sessions.end(secret).await
-    }
-
-    /// Changes one's own password: all sessions end, a new one begins.
-    ///
-    /// # Errors
-    /// [`AuthError::Wrong`] for a wrong present password, braked like a sign-in; [`AuthError::WeakPassword`].
-    pub async fn change_password(
-        &self,
-        session: &Session,
-        current: &Secret,
-        new: &Secret,
-        ip: IpAddr,
-    ) -> Result<SignedIn, AuthError> {
-        let person = self.proved(session, current, ip).await?;
-        self.set_password(session.tenant(), &person, new).await?;
-        self.begin_session(session.tenant(), person, ip).await
-    }
-
-    /// Whether whoever is signed in has a second factor.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn has_second_factor(&self, session: &Session) -> Result<bool, AuthError> {
-        self.factors.wanted(session.tenant(), &session.actor().key).await
-    }
-
-    /// Starts a second factor for oneself.
-    ///
-    /// # Errors
-    /// [`AuthError::Invalid`] when one is in use.
-    pub async fn begin_totp(&self, session: &Session) -> Result<Enrolment, AuthError> {
-        let person = self.person_of(session).await?;
-        self.factors.begin(session.tenant(), &person.key).await
-    }
-
-    /// Confirms it: all sessions end, a new one begins. Gives the recovery codes, once.
-    ///
-    /// # Errors
-    /// [`AuthError::Wrong`] for a wrong code, braked like a sign-in.
-    pub async fn confirm_totp(
-        &self,
-        session: &Session,
-        code: &str,
-        ip: IpAddr,
-    ) -> Result<(SignedIn, Vec<Zeroizing<String>>), AuthError> {
-        let (tenant, person) = (session.tenant(), self.person_of(session).await?);
-        let _lane = self.lane(&person.key).await;
-        let now = self.clock.now();
-        let begun = self.throttle.begin(Attempt::new(tenant, &person.key, ip), now).await?;
-        let codes = self.factors.confirm(tenant, &person.key, code, now).await?;
-        begun.succeeded().await?;
-        self.sessions.end_all(tenant, &person.key).await?;
-        Ok((self.begin_session(tenant, person, ip).await?, codes))
-    }
-
-    /// Removes one's own second factor: all sessions end, a new one begins.
-    ///
-    /// # Errors
-    /// [`AuthError::Wrong`] for a wrong password, braked like a sign-in.
-    pub async fn remove_totp(&self, session: &Session, password: &Secret, ip: IpAddr) -> Result<SignedIn, AuthError> {
-        let person = self.proved(session, password, ip).await?;
-        self.lost_second_factor(session.tenant(), &person.key).await?;
-        self.begin_session(session.tenant(), person, ip).await
-    }
-
-    /// Sets somebody's password, for an admin or at a reset; whether the asker may is the policy's (`admin` on `person`).
-    ///
-    /// # Errors
-    /// [`AuthError::WeakPassword`]; the store's.
-    pub async fn set_password(&self, tenant: TenantId, person: &PersonFacts, new: &Secret) -> Result<(), AuthError> {
-        self.passwords.set(tenant, &person.key, &person.title, new).await?;
-        self.sessions.end_all(tenant, &person.key).await
-    }
-
-    /// Takes somebody's second factor away, for an admin; all their sessions end.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn lost_second_factor(&self, tenant: TenantId, person: &str) -> Result<(), AuthError> {
-        self.factors.remove(tenant, person).await?;
-        self.sessions.end_all(tenant, person).await
-    }
-
-    /// Ends all sessions and tokens of a person, for when they leave or something was stolen.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn revoke_all(&self, tenant: TenantId, person: &str) -> Result<(), AuthError> {
-        self.sessions.end_all(tenant, person).await?;
-        self.tokens.revoke_all(tenant, person).await.map(|_| ())
-    }
-
-    /// One's own sessions.
-    ///
-    /// # Errors
-    /// The store's; [`AuthError::NotSignedIn`] for what is not a person.
-    pub async fn sessions(&self, session: &Session) -> Result<Vec<session::Kept>, AuthError> {
-        let person = self.person_of(session).await?;
-        self.sessions.list(session.tenant(), &person.key, self.clock.now()).await
-    }
-
-    /// Ends one of one's own sessions; `false` when there is none with that id.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn revoke_session(&self, session: &Session, id: &str) -> Result<bool, AuthError> {
-        let person = self.person_of(session).await?;
-        self.sessions.revoke(session.tenant(), &person.key, id).await
-    }
-
-    /// Makes a token: an API token for oneself with roles one has, or, as an admin, an ingest key or an agent's token. What is made
-    /// on the host itself has no owner.
-    ///
-    /// # Errors
-    /// [`AuthError::Invalid`] with the reason. A token cannot make tokens: a stolen one must not outlive its end.
-    pub async fn create_token(
-        &self,
-        session: &Session,
-        wanted: NewToken,
-    ) -> Result<(Zeroizing<String>, token::Kept), AuthError> {
-        let roles = session.roles();
-        let admin = roles.iter().any(|r| r == ADMIN);
-        let owner = match session.actor().kind {
-            ActorKind::Person => Some(session.actor().key.clone()),
-            ActorKind::Local | ActorKind::System => None,
-            _ => return Err(AuthError::Invalid("only people, and the host itself, make tokens".into())),
-        };
-        if let Some(role) = wanted.roles.iter().find(|r| !admin && !roles.contains(r)) {
-            return Err(AuthError::Invalid(format!("roles: you do not have the role \"{role}\" yourself")));
+        if let Some(kept) = self.sessions.end(secret).await? {
+            let actor = Actor::new(ActorKind::Person, kept.person.as_str());
+            let (tenant, person) = (kept.tenant, Some(kept.person));
+            self.witness.saw(Event { tenant, person, actor, address: None, what: What::SignedOut }).await;
         }
-        if wanted.kind != TokenKind::Api && !admin && owner.is_some() {
-            return Err(AuthError::Invalid("kind: ingest keys and agents' tokens are made by admins".into()));
-        }
-        let subject = wanted.subject.clone().filter(|_| wanted.kind == TokenKind::Agent);
-        // An agent is not its maker's: it works on when they leave.
-        let owner = owner.filter(|_| wanted.kind != TokenKind::Agent);
-        self.tokens.create(session.tenant(), NewToken { owner, subject, ..wanted }, self.clock.now()).await
-    }
-
-    /// Tokens of oneself; for admins all of the tenant.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn tokens(&self, session: &Session) -> Result<Vec<token::Kept>, AuthError> {
-        self.tokens.list(session.tenant(), owner_limit(session)).await
-    }
-
-    /// Ends a token of oneself; an admin any of the tenant. `false` when there is none.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn revoke_token(&self, session: &Session, id: &str) -> Result<bool, AuthError> {
-        self.tokens.revoke(session.tenant(), owner_limit(session), id).await
-    }
-
-    /// Opens the bootstrap when nobody has a password yet, as at the very first start.
-    ///
-    /// # Errors
-    /// The store's; the file's.
-    pub async fn open_first_bootstrap(&self) -> Result<Option<Zeroizing<String>>, AuthError> {
-        if self.passwords.any().await? { Ok(None) } else { self.bootstrap.open(self.clock.now()).await.map(Some) }
-    }
-
-    /// Opens the bootstrap again: `admin reset`, on the host itself only.
-    ///
-    /// # Errors
-    /// The store's; the file's.
-    pub async fn reset_bootstrap(&self) -> Result<Zeroizing<String>, AuthError> {
-        self.bootstrap.open(self.clock.now()).await
-    }
-
-    /// Whether a bootstrap token counts now.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn bootstrap_open(&self) -> Result<bool, AuthError> {
-        self.bootstrap.is_open(self.clock.now()).await
-    }
-
-    /// Makes the first admin, or after a reset makes that person an admin with this password and no second factor.
-    ///
-    /// # Errors
-    /// [`AuthError::BootstrapClosed`]; [`AuthError::Invalid`] or [`AuthError::WeakPassword`], after which the token still counts.
-    pub async fn bootstrap(
-        &self,
-        token: &str,
-        name: &str,
-        title: &str,
-        password: &Secret,
-        ip: IpAddr,
-    ) -> Result<SignedIn, AuthError> {
-        if !kernel::ids::is_key(name) || title.trim().is_empty() {
-            return Err(AuthError::Invalid("name: letters, digits and . _ - without spaces; title: your name".into()));
-        }
-        check(password.expose(), &[name, title]).map_err(AuthError::WeakPassword)?;
-        let claim = self.bootstrap.claim(token, self.clock.now()).await?;
-        match self.make_admin(name, title, password).await {
-            Ok(person) => {
-                self.bootstrap.finish(claim).await?;
-                self.begin_session(TenantId::HOME, person, ip).await
-            }
-            Err(why) => {
-                self.bootstrap.give_back(claim).await?;
-                Err(why)
-            }
-        }
+        Ok(())
     }
 
     /// Forgets ended sessions and old failures; to be called every few minutes.
@@ -460,31 +279,6 @@ impl Access {
         self.sessions.sweep(now).await?;
         self.throttle.sweep(now).await?;
         Ok(())
-    }
-
-    async fn make_admin(&self, name: &str, title: &str, password: &Secret) -> Result<PersonFacts, AuthError> {
-        let home = TenantId::HOME;
-        self.directory.add_admin(home, name, title).await.map_err(AuthError::Invalid)?;
-        let person = self
-            .directory
-            .person(home, name)
-            .await
-            .ok_or_else(|| AuthError::Invalid(format!("the person {name} was not made")))?;
-        self.factors.remove(home, name).await?;
-        self.set_password(home, &person, password).await?;
-        Ok(person)
-    }
-
-    /// A person who is signed in and has given their password once more.
-    async fn proved(&self, session: &Session, password: &Secret, ip: IpAddr) -> Result<PersonFacts, AuthError> {
-        let (tenant, person) = (session.tenant(), self.person_of(session).await?);
-        let _lane = self.lane(&person.key).await;
-        let begun = self.throttle.begin(Attempt::new(tenant, &person.key, ip), self.clock.now()).await?;
-        if !self.passwords.is_right(tenant, Some(&person.key), password).await? {
-            return Err(AuthError::Wrong);
-        }
-        begun.succeeded().await?;
-        Ok(person)
     }
 
     async fn person_of(&self, session: &Session) -> Result<PersonFacts, AuthError> {
@@ -503,6 +297,15 @@ impl Access {
         Ok(SignedIn { cookie, session: session_of(tenant, &person), expires: self.sessions.expires(&kept), person })
     }
 
+    /// Tells what whoever is signed in did to their own credentials, or somebody on the host to those of nobody.
+    async fn tell(&self, session: &Session, address: Option<IpAddr>, what: What) {
+        self.witness.saw(event(session, address, what)).await;
+    }
+
+    fn refuse(&self, tenant: TenantId, person: String, by: Actor, ip: IpAddr, why: Why) {
+        self.refusals.count(tenant, person, (by, ip), why, self.clock.now());
+    }
+
     /// Attempts on one account wait for each other here, so that none is checked before the one before it is counted.
     async fn lane(&self, name: &str) -> MutexGuard<'_, ()> {
         let print = random::fingerprint(&name.to_lowercase());
@@ -511,18 +314,20 @@ impl Access {
     }
 }
 
-fn session_of(tenant: TenantId, person: &PersonFacts) -> Session {
-    Session::authenticated(Actor::new(ActorKind::Person, person.key.as_str()), tenant, person.roles.clone())
+/// What a session's actor did; to their own credentials, when it is a person.
+fn event(session: &Session, address: Option<IpAddr>, what: What) -> Event {
+    let actor = session.actor().clone();
+    let person = (actor.kind == ActorKind::Person).then(|| actor.key.clone());
+    Event { tenant: session.tenant(), person, actor, address, what }
 }
 
-/// An admin sees all tokens, others their own; what is neither a person nor an admin sees none, as no owner has an empty key.
-fn owner_limit(session: &Session) -> Option<&str> {
-    let admin = session.roles().iter().any(|r| r == ADMIN);
-    match session.actor().kind {
-        _ if admin => None,
-        ActorKind::Person => Some(&session.actor().key),
-        _ => Some(""),
-    }
+/// Who guesses.
+fn nobody() -> Actor {
+    Session::anonymous().actor().clone()
+}
+
+fn session_of(tenant: TenantId, person: &PersonFacts) -> Session {
+    Session::authenticated(Actor::new(ActorKind::Person, person.key.as_str()), tenant, person.roles.clone())
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ pub mod totp;
 pub mod session;
 pub mod token;
 pub mod bootstrap;
+pub mod witness;
 pub mod policy;
 mod door;
 #[cfg(test)]
@@ -30,3 +31,4 @@ pub use policy::{Classes, Policies, PolicyError};
 pub use private::{OverBackend, Private};
 pub use session::Lifetimes;
 pub use token::{NewToken, TokenKind};
+pub use witness::{Event, What, Why, Witness};

@@ -380,8 +380,9 @@ impl Access {
         let owner = (actor.kind == ActorKind::Token)
             .then(|| self.owners.read().get(&(session.tenant(), actor.key.clone())).cloned())
             .flatten();
-        // The agent inside this process acts as Mainstay itself, on its own machine.
-        let kind = if session.is_own() && actor.kind == ActorKind::Agent { ActorKind::Controller } else { actor.kind };
+        // The agent inside this process, and who Mainstay tells about, are Mainstay itself under another name.
+        let own = session.is_own() && actor.kind != ActorKind::System;
+        let kind = if own { ActorKind::Controller } else { actor.kind };
         Who::new(kind, &actor.key, owner.as_deref().unwrap_or(&actor.key), session.tenant(), session.roles())
     }
 }

@@ -128,12 +128,15 @@ impl Sessions {
         kept.used.plus(self.lifetimes.idle).min(kept.created.plus(self.lifetimes.absolute))
     }
 
-    /// Ends the session of a secret; gone already is fine.
+    /// Ends the session of a secret and gives back what it was; gone already is fine.
     ///
     /// # Errors
     /// The store's.
-    pub async fn end(&self, secret: &str) -> Result<(), AuthError> {
-        self.area.remove(&random::fingerprint(secret)).await
+    pub async fn end(&self, secret: &str) -> Result<Option<Kept>, AuthError> {
+        let key = random::fingerprint(secret);
+        let kept = self.area.get(&key).await?;
+        self.area.remove(&key).await?;
+        Ok(kept)
     }
 
     /// Sessions of a person that count, newest use first.

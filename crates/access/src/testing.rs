@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::directory::{Directory, PersonFacts};
 use crate::private::Private;
+use crate::witness::{Event, Witness};
 
 /// Private values in memory; one lock, so claims are as atomic as a database's.
 #[derive(Default)]
@@ -50,6 +51,17 @@ impl Private for Memory {
         }
         map.insert(place, value.to_vec());
         Ok(true)
+    }
+}
+
+/// Keeps what it was told.
+#[derive(Default)]
+pub struct Notebook(pub Mutex<Vec<Event>>);
+
+#[async_trait]
+impl Witness for Notebook {
+    async fn saw(&self, event: Event) {
+        self.0.lock().push(event);
     }
 }
 

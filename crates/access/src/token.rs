@@ -164,14 +164,14 @@ impl Tokens {
         Ok(found)
     }
 
-    /// Ends a token for ever; `false` when the tenant (or the owner, if given) has no such token.
+    /// Ends a token for ever and gives back what it was; `None` when the tenant (or the owner, if given) has no such token.
     ///
     /// # Errors
     /// The store's.
-    pub async fn revoke(&self, tenant: TenantId, owner: Option<&str>, id: &str) -> Result<bool, AuthError> {
+    pub async fn revoke(&self, tenant: TenantId, owner: Option<&str>, id: &str) -> Result<Option<Kept>, AuthError> {
         let kept: Option<Kept> = self.area.get(id).await?;
-        let mine = kept.is_some_and(|k| k.tenant == tenant && owner.is_none_or(|o| k.owner.as_deref() == Some(o)));
-        if mine {
+        let mine = kept.filter(|k| k.tenant == tenant && owner.is_none_or(|o| k.owner.as_deref() == Some(o)));
+        if mine.is_some() {
             self.area.remove(id).await?;
         }
         Ok(mine)
@@ -249,9 +249,9 @@ mod tests {
             Tokens::new(&memory, Key::new([6; 32])).find(&text, days(1)).await.is_err(),
             "a stolen database without the pepper is no help"
         );
-        assert!(!tokens.revoke(HOME, Some("ben"), &kept.id).await.expect("asked"), "not somebody else's");
-        assert!(!tokens.revoke(TenantId(2), None, &kept.id).await.expect("asked"), "nor another tenant's");
-        assert!(tokens.revoke(HOME, Some("ana"), &kept.id).await.expect("asked"));
+        assert!(tokens.revoke(HOME, Some("ben"), &kept.id).await.expect("asked").is_none(), "not somebody else's");
+        assert!(tokens.revoke(TenantId(2), None, &kept.id).await.expect("asked").is_none(), "nor another tenant's");
+        assert!(tokens.revoke(HOME, Some("ana"), &kept.id).await.expect("asked").is_some());
         assert!(tokens.find(&text, days(1)).await.is_err());
     }
 

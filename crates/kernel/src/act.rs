@@ -114,6 +114,17 @@ pub enum Act {
         /// The text.
         text: String,
     },
+    /// Something that happened about it and changed no field of it, such as a sign-in; only Mainstay itself tells.
+    Tell {
+        /// Of which.
+        target: Target,
+        /// What happened, in kebab-case: `sign-in`.
+        action: String,
+        /// The circumstances, by name. Never a secret.
+        details: Map<String, Value>,
+        /// The same as a sentence.
+        note: String,
+    },
     /// How well it is; only Mainstay's own controllers say so.
     Health {
         /// Which.
@@ -361,10 +372,10 @@ impl Kernel {
         }
         let Plan { steps, results, new_tenants, .. } = plan;
         let classes: Vec<&Record> = results.iter().map(|r| &r.record).filter(|r| r.kind.as_str() == "class").collect();
-        for class in &classes {
-            self.check_class(class).await?;
-        }
         let reload = !classes.is_empty();
+        if reload {
+            self.check_classes(&classes).await?;
+        }
         if steps.is_empty() {
             return Ok(Done { records: results.into_iter().map(|r| r.record).collect(), ..Done::default() });
         }

@@ -33,7 +33,6 @@ pub mod backend;
 pub mod act;
 pub mod eval;
 mod plan;
-mod plan_more;
 pub mod read;
 pub mod controller;
 pub mod driver;

@@ -138,7 +138,7 @@ pub struct Session {
     roles: Arc<[String]>,
     cause: Option<u64>,
     request: Option<Arc<str>>,
-    /// The agent inside this process.
+    /// Mainstay itself, under the name of its agent or of somebody it tells about.
     own: bool,
 }
 
@@ -156,6 +156,11 @@ impl Session {
     /// For the agent inside this process, on its own machine: it acts as a controller does, under an agent's name.
     pub fn own_agent(actor: Actor, tenant: TenantId) -> Self {
         Self { own: true, ..Self::authenticated(actor, tenant, Vec::new()) }
+    }
+
+    /// For Mainstay, telling what somebody did to their own credentials: it writes as itself, under their name.
+    pub fn in_the_name_of(actor: Actor, tenant: TenantId) -> Self {
+        Self::own_agent(actor, tenant)
     }
 
     /// For Mainstay at start.

@@ -136,7 +136,7 @@ async fn reset(
     on_host(&who)?;
     let token = host
         .access
-        .reset_bootstrap()
+        .reset_bootstrap(&who.session)
         .await
         .map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e.code(), e.to_string()))?;
     Ok(Json(json!({"link": format!("{}/bootstrap?token={}", host.public_url, token.as_str())})))

@@ -5,6 +5,7 @@
 
 mod courier;
 mod demo;
+mod doctor;
 mod domains;
 mod gate;
 mod hands;
@@ -20,6 +21,7 @@ mod reference;
 mod samples;
 mod server;
 mod settings;
+mod witness;
 #[cfg(test)]
 mod promises;
 
@@ -153,7 +155,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Command::Admin(command) => onhost::admin(data, command, arguments.tenant).await?,
         Command::Channel(command) => onhost::channel(data, command).await?,
         Command::Access(command) => onhost::access(data, command).await?,
-        Command::Doctor => return onhost::doctor(data).await,
+        Command::Doctor => return doctor::doctor(data).await,
         Command::Verify { anchor } => return offline::verify(data, anchor.as_deref()).await,
         Command::Anchor => offline::anchor(data).await?,
         Command::Backup { to } => offline::backup(data, &to).await?,

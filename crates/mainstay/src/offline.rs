@@ -9,10 +9,15 @@ use store::{Anchor, Report, Store};
 use crate::onhost::local;
 use crate::options::Data;
 
+/// The database's file in the data directory, unless the records are in PostgreSQL.
+pub const RECORDS: &str = "records.db";
+/// The note of the newest backup in the data directory.
+const LAST_BACKUP: &str = "last-backup.json";
+
 /// Opens the store of a data directory that no server holds.
 fn offline(data: &Data) -> anyhow::Result<Arc<Store>> {
-    if !data.data.join("records.db").exists() {
-        bail!("there is no records.db in {}: name the data directory with --data", data.data.display());
+    if !data.data.join(RECORDS).exists() {
+        bail!("there is no {RECORDS} in {}: name the data directory with --data", data.data.display());
     }
     Ok(Store::open_sqlite(&data.data, store::Options::default())?)
 }
@@ -133,7 +138,38 @@ pub async fn backup(data: &Data, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A backup into a new folder: records, measurements, and the keys without which secrets could not be read. Blocks its thread.
+/// The newest backup that was taken of a data directory.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct LastBackup {
+    /// When.
+    pub taken: kernel::Time,
+    /// Into which folder.
+    pub to: PathBuf,
+}
+
+/// What is kept of the newest backup; `None` when none was taken.
+///
+/// # Errors
+/// It cannot be read.
+pub fn last_backup(data: &Path) -> anyhow::Result<Option<LastBackup>> {
+    match std::fs::read(data.join(LAST_BACKUP)) {
+        Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Notes a backup that is whole. It stands as it is, noted or not, so a note that cannot be written is only logged.
+fn note_backup(data: &Path, last: &LastBackup) {
+    let fresh = data.join(LAST_BACKUP).with_extension("new");
+    let text = serde_json::to_vec(last).expect("plain data");
+    let noted = std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, data.join(LAST_BACKUP)));
+    if let Err(error) = noted {
+        tracing::warn!(%error, "the backup could not be noted; mainstay doctor will not know of it");
+    }
+}
+
+/// A backup into a new folder: records, measurements and policies, without the keys. Blocks its thread.
 ///
 /// # Errors
 /// The folder is not empty, or something cannot be written.
@@ -159,6 +195,7 @@ pub fn back_up(
     let taken = store.backup(to, &extra, now);
     drop(std::fs::remove_dir_all(&staged));
     let manifest = taken?;
+    note_backup(data, &LastBackup { taken: now, to: to.to_owned() });
     let bytes: u64 = manifest.files.iter().map(|f| f.bytes).sum();
     Ok(format!(
         "backup in {}: {} files, {bytes} bytes. The keys in {} are not in it: keep them apart, without them no secret can be read",

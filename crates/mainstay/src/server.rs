@@ -160,6 +160,7 @@ async fn start(data: &Data, store: Arc<Store>, clock: Arc<dyn Clock>) -> anyhow:
         lifetimes: Lifetimes::default(),
         policies,
         classes: Arc::new(people::Known(cell.clone())),
+        witness: Arc::new(crate::witness::Scribe(cell.clone())),
     })?);
     let kernel = Kernel::start(backend, registry, clock.clone(), access.clone()).await?;
     drop(cell.set(kernel.clone()));
@@ -189,6 +190,7 @@ fn engines(running: &Running, serve: &Serve, runner: &Runner, host: &Arc<OnceLoc
         Arc::new(watch::controllers::Raise),
         Arc::new(watch::rollup::Rollup),
         Arc::new(watch::maintenance::Windows),
+        Arc::new(watch::maintenance::Reach),
         Arc::new(respond::fold::Fold),
         Arc::new(respond::recover::Recover),
         Arc::new(respond::escalate::Escalate),

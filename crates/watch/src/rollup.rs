@@ -11,6 +11,10 @@ use kernel::{HealthState, Id};
 /// Links followed from a service to what it needs, at most.
 const DEPTH: u32 = 6;
 
+/// Classes of what services need, and services themselves.
+pub(crate) const NEEDED: &[&str] =
+    &["service", "application", "database", "host", "cluster", "container", "cloud-resource", "network-device"];
+
 /// Keeps the health of services that nothing asks directly.
 pub struct Rollup;
 
@@ -20,7 +24,7 @@ impl Controller for Rollup {
         "watch.rollup"
     }
     fn watches(&self) -> &'static [&'static str] {
-        &["service", "application", "database", "host", "cluster", "container", "cloud-resource", "network-device"]
+        NEEDED
     }
     async fn reconcile(&self, cx: &Cx, id: Id) -> Result<Looked, ActError> {
         let walk =
@@ -37,7 +41,8 @@ impl Controller for Rollup {
 }
 
 impl Rollup {
-    async fn service(&self, cx: &Cx, id: Id) -> Result<Option<String>, ActError> {
+    /// Keeps the health of one service, and says it; nothing when it is asked directly or nothing that it needs is measured.
+    pub(crate) async fn service(&self, cx: &Cx, id: Id) -> Result<Option<String>, ActError> {
         let links = cx.kernel.backend().neighbours(cx.tenant, id).await?;
         if links.iter().any(|n| n.direction == Side::In && n.other.kind.as_str() == "check") {
             return Ok(None); // It is asked directly: that is the better answer.
@@ -45,9 +50,12 @@ impl Rollup {
         let walk =
             Walk { direction: Direction::Down, depth: DEPTH, limit: 1000, types: cx.kernel.registry().impact_links() };
         let needed = cx.kernel.backend().walk(cx.tenant, id, &walk).await?;
-        let Some((state, reason)) = worst(&needed.nodes) else { return Ok(None) };
-        let sentence =
-            format!("{}: {}", needed.nodes.first().map(|n| n.head.key.as_str()).unwrap_or_default(), state.as_str());
+        let Some((mut state, mut reason)) = worst(&needed.nodes) else { return Ok(None) };
+        let Some(service) = cx.kernel.backend().get(cx.tenant, id).await? else { return Ok(None) };
+        if let Some(window) = crate::maintenance::covering(cx, &service).await? {
+            (state, reason) = (HealthState::Maintenance, format!("{} ({reason})", window.title));
+        }
+        let sentence = format!("{}: {}", service.key, state.as_str());
         cx.kernel.act(&cx.session, Act::Health { target: Target::Id(id), state, reason }).await?;
         Ok(Some(sentence))
     }

@@ -1,7 +1,8 @@
 //! The front door, from end to end, on values in memory and a clock moved by hand.
 
 use super::*;
-use crate::testing::{Memory, People};
+use crate::NewToken;
+use crate::testing::{Memory, Notebook, People};
 use kernel::clock::HandClock;
 use std::time::Duration;
 use totp_rs::Totp;
@@ -14,6 +15,7 @@ struct House {
     clock: HandClock,
     people: Arc<People>,
     memory: Arc<dyn Private>,
+    told: Arc<Notebook>,
     data: tempfile::TempDir,
 }
 
@@ -21,6 +23,7 @@ fn house() -> House {
     let data = tempfile::tempdir().expect("a folder");
     let clock = HandClock::at(Time::parse("2026-11-21T08:00:00Z").expect("a time"));
     let (people, memory) = (Arc::new(People::default()), Memory::private());
+    let told = Arc::new(Notebook::default());
     let keys = KeyFolder::open(&data.path().join("keys")).expect("keys");
     let parts = Parts {
         private: memory.clone(),
@@ -31,9 +34,10 @@ fn house() -> House {
         lifetimes: Lifetimes::default(),
         policies: Policies::built_in(),
         classes: Arc::new(()),
+        witness: told.clone(),
     };
     let access = Arc::new(Access::with_cost(parts, Cost::SMALL).expect("opens"));
-    House { access, clock, people, memory, data }
+    House { access, clock, people, memory, told, data }
 }
 
 impl House {
@@ -56,6 +60,11 @@ impl House {
 
 fn secret(text: &str) -> Secret {
     Secret::new(text)
+}
+
+/// Root, on the host itself.
+fn host() -> Session {
+    Session::authenticated(Actor::new(ActorKind::Local, "0"), HOME, vec![ADMIN.into()])
 }
 
 fn ip() -> IpAddr {
@@ -235,7 +244,7 @@ async fn sessions_end_when_password_roles_or_person_change() {
     assert!(!lives(&four).await, "disabled");
     house.people.change(HOME, "ana", |p| p.disabled = false);
     let five = house.sign_in("ana", "katze dose wolke", None).await.expect("signed in");
-    house.access.revoke_all(HOME, "ana").await.expect("revoked");
+    house.access.revoke_all(&host(), "ana").await.expect("revoked");
     assert!(!lives(&five).await);
     assert_eq!(house.access.sessions(&five.session).await.expect("listed").len(), 0);
 }
@@ -280,7 +289,7 @@ async fn a_token_acts_for_its_owner_and_with_no_more() {
     house.people.change(HOME, "ana", |p| p.disabled = true);
     assert!(house.access.session_from_bearer(&text).await.is_err(), "the owner is disabled");
     house.people.change(HOME, "ana", |p| p.disabled = false);
-    house.access.revoke_all(HOME, "ana").await.expect("revoked");
+    house.access.revoke_all(&host(), "ana").await.expect("revoked");
     assert!(house.access.session_from_bearer(&text).await.is_err());
 }
 
@@ -339,7 +348,7 @@ async fn two_hundred_bootstraps_at_once_make_one_admin() {
 
     // `admin reset` lets the same person in again, whatever they lost.
     house.access.begin_totp(&admin.session).await.expect("begun");
-    let token = house.access.reset_bootstrap().await.expect("opened");
+    let token = house.access.reset_bootstrap(&host()).await.expect("opened");
     let again = house
         .access
         .bootstrap(&token, &made[0], "First Admin", &secret("katze dose wolke"), ip())
@@ -358,9 +367,9 @@ async fn no_credential_is_kept_in_plain_text() {
     let (token, _) = house.access.create_token(&ana.session, api(&["admin"])).await.expect("made");
     let enrolment = house.access.begin_totp(&ana.session).await.expect("begins");
     house.access.vault().put_secret(HOME, "mail", "smtp://mail:587", &secret("smtp-canary-0815")).await.expect("kept");
-    let bootstrap = house.access.reset_bootstrap().await.expect("opened");
+    let bootstrap = house.access.reset_bootstrap(&host()).await.expect("opened");
     let mut all = String::new();
-    for area in ["password", "session", "token", "totp", "secret", "bootstrap", "epoch", "attempts"] {
+    for area in ["password", "session", "token", "totp", "secret", "bootstrap", "epoch", "attempts", "refusal"] {
         all += &house
             .memory
             .all(area)
@@ -375,4 +384,92 @@ async fn no_credential_is_kept_in_plain_text() {
         assert!(!all.contains(canary), "{canary} is in {all}");
     }
     assert!(all.len() > 500, "there is something to look through");
+}
+
+/// What was told so far about whom, in short; refusals are told beside the answer, so it waits until there are `count`.
+async fn told(house: &House, count: usize) -> Vec<String> {
+    for _ in 0..10_000 {
+        if house.told.0.lock().len() >= count {
+            break;
+        }
+        tokio::task::yield_now().await; // polls: what is told beside the answer
+    }
+    let short = |e: &Event| {
+        let what = format!("{:?}", e.what);
+        let what = what.split([' ', '(']).next().unwrap_or_default().to_owned();
+        format!("{} {} by {}", e.person.as_deref().unwrap_or("-"), what, e.actor)
+    };
+    house.told.0.lock().iter().map(short).collect()
+}
+
+#[tokio::test]
+async fn everything_that_happens_to_credentials_is_told_and_never_a_credential() {
+    let house = House::with_ana(&["admin"]).await;
+    let mut secrets = vec![PASSWORD.to_owned(), "katze dose wolke".into(), "guess-canary-4711".into()];
+    assert!(house.sign_in("ana", "guess-canary-4711", None).await.is_err());
+    assert!(house.sign_in("guess-canary-4711", PASSWORD, None).await.is_err(), "typed into the wrong field");
+    house.wait(1);
+    let first = house.sign_in("ana", PASSWORD, None).await.expect("signed in");
+    let (old, new) = (secret(PASSWORD), secret("katze dose wolke"));
+    let second = house.access.change_password(&first.session, &old, &new, ip()).await.expect("changed");
+    let enrolment = house.access.begin_totp(&second.session).await.expect("begins");
+    let app = Totp::from_url(&*enrolment.otpauth).expect("an address");
+    let code = app.generate(house.clock.now().as_millis().unsigned_abs() / 1000).to_string();
+    let (third, recovery) = house.access.confirm_totp(&second.session, &code, ip()).await.expect("confirmed");
+    assert!(house.sign_in("ana", "katze dose wolke", Some("000000")).await.is_err(), "a wrong code");
+    house.wait(1);
+    let fourth = house.access.remove_totp(&third.session, &secret("katze dose wolke"), ip()).await.expect("removed");
+    let (token, kept) = house.access.create_token(&fourth.session, api(&["admin"])).await.expect("made");
+    assert!(house.access.revoke_token(&host(), &kept.id).await.expect("asked"));
+    house.access.sign_out(&fourth.cookie).await.expect("signed out");
+    house.access.sign_out(&fourth.cookie).await.expect("again: nothing happens");
+    let (own, _) = house.access.create_token(&host(), api(&["read-only"])).await.expect("made");
+    let bootstrap = house.access.reset_bootstrap(&host()).await.expect("opened");
+    let fifth = house.access.bootstrap(&bootstrap, "ana", "Ana", &secret(PASSWORD), ip()).await.expect("used");
+    house.access.revoke_all(&host(), "ana").await.expect("revoked");
+
+    let mut all = told(&house, 13).await;
+    let refusals: Vec<String> = all.extract_if(.., |line| line.contains("Refused")).collect();
+    assert_eq!(refusals, ["ana Refused by anonymous:nobody"; 2]);
+    assert_eq!(
+        all,
+        [
+            "ana SignedIn by person:ana",
+            "ana PasswordChanged by person:ana",
+            "ana SecondFactorSetUp by person:ana",
+            "ana SecondFactorRemoved by person:ana",
+            "ana TokenCreated by person:ana",
+            "ana TokenRevoked by local:0",
+            "ana SignedOut by person:ana",
+            "- TokenCreated by local:0",
+            "- BootstrapOpened by local:0",
+            "ana BootstrapUsed by person:ana",
+            "ana AllRevoked by local:0",
+        ]
+    );
+    let whole = format!("{:?}", house.told.0.lock());
+    assert!(whole.contains("SecondFactor, failures: 2"), "somebody may know the password: {whole}");
+    secrets.extend(recovery.iter().map(|c| c.to_string()));
+    for signed_in in [&first, &second, &third, &fourth, &fifth] {
+        secrets.push(signed_in.cookie.to_string());
+    }
+    let bare = |token: &str| token.rsplit_once('_').map_or(String::new(), |(_, s)| s.to_owned());
+    secrets.extend([enrolment.secret.to_string(), code, bootstrap.to_string(), bare(&token), bare(&own)]);
+    for canary in secrets {
+        assert!(canary.len() > 5 && !whole.contains(&canary), "{canary} is in {whole}");
+    }
+}
+
+#[tokio::test]
+async fn an_attacker_does_not_fill_the_journal() {
+    let house = House::with_ana(&["system"]).await;
+    for guess in 0..100u8 {
+        let ip = IpAddr::from([198, 51, 100, guess]);
+        let wrong = house.access.sign_in(HOME, "ana", &secret("wrong wrong wrong"), None, ip).await;
+        assert!(matches!(wrong, Err(AuthError::Wrong)), "from many addresses, so that nothing waits");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(told(&house, 7).await.len(), 7, "1, 2, 4, 8, 16, 32, 64");
+    house.sign_in("ana", PASSWORD, None).await.expect("signed in");
+    assert_eq!(told(&house, 8).await.len(), 8);
 }

@@ -3,6 +3,7 @@
 mod acts;
 mod isolation;
 mod loops;
+mod maintenance;
 
 use access::{Access, KeyFolder, Lifetimes, OverBackend, Parts, Policies};
 use kernel::backend::Backend;
@@ -37,6 +38,7 @@ impl World {
             lifetimes: Lifetimes::default(),
             policies: Policies::built_in(),
             classes: Arc::new(crate::people::Known(cell.clone())),
+            witness: Arc::new(crate::witness::Scribe(cell.clone())),
         })
         .unwrap();
         let kernel =

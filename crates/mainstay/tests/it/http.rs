@@ -24,6 +24,8 @@ pub struct Answer {
     pub status: u16,
     /// The body.
     pub body: Vec<u8>,
+    /// The cookie that it set, as name and value.
+    pub cookie: Option<String>,
 }
 
 impl Answer {
@@ -77,7 +79,9 @@ impl Http {
         let mut reader = BufReader::new(stream);
         let (status, headers) = read_head(&mut reader)?;
         let body = read_body(&mut reader, status, &headers)?;
-        Ok(Answer { status, body })
+        let cookie = headers.iter().find(|(name, _)| name == "set-cookie");
+        let cookie = cookie.and_then(|(_, value)| value.split(';').next()).map(str::to_owned);
+        Ok(Answer { status, body, cookie })
     }
 
     /// Sends a request whose answer is a stream, and reads only its head.

@@ -9,6 +9,9 @@ mod mailbox;
 mod webhook;
 
 mod access_matrix;
+mod configuration;
+mod credentials;
+mod doctor;
 mod fuzz;
 mod schema;
 mod survives;

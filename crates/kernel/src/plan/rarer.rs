@@ -216,6 +216,10 @@ impl Plan<'_> {
             "note" | "health" | "drift" | "correct-interval" | "accept-declared" => {
                 Err(ActError::Conflict(format!("{} cannot be taken back", entry.action)))
             }
+            // It changed no field: a sign-in, a test of a channel.
+            action if entry.before.is_empty() => {
+                Err(ActError::Conflict(format!("{action} cannot be taken back: it changed no field")))
+            }
             action => {
                 let operation = if record.deleted {
                     "delete".to_owned()
