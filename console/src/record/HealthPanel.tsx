@@ -33,15 +33,15 @@ export function HealthPanel({ record, now }: { record: Rec; now: number }) {
       <Bar intervals={valid} from={begin} to={now} />
       <ul className="mt-2">
         {spells.slice(0, 6).map((i) => (
-          <li key={i.id} className="flex items-baseline gap-2 py-1 border-t border-line-soft min-w-0">
+          <li key={i.id} className="flex items-baseline gap-x-2 py-1 border-t border-line-soft min-w-0 max-md:flex-wrap">
             <span className="self-center">
               <HealthSign health={i.state} />
             </span>
             <span className="shrink-0">{HEALTH_NAME[i.state]}</span>
-            <span className="min-w-0 flex-1 text-fg-3 text-xs">
+            <span className="min-w-0 flex-1 text-fg-3 text-xs max-md:order-last max-md:basis-full">
               <span className="break-words">{i.reason}</span> <Because seq={i.cause} />
             </span>
-            <span className="shrink-0 text-xs text-fg-2 num text-right">
+            <span className="shrink-0 text-xs text-fg-2 num text-right max-md:ml-auto">
               <Time at={i.start} now={now} /> for {span((i.end ? Date.parse(i.end) : now) - Date.parse(i.start))}
             </span>
             <button type="button" className="link text-xs shrink-0" onClick={() => setCorrecting(i)}>

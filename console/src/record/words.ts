@@ -49,7 +49,11 @@ function lastSaid(value: Json | undefined): string | undefined {
   return typeof last.said === 'string' ? last.said : undefined
 }
 
+/** A record that got its number in the same act is told by its id, which says nothing to a person. */
+const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+
 export const inWords = (d: Difference, cls?: ClassDef): string => {
+  if (typeof d.after === 'string' && ID.test(d.after) && empty(d.before)) return 'it'
   const said = lastSaid(d.after)
   if (said) return short(said)
   const field = cls?.fields.find((f) => f.name === d.name)

@@ -163,7 +163,7 @@ impl Runner {
             return self.record_state(&plan, State::Unknown, "it is switched off: nothing is measured").await;
         }
         if first && stale && plan.enabled && recorded != State::Unknown {
-            let why = format!("not measured since {}: Mainstay was not running", self.alive_until);
+            let why = format!("not measured since {}: Mainstay was not running", to_the_second(self.alive_until));
             return self.record_state(&plan, State::Unknown, &why).await;
         }
         Ok(())
@@ -301,6 +301,11 @@ impl Runner {
         self.counters.changes.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
+}
+
+/// A moment as people read it in a sentence: `2026-11-21 03:12:09 UTC`.
+fn to_the_second(at: Time) -> String {
+    at.to_string().chars().take("2026-11-21T03:12:09".len()).collect::<String>().replace('T', " ") + " UTC"
 }
 
 /// Whether two versions of a check ask the same question at the same pace.

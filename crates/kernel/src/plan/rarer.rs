@@ -241,8 +241,13 @@ impl Plan<'_> {
         let (names, add) = if entry.action == "link" { (&entry.after, false) } else { (&entry.before, true) };
         for (name, key) in names {
             let key = key.as_str().unwrap_or_default();
-            let Some(target) = self.kernel.backend().by_key(self.session.tenant(), key).await?.filter(|r| !r.deleted)
-            else {
+            let (backend, tenant) = (self.kernel.backend(), self.session.tenant());
+            // A record that was numbered in the same act is told by its id.
+            let found = match Id::parse(key) {
+                Some(id) => backend.get(tenant, id).await?,
+                None => backend.by_key(tenant, key).await?,
+            };
+            let Some(target) = found.filter(|r| !r.deleted) else {
                 return Err(ActError::Conflict(format!("{key} is no longer there")));
             };
             let link = Link { from: record.id, name: name.clone(), to: target.id };
