@@ -154,7 +154,7 @@ spec:
     /// The only incident there is, when it is in this state.
     fn incident(&self, state: impl Fn(&Value) -> bool) -> Result<Value, String> {
         let mut all = self.http().records("incident", "");
-        assert!(all.len() <= 1, "one trouble has {} incidents", all.len());
+        assert!(all.len() <= 1, "one trouble has {} incidents: {all:?}", all.len());
         let incident = all.pop().ok_or_else(|| "there is none".to_owned())?;
         if state(&incident) { Ok(incident) } else { Err(format!("it is {}", incident["state"])) }
     }
