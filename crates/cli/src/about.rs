@@ -94,6 +94,15 @@ fn section(out: &mut String, title: &str, rows: Option<&Value>, line: impl Fn(&V
     }
 }
 
+/// How a runbook is gone about.
+#[derive(Clone, Copy, Debug)]
+pub struct Go {
+    /// Stay until its end.
+    pub wait: bool,
+    /// Only tell what would be done.
+    pub dry: bool,
+}
+
 /// Starts a runbook and, unless told otherwise, waits for its end, showing each step as it is done.
 ///
 /// # Errors
@@ -103,15 +112,15 @@ pub async fn runbook(
     key: &str,
     on: Option<String>,
     params: &[String],
-    no_wait: bool,
+    how: Go,
 ) -> Result<(), Failure> {
     let parameters: serde_json::Map<String, Value> =
         pairs(params)?.into_iter().map(|(n, v)| (n, serde_json::from_str(&v).unwrap_or_else(|_| v.into()))).collect();
-    let body = json!({"fields": {"runbook": key, "on": on, "parameters": parameters, "reason": "started by hand"}});
+    let body = json!({"fields": {"runbook": key, "on": on, "parameters": parameters, "reason": "started by hand", "dry_run": how.dry}});
     let run = client.json("POST", "/api/v1/records/runbook-run", Some(&body)).await?;
     let run_key = cell(run.get("key"));
     output::line(&format!("{run_key} is {}\n", cell(run.get("state"))))?;
-    if no_wait {
+    if !how.wait {
         return Ok(());
     }
     let (mut shown, mut state) = (0, cell(run.get("state")));
@@ -129,6 +138,12 @@ pub async fn runbook(
             output::line(&format!("{run_key} is {now}\n"))?;
             if now == "proposed" {
                 output::line(&format!("  it waits for approval: mainstay do approve runbook-run {run_key}\n"))?;
+            }
+            if now == "waiting" {
+                let asked = cell(run.get("fields").and_then(|f| f.get("asked")));
+                output::line(&format!(
+                    "  {asked}\n  done: mainstay do confirm runbook-run {run_key}; otherwise: mainstay do did-not-work runbook-run {run_key}\n"
+                ))?;
             }
             state = now;
         }

@@ -224,6 +224,9 @@ pub enum Command {
         /// Come back at once instead of waiting for the end.
         #[arg(long)]
         no_wait: bool,
+        /// Only tell what would be done; nothing is run and nobody is asked.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Controllers: their last run, its reason, how far they lag.
     Controllers {
@@ -286,7 +289,9 @@ pub async fn run(client: &Client, command: Command) -> Result<(), Failure> {
         Command::Apply { file, dry_run, output } => apply(client, &file, dry_run, output).await,
         Command::Export { class, filter, output } => export(client, class, filter, &output).await,
         Command::Import { class, file, dry_run } => import(client, &class, &file, dry_run).await,
-        Command::Run { runbook, on, params, no_wait } => crate::runbook(client, &runbook, on, &params, no_wait).await,
+        Command::Run { runbook, on, params, no_wait, dry_run } => {
+            crate::runbook(client, &runbook, on, &params, crate::Go { wait: !no_wait, dry: dry_run }).await
+        }
         Command::Controllers { output } => controllers(client, output).await,
     }
 }

@@ -10,7 +10,7 @@ pub mod output;
 pub mod failure;
 pub mod files;
 
-pub(crate) use about::{describe, runbook};
+pub(crate) use about::{Go, describe, runbook};
 pub use client::{Client, Connection};
 pub use commands::{Command, run};
 pub use failure::Failure;

@@ -84,6 +84,7 @@ impl Worker for Runs {
     async fn work(&self, kernel: &Kernel, job: &Job) -> Attempt {
         match self.one(kernel, job).await {
             Ok(attempt) => attempt,
+            Err(error) if job.attempts >= job.max_attempts => self.give_up(kernel, job, &error).await,
             Err(error) => Attempt::Again(error.to_string(), None),
         }
     }
@@ -107,6 +108,19 @@ impl Order {
 }
 
 impl Runs {
+    /// After the last attempt the run has failed, in words: nothing is left at work that nobody works on.
+    async fn give_up(&self, kernel: &Kernel, job: &Job, error: &ActError) -> Attempt {
+        let session = Session::controller("respond.run", job.tenant).because(job.cause);
+        let why = format!("it could not be carried on after {} attempts: {error}", job.attempts);
+        let Some(order) = Order::read(&job.args) else { return Attempt::Refused(why) };
+        let ended = match kernel.get_id(&session, order.run).await {
+            Ok(run) if run.open => finish(kernel, &session, &run, "fail", &why, Map::new()).await,
+            Ok(run) => Ok(Attempt::Done(format!("{} is {}", run.key, run.state))),
+            Err(error) => Err(error),
+        };
+        ended.unwrap_or_else(|also| Attempt::Refused(format!("{why}; nor could that be recorded: {also}")))
+    }
+
     async fn one(&self, kernel: &Kernel, job: &Job) -> Result<Attempt, ActError> {
         let session = Session::controller("respond.run", job.tenant).because(job.cause);
         let Some(order) = Order::read(&job.args) else {

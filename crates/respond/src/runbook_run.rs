@@ -29,10 +29,9 @@ pub struct RunbookRun {
     /// It only tells what would be done, undo steps included, and needs no approval: nothing is run, nobody is asked.
     #[serde(default)]
     pub dry_run: bool,
-    /// How many people must agree.
-    #[serde(default)]
+    /// How many people must agree; looked up in the runbook as soon as the run is proposed.
     #[schemars(range(min = 0, max = 2))]
-    pub approvals_needed: u32,
+    pub approvals_needed: Option<u32>,
     /// The first of two people who agreed.
     pub endorsed_by: Option<String>,
     /// Who agreed.
@@ -281,8 +280,14 @@ fn ends(def: Define<RunbookRun>) -> Define<RunbookRun> {
 
 /// Two people are two different people. A dry run does nothing that anybody would have to agree to.
 fn enough_people_agree(run: &Record) -> Result<(), String> {
-    if run.get("dry_run") == Some(&Value::Bool(true)) || run.int("approvals_needed").unwrap_or_default() < 2 {
+    if run.flag("dry_run") {
         return Ok(());
+    }
+    match run.int("approvals_needed") {
+        // Nobody can be quicker than the rule that they would have to keep.
+        None => return Err("how many people must agree is being looked up: try again in a moment".into()),
+        Some(0 | 1) => return Ok(()),
+        Some(_) => {}
     }
     match run.text("endorsed_by") {
         "" => Err("two people must agree; the first one does so with endorse".into()),

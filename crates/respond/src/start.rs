@@ -8,12 +8,16 @@ use kernel::clock::format_duration;
 use kernel::controller::{Controller, Cx, Looked};
 use kernel::error::ActError;
 use kernel::job::JobDraft;
+use kernel::read::ListAsk;
 use kernel::{Id, Record, Time};
 use serde_json::{Map, Value, json};
+use std::time::Duration;
 
 use crate::run::JOB;
 use crate::runbook_run::RunbookRun;
 
+/// Between two looks whether another run of the same runbook has ended.
+const AGAIN: Duration = Duration::from_secs(2);
 /// Attempts of a job before it is given up.
 const ATTEMPTS: u32 = 5;
 
@@ -23,6 +27,8 @@ pub struct Start;
 /// What is to be done about a run; the variant is the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
+    /// So many people must agree, says its runbook, and the run does not know it yet.
+    Need(u32),
     /// Nobody has to agree: its runbook is pre-approved.
     Approve,
     /// It only tells what would be done, which nobody has to agree to.
@@ -40,12 +46,13 @@ pub enum Decision {
     Rest,
 }
 
-/// What is to be done about `run` at `now`, when its runbook is `pre_approved`; no store, no clock.
-pub fn decide(run: &Record, pre_approved: PreApproved, now: Time) -> Decision {
+/// What is to be done about `run` at `now`, when its runbook asks for so many approvals; no store, no clock.
+pub fn decide(run: &Record, approvals: u32, now: Time) -> Decision {
     let dry = run.flag("dry_run");
     match run.state.as_str() {
         "proposed" | "approved" if dry => Decision::Preview,
-        "proposed" if pre_approved == PreApproved::Yes => Decision::Approve,
+        "proposed" if run.int("approvals_needed") != Some(i64::from(approvals)) => Decision::Need(approvals),
+        "proposed" if approvals == 0 => Decision::Approve,
         "approved" => Decision::Work { turn: 0 },
         "waiting" => match run.get("asked_until").and_then(Value::as_str).and_then(Time::parse) {
             Some(until) if now < until => Decision::Ask(until),
@@ -59,15 +66,6 @@ pub fn decide(run: &Record, pre_approved: PreApproved, now: Time) -> Decision {
     }
 }
 
-/// Whether a runbook may be run without anybody's approval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PreApproved {
-    /// Its `approval` is none.
-    Yes,
-    /// Somebody must agree.
-    No,
-}
-
 #[async_trait]
 impl Controller for Start {
     fn name(&self) -> &'static str {
@@ -78,13 +76,25 @@ impl Controller for Start {
     }
     async fn reconcile(&self, cx: &Cx, id: Id) -> Result<Looked, ActError> {
         let run = cx.kernel.get_id(&cx.session, id).await?;
-        let pre_approved = pre_approved(cx, &run).await;
-        let (acts, reason) = match decide(&run, pre_approved, cx.kernel.now()) {
+        let runbook = cx.kernel.get(&cx.session, "runbook", run.text("runbook")).await.ok();
+        let (acts, reason) = match decide(&run, approvals(runbook.as_ref()), cx.kernel.now()) {
+            Decision::Need(people) => {
+                let fields = Map::from_iter([("approvals_needed".to_owned(), Value::from(people))]);
+                let act = Act::Update { target: Target::Id(run.id), fields, owner: None, expect: Some(run.version) };
+                (vec![act], format!("{} needs {people} to agree", run.key))
+            }
             Decision::Approve => (
                 vec![transition(&run, "approve", "the runbook is pre-approved")],
                 format!("{} approved: the runbook is pre-approved", run.key),
             ),
             Decision::Preview => (preview(cx, &run), format!("{} is a dry run: it tells what would be done", run.key)),
+            Decision::Work { turn: 0 } if full(cx, &run, runbook.as_ref()).await? => {
+                let soon = cx.kernel.now().plus(AGAIN);
+                return Ok(Looked::again(
+                    soon,
+                    format!("{} waits: as many runs of its runbook are at work as may be", run.key),
+                ));
+            }
             Decision::Work { turn } => {
                 (vec![Act::Enqueue(job(cx, &run, turn, Mode::Real))], format!("{} is put to work", run.key))
             }
@@ -103,13 +113,27 @@ impl Controller for Start {
     }
 }
 
-async fn pre_approved(cx: &Cx, run: &Record) -> PreApproved {
-    if run.state != "proposed" {
-        return PreApproved::No;
+/// How many people must agree to a run of the runbook. A runbook that is not there, or one that names a policy, needs one.
+fn approvals(runbook: Option<&Record>) -> u32 {
+    match runbook.map(|r| r.text("approval")) {
+        Some("none") => 0,
+        Some("two") => 2,
+        _ => 1,
     }
-    let runbook = cx.kernel.get(&cx.session, "runbook", run.text("runbook")).await;
-    let free = runbook.is_ok_and(|r| r.get("approval").and_then(Value::as_str).unwrap_or("none") == "none");
-    if free { PreApproved::Yes } else { PreApproved::No }
+}
+
+/// Whether as many runs of the runbook are at work, or were approved before this one, as its `limits.concurrency` allows.
+async fn full(cx: &Cx, run: &Record, runbook: Option<&Record>) -> Result<bool, ActError> {
+    let limit = runbook.and_then(|r| r.get("limits")).and_then(|l| l.get("concurrency")).and_then(Value::as_u64);
+    let ask = ListAsk {
+        filter: format!("runbook:\"{}\" state:approved,running,waiting", run.text("runbook")),
+        limit: 500,
+        ..ListAsk::default()
+    };
+    let runs = cx.kernel.list(&cx.session, "runbook-run", &ask).await?.records;
+    let before = runs.iter().filter(|r| r.id != run.id && !r.flag("dry_run"));
+    let before = before.filter(|r| r.state != "approved" || (r.created, r.id.0) < (run.created, run.id.0)).count();
+    Ok(before as u64 >= limit.unwrap_or(1).max(1))
 }
 
 /// Approval and job in one commit, and the job says that it is dry: nobody can make it a real one in between.
@@ -172,24 +196,25 @@ mod tests {
             fields["results"] = results.into();
             fields
         };
-        let free = PreApproved::Yes;
-        let bound = PreApproved::No;
-        for (state, fields, pre_approved, now, decision, why) in [
-            ("proposed", json!({}), bound, asked_at, Decision::Rest, "somebody must agree"),
-            ("proposed", json!({}), free, asked_at, Decision::Approve, "nobody must agree"),
-            ("proposed", json!({"dry_run": true}), bound, asked_at, Decision::Preview, "it does nothing"),
-            ("approved", json!({"dry_run": true}), bound, asked_at, Decision::Preview, "whoever approved it"),
-            ("approved", json!({}), bound, asked_at, Decision::Work { turn: 0 }, "agreed"),
-            ("running", json!({}), bound, asked_at, Decision::Rest, "its job is at work"),
-            ("waiting", asked.clone(), bound, asked_at, Decision::Ask(at(until)), "a person has time"),
-            ("waiting", asked.clone(), bound, until, Decision::Lapse, "the time is over"),
-            ("waiting", json!({"asked": "look"}), bound, asked_at, Decision::Lapse, "nobody waits for ever"),
-            ("running", answered("confirmed", 0), bound, until, Decision::Work { turn: 1 }, "the first answer"),
-            ("running", answered("nobody", 1), bound, until, Decision::Work { turn: 2 }, "the second question's end"),
-            ("cancelled", asked.clone(), bound, until, Decision::Rest, "it was stopped"),
-            ("failed", json!({"dry_run": true}), free, until, Decision::Rest, "it is over"),
+        let known = |people: u32| json!({"approvals_needed": people});
+        for (state, fields, approvals, now, decision, why) in [
+            ("proposed", json!({}), 2, asked_at, Decision::Need(2), "it has just been proposed"),
+            ("proposed", known(1), 2, asked_at, Decision::Need(2), "the runbook was changed meanwhile"),
+            ("proposed", known(1), 1, asked_at, Decision::Rest, "somebody must agree"),
+            ("proposed", known(0), 0, asked_at, Decision::Approve, "nobody must agree"),
+            ("proposed", json!({"dry_run": true}), 1, asked_at, Decision::Preview, "it does nothing"),
+            ("approved", json!({"dry_run": true}), 1, asked_at, Decision::Preview, "whoever approved it"),
+            ("approved", json!({}), 1, asked_at, Decision::Work { turn: 0 }, "agreed"),
+            ("running", json!({}), 1, asked_at, Decision::Rest, "its job is at work"),
+            ("waiting", asked.clone(), 1, asked_at, Decision::Ask(at(until)), "a person has time"),
+            ("waiting", asked.clone(), 1, until, Decision::Lapse, "the time is over"),
+            ("waiting", json!({"asked": "look"}), 1, asked_at, Decision::Lapse, "nobody waits for ever"),
+            ("running", answered("confirmed", 0), 1, until, Decision::Work { turn: 1 }, "the first answer"),
+            ("running", answered("nobody", 1), 1, until, Decision::Work { turn: 2 }, "the second question's end"),
+            ("cancelled", asked.clone(), 1, until, Decision::Rest, "it was stopped"),
+            ("failed", json!({"dry_run": true}), 0, until, Decision::Rest, "it is over"),
         ] {
-            assert_eq!(decide(&record("runbook-run", state, fields), pre_approved, at(now)), decision, "{why}");
+            assert_eq!(decide(&record("runbook-run", state, fields), approvals, at(now)), decision, "{why}");
         }
     }
 }

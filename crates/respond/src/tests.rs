@@ -114,9 +114,13 @@ fn priority_follows_impact_and_urgency() {
 fn two_people_are_two_different_people() {
     let class = class("runbook-run");
     let guard = class.transition("approve").and_then(|t| t.guard).expect("approval is guarded");
-    for (needed, first, second, ok) in
-        [(1, None, "ana", true), (2, None, "ana", false), (2, Some("ana"), "ana", false), (2, Some("ben"), "ana", true)]
-    {
+    for (needed, first, second, ok) in [
+        (None, None, "ana", false),
+        (Some(1), None, "ana", true),
+        (Some(2), None, "ana", false),
+        (Some(2), Some("ana"), "ana", false),
+        (Some(2), Some("ben"), "ana", true),
+    ] {
         let run: kernel::Record = serde_json::from_value(json!({
             "id": "01890a5d-ac96-774b-bcce-b302099a8057", "tenant": 1, "kind": "runbook-run", "key": "RUN-1", "state": "approved",
             "open": true, "state_since": "2026-11-21T03:12:09Z", "title": "RUN-1", "owner": null, "health": null, "version": 1,
@@ -124,7 +128,7 @@ fn two_people_are_two_different_people() {
             "fields": {"approvals_needed": needed, "endorsed_by": first, "approved_by": second},
         }))
         .unwrap();
-        assert_eq!(guard(&run).is_ok(), ok, "{needed} needed, {first:?} then {second}");
+        assert_eq!(guard(&run).is_ok(), ok, "{needed:?} needed, {first:?} then {second}");
     }
 }
 

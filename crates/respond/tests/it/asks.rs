@@ -197,3 +197,33 @@ async fn only_mainstay_says_what_is_asked_and_what_was_answered() {
         assert!(world.step("ben", &key, step, None).await.is_err(), "{step} is Mainstay's own");
     }
 }
+
+#[tokio::test]
+async fn where_two_must_agree_one_is_not_enough_however_quick() {
+    let world = World::new().await;
+    let key = world.propose(json!({"approval": "two", "steps": [{"run": ["drain", "web"]}]}), json!({})).await;
+    assert!(world.step("ana", &key, "approve", None).await.is_err(), "nobody has endorsed it");
+    world.step("ana", &key, "endorse", None).await.unwrap();
+    assert!(world.step("ana", &key, "approve", None).await.is_err(), "she cannot be both");
+    world.step("ben", &key, "approve", None).await.unwrap();
+    world.settle().await;
+    assert_eq!((world.get(&key).await.state.as_str(), world.ran()), ("succeeded", vec!["drain web".into()]));
+    let hasty = world.hasty().await;
+    let refused = world.step("ana", &hasty, "approve", None).await.unwrap_err();
+    assert!(refused.to_string().contains("looked up"), "{refused}");
+}
+
+#[tokio::test]
+async fn only_so_many_runs_of_a_runbook_are_at_work_as_it_allows() {
+    let world = World::new().await;
+    let first = world.run(with_a_person(), json!({})).await;
+    assert_eq!(world.get(&first).await.state, "waiting");
+    let second = world.hasty().await;
+    world.settle().await;
+    assert_eq!(world.get(&second).await.state, "approved", "the first one is still at work");
+    world.step("ben", &first, "confirm", None).await.unwrap();
+    world.later(MINUTE).await;
+    assert_eq!(world.get(&first).await.state, "succeeded");
+    world.later(MINUTE).await;
+    assert_eq!(world.get(&second).await.state, "waiting", "now it is its turn");
+}
