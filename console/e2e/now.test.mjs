@@ -57,10 +57,27 @@ test('a waiting run is approved on Now', async () => {
   const { key } = await server.api('POST', '/records/runbook-run', { fields: { title: 'Grow the disk of pg-1', reason: 'It is nearly full' }, links: [{ type: 'of', to: 'grow-disk' }, { type: 'on', to: 'pg-1' }] })
   await page.goto('/')
   await page.getByRole('button', { name: 'Approve Grow the disk of pg-1' }).click()
-  await page.getByText('No run waits for a yes.').waitFor()
+  await page.getByText('No run waits for anybody.').waitFor()
   const run = await server.get('runbook-run', key)
   assert.notEqual(run.state, 'proposed')
   assert.equal(run.fields.approved_by, 'ana')
+  desk.clean()
+})
+
+test('what a runbook asks of a person is answered on Now', async () => {
+  const { page, server } = desk
+  await server.api('POST', '/records/runbook', { key: 'change-fan', fields: { title: 'Change the fan', approval: 'none', steps: [{ ask: 'Change the fan in rack 3.' }] } })
+  const { key } = await server.api('POST', '/records/runbook-run', { fields: { title: 'A new fan', reason: 'It is loud' }, links: [{ type: 'of', to: 'change-fan' }] })
+  await page.goto('/')
+  await page.getByText('Change the fan in rack 3.').waitFor()
+  await page.getByRole('button', { name: 'It did not work A new fan' }).click()
+  const dialog = page.getByRole('dialog')
+  await dialog.getByLabel('Note for the timeline').fill('There is no spare one.')
+  await page.keyboard.press('Control+Enter')
+  await page.getByText('No run waits for anybody.').waitFor()
+  await server.until('the run has failed', async () => (await server.get('runbook-run', key)).state === 'failed')
+  await page.goto(`/r/runbook-run/${key}`)
+  await page.getByText('There is no spare one.').first().waitFor()
   desk.clean()
 })
 

@@ -12,24 +12,32 @@ import { failed } from '../ui/toast'
 import { More } from './More'
 import { useRecords } from './useRecords'
 
-/** Runs that stand still until a person says yes. Approving happens here, without another page. */
+/** What a person says to a run that stands still: the first one of each pair lets it go on. */
+const ANSWERS = ['approve', 'endorse', 'confirm', 'reject', 'did-not-work']
+const YES = new Set(['approve', 'confirm'])
+
+/** Runs that stand still until a person says yes, or has done what they ask for. Answering happens here, without another page. */
 export function Waiting({ now }: { now: number }) {
   const client = useQueryClient()
   const cls = useClasses().get('runbook-run')
   const runs = useRecords('runbook-run', 'state:open')
   const [asking, setAsking] = useState<{ run: Rec; t: TransitionDef } | null>(null)
   if (!cls) return null
-  const canApprove = (r: Rec): boolean => allowed(cls.transitions, r.state).some((t) => t.name === 'approve')
-  const waiting = runs.rows.filter(canApprove)
+  const answers = (r: Rec): TransitionDef[] =>
+    allowed(cls.transitions, r.state)
+      .filter((t) => ANSWERS.includes(t.name) && (t.name !== 'endorse' || (r.fields.approvals_needed === 2 && !r.fields.endorsed_by)))
+      .toSorted((a, b) => ANSWERS.indexOf(a.name) - ANSWERS.indexOf(b.name))
+  const waiting = runs.rows.filter((r) => r.state !== 'approved' && answers(r).length > 0)
   const others = runs.rows.length - waiting.length
   const act = (run: Rec, t: TransitionDef): void => {
-    if (t.input.length) setAsking({ run, t })
+    // What a person found when they did it belongs on the record.
+    if (t.input.length || t.name === 'did-not-work') setAsking({ run, t })
     else doTransition(client, run, t).catch((error: unknown) => failed(`${t.title} was refused`, error))
   }
   return (
-    <Panel title="Waiting for approval" pad={false} aside={<More cls="runbook-run">{others > 0 ? `${others} running` : 'runs'}</More>}>
+    <Panel title="Waiting for a person" pad={false} aside={<More cls="runbook-run">{others > 0 ? `${others} running` : 'runs'}</More>}>
       {runs.pending && <Skeleton rows={1} height={58} label="Loading runs" />}
-      {!runs.pending && !waiting.length && <p className="px-3 pb-3 text-fg-3">No run waits for a yes.</p>}
+      {!runs.pending && !waiting.length && <p className="px-3 pb-3 text-fg-3">No run waits for anybody.</p>}
       <ul>
         {waiting.map((r) => (
           <li key={r.key} className="px-3 py-2 border-t border-line-soft">
@@ -40,14 +48,13 @@ export function Waiting({ now }: { now: number }) {
               <Time at={r.created} now={now} as="ago" className="ml-auto text-xs text-fg-3" />
             </div>
             {typeof r.fields.reason === 'string' && <p className="text-xs text-fg-3 truncate">{r.fields.reason}</p>}
+            {typeof r.fields.asked === 'string' && <p className="mt-1 whitespace-pre-wrap break-words">{r.fields.asked}</p>}
             <div className="flex gap-2 mt-1.5">
-              {allowed(cls.transitions, r.state)
-                .filter((t) => t.name === 'approve' || t.name === 'reject')
-                .map((t) => (
-                  <button key={t.name} type="button" aria-label={`${t.title} ${r.title}`} className={`btn ${t.name === 'approve' ? 'btn-primary' : ''}`} onClick={() => act(r, t)}>
-                    {t.title}
-                  </button>
-                ))}
+              {answers(r).map((t) => (
+                <button key={t.name} type="button" aria-label={`${t.title} ${r.title}`} className={`btn ${YES.has(t.name) ? 'btn-primary' : ''}`} onClick={() => act(r, t)}>
+                  {t.title}
+                </button>
+              ))}
             </div>
           </li>
         ))}

@@ -22,7 +22,7 @@ export function stepsOf(run: Rec): Step[] {
       const command = Array.isArray(r.run) && r.run.length ? r.run.map(String).join(' ') : ''
       const detail = show(r.detail)
       return {
-        title: command || (text(r.check) ? `check ${text(r.check)}` : `Step ${i + 1}`),
+        title: (r.undo === true ? 'undo: ' : '') + (command || (text(r.check) ? `check ${text(r.check)}` : text(r.ask) ? `ask: ${text(r.ask)}` : `Step ${i + 1}`)),
         state: r.ok === true ? 'succeeded' : 'failed',
         at: text(r.at),
         said: [text(r.said), detail].filter(Boolean).join('\n'),

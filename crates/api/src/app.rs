@@ -54,6 +54,9 @@ pub trait Probe: Send + Sync + 'static {
     async fn ready(&self) -> Result<(), String>;
 }
 
+/// What the running program knows of a record beyond what is recorded: computed fields by name.
+pub type Live = Arc<dyn Fn(&Record) -> Map<String, Value> + Send + Sync>;
+
 /// Shared by all handlers; cheap to clone.
 #[derive(Clone)]
 pub struct App {
@@ -65,7 +68,7 @@ pub struct App {
     pub probes: Arc<Vec<Box<dyn Probe>>>,
     /// Computed fields whose latest value is known to the running program and not worth a journal entry each time: when a
     /// check last had an answer, and what it was. Lists are filtered and sorted by what is recorded.
-    pub live: Arc<dyn Fn(&Record) -> Map<String, Value> + Send + Sync>,
+    pub live: Live,
     /// Own metrics in exposition format, beside those that the API counts itself.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Version of the program.
