@@ -262,7 +262,7 @@ impl watch::runner::Sink for Nowhere {
 #[test]
 fn checks_that_are_due_and_checks_that_answer_never_wait_for_each_other() {
     // On a thread of its own: workers that wait for each other's lock cannot be told to stop.
-    let (done, ended) = std::sync::mpsc::channel();
+    let (done, ended) = std::sync::mpsc::sync_channel(1);
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
         runtime.block_on(eight_askers());
