@@ -48,6 +48,9 @@ pub enum LabelsError {
     /// A series with no label at all names nothing.
     #[error("a series needs at least one label with a value")]
     Empty,
+    /// The bytes are not labels, or not UTF-8.
+    #[error("the labels are not UTF-8 text in pairs")]
+    Text,
     /// More labels, or longer ones, than are taken.
     #[error("too large: at most {MAX_LABELS} labels, names of {MAX_NAME_BYTES} and values of {MAX_VALUE_BYTES} bytes")]
     TooLarge,
