@@ -98,6 +98,23 @@ fn take_bytes<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     None
 }
 
+/// Whether these bytes are the key that [`of`] makes of their labels. Makes no text; `scratch` is overwritten.
+pub(crate) fn is_canonical(key: &[u8], scratch: &mut Vec<u8>) -> bool {
+    scratch.clear();
+    let (mut before, mut count): (&[u8], usize) = (&[], 0);
+    for pair in Pairs(key) {
+        let Some((name, value)) = pair else { return false };
+        let legal = std::str::from_utf8(name).is_ok_and(Labels::is_name) && std::str::from_utf8(value).is_ok();
+        if !legal || value.is_empty() || !Labels::is_value_length(value.len()) || name <= before {
+            return false;
+        }
+        before = name;
+        count += 1;
+        put_pair(scratch, name, value);
+    }
+    Labels::is_count(count) && scratch == key
+}
+
 /// What a sender's bytes say, as labels: sorted, without empty ones.
 ///
 /// # Errors
@@ -128,12 +145,18 @@ mod tests {
                 put_pair(&mut unsorted, name.as_bytes(), value.as_bytes());
             }
             prop_assert_eq!(&labels(&unsorted).unwrap(), &labels_in);
-            prop_assert_eq!(labels(&of(&labels_in)).unwrap(), labels_in);
+            let key = of(&labels_in);
+            prop_assert!(is_canonical(&key, &mut Vec::new()));
+            prop_assert_eq!(is_canonical(&unsorted, &mut Vec::new()), unsorted == key);
+            prop_assert_eq!(labels(&key).unwrap(), labels_in);
         }
 
         #[test]
         fn any_bytes_are_labels_or_an_error(raw in any::<Vec<u8>>()) {
-            let _ = labels(&raw);
+            let found = labels(&raw);
+            if is_canonical(&raw, &mut Vec::new()) {
+                prop_assert_eq!(of(&found.unwrap()), raw);
+            }
         }
     }
 

@@ -9,9 +9,11 @@
 //! a window of two hours is over it is sealed into one file, a checksummed chunk a series, and the log is cut.
 //! Retention removes whole files.
 
+mod admit;
 mod bits;
 mod block;
 mod chunk;
+mod contents;
 mod decimate;
 mod engine;
 mod error;
@@ -24,10 +26,16 @@ mod labels;
 mod log;
 mod matcher;
 mod options;
+mod prepare;
 mod read;
+mod replay;
 mod seal;
 mod snapshot;
+mod start;
 mod store;
+mod symbols;
+mod times;
+mod values;
 mod verify;
 mod wire;
 mod writer;
