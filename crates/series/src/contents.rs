@@ -129,7 +129,8 @@ pub(crate) fn encode_index(index: &Index, columns: &[Column], series: &[(SeriesI
         frames.turn();
     }
     frames.begin(TAG_SERIES);
-    let (mut before, mut end): ((u64, &[(Symbol, Symbol)]), u32) = ((0, &[]), 0);
+    let mut before: (u64, &[(Symbol, Symbol)]) = (0, &[]);
+    let mut end = 0;
     for (id, place) in series {
         if frames.turn() {
             before = (0, &[]);

@@ -214,7 +214,11 @@ impl Slot {
             return true;
         }
         let points = part.points();
-        points.into_iter().fold(false, |new, point| self.insert(point).1 || new)
+        let mut new = false;
+        for point in points {
+            new |= self.insert(point).1;
+        }
+        new
     }
 
     fn window(&self, start_ms: i64) -> Option<Part> {

@@ -47,6 +47,8 @@ pub use matcher::{MatchOp, Matcher};
 pub use options::{Clock, Options, Recovery, Stats, system_clock};
 pub use read::SeriesData;
 pub use snapshot::SnapshotReport;
+#[doc(hidden)]
+pub use values::{head_values, sealed_values, unsealed_values};
 pub use verify::{VerifyReport, verify_directory};
 pub use writer::{Appended, Refused};
 

@@ -264,8 +264,29 @@ fn take_pco<T: pco::data_types::Number>(bytes: &[u8], count: usize) -> Option<Ve
     (progress.n_processed == count).then_some(numbers)
 }
 
-/// The codec of written values, for the bench.
-pub(crate) fn codec_name(bytes: &[u8]) -> &'static str {
+/// Values as a sealed file keeps them: codec, and bytes. For the bench, which compares codecs.
+#[doc(hidden)]
+pub fn sealed_values(values: &[f64]) -> (&'static str, Vec<u8>) {
+    let mut bytes = Vec::new();
+    put(values, &mut bytes);
+    (codec_name(&bytes), bytes)
+}
+
+/// Values as the head keeps them. For the bench.
+#[doc(hidden)]
+pub fn head_values(values: &[f64]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    put_values(values, &mut bytes);
+    bytes
+}
+
+/// Reads what [`sealed_values`] made. For the bench.
+#[doc(hidden)]
+pub fn unsealed_values(bytes: &[u8], count: usize) -> Option<Vec<f64>> {
+    take(bytes, count)
+}
+
+fn codec_name(bytes: &[u8]) -> &'static str {
     match bytes.first() {
         Some(&CONSTANT) => "constant",
         Some(&PACKED) => "packed",
@@ -310,7 +331,7 @@ mod tests {
         }
         let clusters: Vec<f64> = (0..2_000_u64)
             .scan(0, |sum, i| {
-                *sum += if noise(i) % 20 == 0 { 1_000_000 } else { noise(i) % 4 };
+                *sum += if noise(i).is_multiple_of(20) { 1_000_000 } else { noise(i) % 4 };
                 Some(*sum as f64)
             })
             .collect();
