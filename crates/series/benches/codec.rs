@@ -24,7 +24,10 @@ fn main() {
         ("noise, float", Kind::Noise),
     ];
     println!("load {}", world::load());
-    println!("{:<34} {:>7} {:>7} {:>7}  {:<10} {:>9} {:>9} {:>9}", "B a value", "head", "pco", "sealed", "codec", "pco ns", "write ns", "read ns");
+    println!(
+        "{:<34} {:>7} {:>7} {:>7}  {:<10} {:>9} {:>9} {:>9}",
+        "B a value", "head", "pco", "sealed", "codec", "pco ns", "write ns", "read ns"
+    );
     let samples = (VALUES * CHUNKS) as f64;
     for (name, kind) in kinds {
         let mut rng = Rng(7);

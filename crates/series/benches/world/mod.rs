@@ -51,7 +51,9 @@ impl Series {
     pub fn step(&mut self, rng: &mut Rng) -> f64 {
         match self.kind {
             Kind::Constant => {}
-            Kind::Seconds(rate) => self.value = ((self.value + rate * 15.0 * (0.5 + rng.part())) * 100.0).round() / 100.0,
+            Kind::Seconds(rate) => {
+                self.value = ((self.value + rate * 15.0 * (0.5 + rng.part())) * 100.0).round() / 100.0
+            }
             Kind::Counter(rate) => self.value += (rate * 15.0 * (0.7 + 0.6 * rng.part())).floor(),
             Kind::Burst => self.value += if rng.below(10) == 0 { (15.0 * rng.part()).floor() } else { 0.0 },
             Kind::Memory => self.value = (self.value + (rng.below(20_001) as f64 - 10_000.0) * 4096.0).max(0.0),
@@ -97,8 +99,7 @@ pub fn cpu_seconds() -> f64 {
 pub fn status_mib(line: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let found = status.lines().find_map(|l| l.strip_prefix(line)).expect("the line");
-    found.split_whitespace().nth(1).or(found.split_whitespace().next()).and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0)
-        / 1024.0
+    found.split_whitespace().next().and_then(|n| n.parse::<f64>().ok()).expect("kilobytes") / 1024.0
 }
 
 pub fn load() -> String {
