@@ -35,7 +35,7 @@ pub struct Engine {
     places: Arc<Semaphore>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     /// Held as long as the engine lives, so that a second one is refused.
-    _lock: File,
+    lock: File,
 }
 
 impl Engine {
@@ -75,7 +75,7 @@ impl Engine {
             .name("series-writer".into())
             .spawn(move || writer.run(&waiting))
             .map_err(at("start the writer for", dir))?;
-        Ok((Self { store, jobs, places, thread: Mutex::new(Some(thread)), _lock: lock }, recovery))
+        Ok((Self { store, jobs, places, thread: Mutex::new(Some(thread)), lock }, recovery))
     }
 
     /// Stores samples and returns after the fsync that covers them, which waiting callers share.
@@ -262,6 +262,8 @@ impl Drop for Engine {
         if let Some(thread) = self.thread.lock().take() {
             let _ = thread.join();
         }
+        // In so many words: a process that was just started may hold the open file for a moment longer than we do.
+        let _ = self.lock.unlock();
     }
 }
 

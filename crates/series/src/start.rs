@@ -14,7 +14,7 @@ use crate::head::{Change, Part, WINDOW_MS, window_start};
 use crate::index::{Index, Place};
 use crate::log::segments;
 use crate::options::Recovery;
-use crate::replay::{Replay, replay};
+use crate::replay::{Closely, Replay, replay};
 use crate::store::{Store, shown};
 
 /// Finds the sealed files, finishes what a kill interrupted, and fills the index.
@@ -85,7 +85,7 @@ pub(crate) fn read_log(store: &Arc<Store>, recovery: &mut Recovery) -> crate::Re
             samples: 0,
             singly: false,
         };
-        let damaged = replay(&shown(&store.dir, &path), &bytes, &mut into);
+        let damaged = replay(&shown(&store.dir, &path), &bytes, Closely::No, &mut into);
         recovery.segments += 1;
         recovery.samples += into.samples;
         read.bytes += if into.singly { bytes.len() as u64 } else { 0 };

@@ -1,7 +1,10 @@
 //! The values of a sealed chunk: several codecs are tried, and the smallest result is kept.
 //!
-//! Measured with `cargo bench -p series --bench codec`; the table is in `benches/codec.rs`. Numbers that people measure are
-//! mostly whole, or whole hundredths: such a chunk is kept as whole numbers, as differences, packed into as many bits as the
+//! Measured with `cargo bench -p series --bench codec`, bytes a value of chunks of 480 (XOR as in the head / `pco` alone / what is
+//! kept here): constants 0.14 / 0.06 / 0.02, a counter of hundredths 6.4 / 1.53 / 1.36, of bytes 4.2 / 2.97 / 2.71, of segments
+//! 3.9 / 1.14 / 1.09, in bursts 0.45 / 0.23 / 0.19, a gauge of pages 4.8 / 3.35 / 3.36, of hundredths 6.1 / 1.09 / 0.90, noise 7.4 / 6.88 / 6.85;
+//! 20 to 160 ns of CPU a value to write and 5 to 10 to read, on a busy machine. So: numbers that people measure are
+//! mostly whole, or whole hundredths, and such a chunk is kept as whole numbers, as differences, packed into as many bits as the
 //! largest needs, or by [`pco`], which wins where differences come in clusters. What is not decimal is XOR-coded as in the head,
 //! or by `pco`. Any bits come back exactly. Decoding never panics and never takes more memory than `count` values need.
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::block;
 use crate::error::{Damage, DamageKind, io as at};
 use crate::log::segments;
-use crate::replay::{Counted, replay};
+use crate::replay::{Closely, Counted, replay};
 use crate::store::{Store, blocks_dir, shown, wal_dir};
 
 /// What a full check of the disk found.
@@ -124,7 +124,7 @@ impl VerifyReport {
 
     fn segment(&mut self, file: &str, bytes: &[u8], end: End) {
         let mut counted = Counted::default();
-        let damaged = replay(file, bytes, &mut counted);
+        let damaged = replay(file, bytes, Closely::Yes, &mut counted);
         self.files += 1;
         self.bytes += bytes.len() as u64;
         self.samples += counted.samples;

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use super::*;
 use crate::labels::Labels;
 use crate::log::LogFile;
-use crate::replay::{Counted, replay};
+use crate::replay::{Closely, Counted, replay};
 
 /// What the disk does next, moved by the test.
 #[derive(Default)]
@@ -153,7 +153,7 @@ async fn segments_are_closed_when_they_are_long_and_each_can_be_read_alone() {
     assert!(files.len() > 5, "{} segments", files.len());
     for (_, path) in &files {
         let mut read = Counted::default();
-        assert_eq!(replay("f", &fs::read(path).unwrap(), &mut read), []);
+        assert_eq!(replay("f", &fs::read(path).unwrap(), Closely::Yes, &mut read), []);
         assert_eq!(read.series, 1);
     }
     fs::remove_file(&files[0].1).unwrap();

@@ -1,7 +1,6 @@
 //! Protocol buffers, read field by field from a slice: no code generated, no message built, no allocation.
 //!
-//! Measured against `prost` structs on the bench's remote-write bodies (see `benches/README`); unknown fields are skipped, as the
-//! standard says. Every length is checked against what is left. There is no recursion here.
+//! Unknown fields are skipped, as the standard says. Every length is checked against what is left. There is no recursion here.
 
 use super::FormatError;
 
