@@ -12,6 +12,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use hashbrown::HashTable;
+use parking_lot::RwLock;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 
 use crate::chunk::Point;
@@ -102,7 +103,7 @@ impl From<crate::SeriesError> for NotWritten {
 pub(crate) fn write(
     dir: &Path,
     header: Header,
-    index: &Index,
+    index: &RwLock<Index>,
     ids: &[SeriesId],
     points: impl FnMut(SeriesId) -> Option<Vec<Point>>,
 ) -> Result<Block, NotWritten> {
@@ -131,7 +132,7 @@ struct Making<'a> {
 fn write_part(
     part: &Path,
     mut header: Header,
-    index: &Index,
+    index: &RwLock<Index>,
     ids: &[SeriesId],
     mut points: impl FnMut(SeriesId) -> Option<Vec<Point>>,
 ) -> Result<Block, NotWritten> {
@@ -158,7 +159,8 @@ fn write_part(
     }
     places.sort_unstable_by_key(|(id, _)| *id);
     header.chunk_bytes = making.at - HEADER_BYTES as u64;
-    let encoded = encode_index(index, &making.columns, &listed);
+    // Only now, and for a moment: new series are waiting for it.
+    let encoded = encode_index(&index.read(), &making.columns, &listed);
     header.index_bytes = encoded.len() as u64;
     making.put(&encoded)?;
     making.put(&encoded)?;

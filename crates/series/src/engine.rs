@@ -70,7 +70,7 @@ impl Engine {
         let places = Arc::new(Semaphore::new(options.max_waiting_samples));
         let tended_ms = store.now_ms();
         let (jobs, waiting) = sync_channel(WAITING_JOBS + 16);
-        let writer = Writer { store: store.clone(), log, met: Met::default(), tended_ms };
+        let writer = Writer { store: store.clone(), log, met: Met::default(), task: None, tended_ms };
         let thread = std::thread::Builder::new()
             .name("series-writer".into())
             .spawn(move || writer.run(&waiting))

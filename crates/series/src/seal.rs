@@ -1,6 +1,7 @@
 //! Sealing, compaction and retention: a window that is over becomes one file, the log is cut, files of a day become one, files
 //! that are too old go.
 //!
+//! Files are made in a thread of their own, one at a time, while samples go on arriving; the writer then puts each in its place.
 //! Every step is safe to be killed after. The file is complete before it has its name; it says which log segments it covers
 //! and which files it replaces; only then are those removed. Files go by the newest *sample* as well as by the clock, so a
 //! clock that was set ahead empties nothing.
@@ -9,66 +10,126 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use crate::block::{self, Block, Header, NotWritten};
 use crate::chunk::{Point, merge};
-use crate::head::{Part, WINDOW_MS};
+use crate::head::{Part, WINDOW_MS, window_start};
 use crate::index::{Index, Place, SeriesId};
+use crate::log::LogSample;
 use crate::store::Store;
 use crate::writer::Writer;
 
 /// The span of a compacted file: a day.
 pub(crate) const DAY_MS: i64 = 24 * 3_600_000;
 
+/// What is made beside the writer: one file at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    /// Of a window that is over.
+    Window { start_ms: i64, log_upto: u64 },
+    /// Of a day's files.
+    Day(i64),
+}
+
+/// A file that was made, and those that it replaces. None when there was nothing to make it of.
+type Made = crate::Result<Option<(Block, Vec<Arc<Block>>)>>;
+
+/// A file that is being made in a thread of its own.
+pub(crate) struct Task {
+    what: What,
+    thread: JoinHandle<Made>,
+    /// Samples of the window that came since; the file may have them, and may not.
+    late: Vec<LogSample>,
+}
+
+impl Task {
+    pub(crate) fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Remembers what comes for the window while it is sealed.
+    pub(crate) fn meet(&mut self, samples: &[LogSample]) {
+        if let What::Window { start_ms, .. } = self.what {
+            self.late.extend(samples.iter().filter(|s| window_start(s.point.0) == start_ms));
+        }
+    }
+}
+
 impl Writer {
     /// Seals what is over and settled, cuts the log when something was, makes one file of a day's, removes what is too old.
+    /// All of it before it returns.
     pub(crate) fn tend(&mut self) -> crate::Result<()> {
+        self.end_task()?;
         let now = self.store.now_ms();
         self.tended_ms = now;
-        let settled = self.store.head.settled(now, self.store.options.seal_after_ms);
-        if !settled.is_empty() {
-            let log_upto = self.log.close_segment();
-            for start in &settled {
-                self.seal(*start, log_upto)?;
+        while let Some(what) = self.next(now) {
+            let made = self.store.make(what);
+            let nothing = matches!(made, Ok(None));
+            self.take(what, made, &[])?;
+            // A day at a time: the next one waits for the next look.
+            if nothing || matches!(what, What::Day(_)) {
+                break;
             }
-            self.checkpoint()?;
         }
-        self.store.expire(now)?;
-        if let Some(day) = self.store.day_to_compact(now) {
-            self.store.compact(day)?;
-        }
-        self.store.index.write().bury();
         Ok(())
     }
 
-    fn seal(&mut self, start: i64, log_upto: u64) -> crate::Result<()> {
-        let store = &self.store;
-        let older = store.blocks_in(start, start.saturating_add(WINDOW_MS - 1));
-        let (mut alike, wider): (Vec<_>, Vec<_>) = older.into_iter().partition(|b| b.header.span_ms == WINDOW_MS);
-        // A file of the whole day stays as it is; what comes late for it is a file beside it until the day is compacted anew.
-        drop(wider);
-        let header = Header { log_upto, ..store.new_header(start, WINDOW_MS) };
-        let mut ids: BTreeSet<SeriesId> = store.head.series_in(start).into_iter().collect();
-        ids.extend(alike.iter().flat_map(|b| b.series()));
-        let head = |id| store.head.window(id, start).map(|part: Part| part.points());
-        let mut written = store.write_block(header, &ids, &alike, &head);
-        if matches!(written, Err(NotWritten::Source)) {
-            // What cannot be read whole is not replaced: its good chunks stay readable where they are.
-            alike.clear();
-            let ids = store.head.series_in(start).into_iter().collect();
-            written = store.write_block(Header { replaces: 0, ..header }, &ids, &alike, &head);
+    /// Begins the next file, if one is due, in a thread of its own.
+    pub(crate) fn tend_beside(&mut self) -> crate::Result<()> {
+        if self.task.is_some() {
+            return Ok(());
         }
-        let block = match written {
-            Ok(block) => block,
-            Err(NotWritten::Disk(error)) => return Err(error),
-            Err(NotWritten::Source) => return Ok(()),
-        };
+        let now = self.store.now_ms();
+        self.tended_ms = now;
+        let Some(what) = self.next(now) else { return Ok(()) };
+        let store = self.store.clone();
+        let thread = std::thread::Builder::new().name("series-sealer".into()).spawn(move || store.make(what));
+        let thread = thread.map_err(crate::error::io("start the sealer for", &self.store.dir))?;
+        self.task = Some(Task { what, thread, late: Vec::new() });
+        Ok(())
+    }
+
+    /// Waits for the file that is being made, and takes it.
+    pub(crate) fn end_task(&mut self) -> crate::Result<()> {
+        let Some(Task { what, thread, late }) = self.task.take() else { return Ok(()) };
+        let made = thread.join().map_err(|_| crate::SeriesError::Stopped)?;
+        self.take(what, made, &late)
+    }
+
+    /// What is due next; what is too old goes first.
+    fn next(&mut self, now: i64) -> Option<What> {
+        let settled = self.store.head.settled(now, self.store.options.seal_after_ms);
+        if let Some(start_ms) = settled.first() {
+            return Some(What::Window { start_ms: *start_ms, log_upto: self.log.close_segment() });
+        }
+        if let Err(error) = self.store.expire(now) {
+            tracing::warn!(%error, "could not remove what is too old; it is tried again");
+        }
+        self.store.index.write().bury();
+        self.store.day_to_compact(now).map(What::Day)
+    }
+
+    /// Puts a new file in the place of what it holds.
+    fn take(&mut self, what: What, made: Made, late: &[LogSample]) -> crate::Result<()> {
+        let store = self.store.clone();
+        let Some((block, replaced)) = made? else { return Ok(()) };
         store.add_block(block);
-        let dropped = store.head.drop_window(start);
-        let mut index = store.index.write();
-        dropped.into_iter().for_each(|id| index.release(id, Place::Head));
-        drop(index);
-        store.forget(&alike)
+        if let What::Window { start_ms, .. } = what {
+            let dropped = store.head.drop_window(start_ms);
+            // They are in the log behind what the file covers, so they must be in the head; twice is harmless.
+            let mut change = store.head.change();
+            for sample in late {
+                change.insert(sample.id, sample.point);
+            }
+            let opened = change.done(store.now_ms());
+            let mut index = store.index.write();
+            opened.into_iter().for_each(|id| index.hold(id, Place::Head));
+            dropped.into_iter().for_each(|id| index.release(id, Place::Head));
+            drop(index);
+            self.checkpoint()?;
+        }
+        store.forget(&replaced)
     }
 
     /// Writes the head into `dir` and says which sealed files belong with it.
@@ -83,6 +144,51 @@ impl Writer {
 }
 
 impl Store {
+    /// Writes the file. Changes nothing that a reader or the writer sees.
+    fn make(&self, what: What) -> Made {
+        let made = match what {
+            What::Window { start_ms, log_upto } => self.make_window(start_ms, log_upto),
+            What::Day(day) => self.make_day(day),
+        };
+        match made {
+            Ok(made) => Ok(Some(made)),
+            Err(NotWritten::Source) => Ok(None),
+            Err(NotWritten::Disk(error)) => Err(error),
+        }
+    }
+
+    fn make_window(&self, start: i64, log_upto: u64) -> Result<(Block, Vec<Arc<Block>>), NotWritten> {
+        let older = self.blocks_in(start, start.saturating_add(WINDOW_MS - 1));
+        // A file of the whole day stays as it is; what comes late for it is a file beside it until the day is compacted anew.
+        let alike: Vec<_> = older.into_iter().filter(|b| b.header.span_ms == WINDOW_MS).collect();
+        let header = Header { log_upto, ..self.new_header(start, WINDOW_MS) };
+        let mut ids: BTreeSet<SeriesId> = self.head.series_in(start).into_iter().collect();
+        let head = |id| self.head.window(id, start).map(|part: Part| part.points());
+        let of_head = ids.clone();
+        ids.extend(alike.iter().flat_map(|b| b.series()));
+        match self.write_block(header, &ids, &alike, &head) {
+            Ok(block) => Ok((block, alike)),
+            // What cannot be read whole is not replaced: its good chunks stay readable where they are.
+            Err(NotWritten::Source) => {
+                let block = self.write_block(Header { replaces: 0, ..header }, &of_head, &[], &head)?;
+                Ok((block, Vec::new()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One file of all files of a day. When one of them is damaged they stay as they are.
+    fn make_day(&self, day: i64) -> Result<(Block, Vec<Arc<Block>>), NotWritten> {
+        let older = self.blocks_in(day, day.saturating_add(DAY_MS - 1));
+        let ids = older.iter().flat_map(|b| b.series()).collect();
+        // It covers nothing of the log: the day may have windows that are in the log alone.
+        let written = self.write_block(self.new_header(day, DAY_MS), &ids, &older, &|_| None);
+        if matches!(written, Err(NotWritten::Source)) {
+            self.left_days.lock().insert(day);
+        }
+        Ok((written?, older))
+    }
+
     /// A header for a file that replaces all whole ones before it in its time.
     fn new_header(&self, start_ms: i64, span_ms: i64) -> Header {
         let newest = self.blocks.read().values().map(|b| b.header.generation).max().unwrap_or(0);
@@ -106,14 +212,13 @@ impl Store {
         older: &[Arc<Block>],
         head: &dyn Fn(SeriesId) -> Option<Vec<Point>>,
     ) -> Result<Block, NotWritten> {
-        let index = self.index.read();
-        let ids = in_order(&index, ids);
+        let ids = in_order(&self.index.read(), ids);
         if older.iter().any(|block| !block.is_whole) {
             return Err(NotWritten::Source);
         }
         let files: Vec<File> =
             older.iter().map(|b| File::open(&b.path)).collect::<Result<_, _>>().map_err(|_| NotWritten::Source)?;
-        block::write(&self.blocks_dir(), header, &index, &ids, |id| {
+        block::write(&self.blocks_dir(), header, &self.index, &ids, |id| {
             let mut parts = Vec::with_capacity(older.len() + 1);
             for (block, file) in older.iter().zip(&files) {
                 if let Some(place) = block.place(id) {
@@ -134,24 +239,6 @@ impl Store {
             let over = day.saturating_add(DAY_MS).saturating_add(self.options.compact_after_ms) <= now_ms;
             over && blocks.values().filter(|b| day_of(b.header.start_ms) == *day).count() > 1
         })
-    }
-
-    /// Makes one file of all files of a day. When one of them is damaged they stay as they are.
-    fn compact(&self, day: i64) -> crate::Result<()> {
-        let older = self.blocks_in(day, day.saturating_add(DAY_MS - 1));
-        let ids = older.iter().flat_map(|b| b.series()).collect();
-        // It covers nothing of the log: the day may have windows that are in the log alone.
-        match self.write_block(self.new_header(day, DAY_MS), &ids, &older, &|_| None) {
-            Ok(block) => {
-                self.add_block(block);
-                self.forget(&older)
-            }
-            Err(NotWritten::Source) => {
-                self.left_days.lock().insert(day);
-                Ok(())
-            }
-            Err(NotWritten::Disk(error)) => Err(error),
-        }
     }
 
     /// Forgets files that another one replaces, and removes them.

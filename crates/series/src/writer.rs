@@ -71,6 +71,8 @@ pub(crate) struct Writer {
     pub(crate) store: Arc<Store>,
     pub(crate) log: Log,
     pub(crate) met: Met,
+    /// The file that is being made, if one is.
+    pub(crate) task: Option<crate::seal::Task>,
     pub(crate) tended_ms: i64,
 }
 
@@ -94,6 +96,9 @@ impl Writer {
 
     /// Leaves the head behind in the form that the next start reads fastest. Nothing acknowledged depends on it.
     fn stop(&mut self) {
+        if let Err(error) = self.end_task() {
+            tracing::warn!(%error, "could not seal at the end; it is tried again after the next start");
+        }
         if self.log.since_checkpoint() > SHORT_LOG_BYTES
             && let Err(error) = self.checkpoint()
         {
@@ -131,7 +136,7 @@ impl Writer {
     fn other(&mut self, job: Job) {
         match job {
             Job::Tend(reply) => drop(reply.send(self.tend())),
-            Job::Snapshot(dir, reply) => drop(reply.send(self.snapshot(&dir))),
+            Job::Snapshot(dir, reply) => drop(reply.send(self.end_task().and_then(|()| self.snapshot(&dir)))),
             Job::Append(append) => {
                 let samples = append.request.points.len();
                 self.write(vec![append], samples);
@@ -141,18 +146,26 @@ impl Writer {
     }
 
     fn tend_when_due(&mut self) {
+        let mut due = false;
+        if let Some(task) = &self.task {
+            if !task.is_finished() {
+                return;
+            }
+            if let Err(error) = self.end_task() {
+                return tell(&error);
+            }
+            due = true;
+        }
         if self.log.since_checkpoint() > self.store.options.wal_checkpoint_bytes
             && let Err(error) = self.checkpoint()
         {
-            tracing::warn!(%error, "could not copy the head; the log grows meanwhile");
+            tell(&error);
         }
-        let now = self.store.now_ms();
         // A clock that was set back makes it due at once.
-        if (self.tended_ms..self.tended_ms.saturating_add(TEND_EVERY_MS)).contains(&now) {
-            return;
-        }
-        if let Err(error) = self.tend() {
-            tracing::warn!(%error, cause = ?std::error::Error::source(&error), "could not seal; it is tried again");
+        let now = self.store.now_ms();
+        due |= !(self.tended_ms..self.tended_ms.saturating_add(TEND_EVERY_MS)).contains(&now);
+        if due && let Err(error) = self.tend_beside() {
+            tell(&error);
         }
     }
 
@@ -215,6 +228,9 @@ impl Writer {
             new_ids
         };
         count(&self.store.counters.syncs, 1);
+        if let Some(task) = &mut self.task {
+            task.meet(&decided.admitted);
+        }
         if !decided.new.is_empty() {
             let mut index = self.store.index.write();
             for ((tenant, fresh), id) in decided.new.iter().zip(first_new) {
@@ -240,6 +256,10 @@ impl Writer {
         let index = store.index.read();
         self.log.checkpoint(&|each| store.head.each(each), &|id, out| index.put_key(id, out))
     }
+}
+
+fn tell(error: &SeriesError) {
+    tracing::warn!(%error, cause = ?std::error::Error::source(error), "could not seal or copy the head; it is tried again");
 }
 
 /// The same error for each caller of a group.

@@ -101,6 +101,31 @@ async fn a_day_with_a_damaged_file_is_left_as_it_is() {
 }
 
 #[tokio::test]
+async fn samples_that_arrive_while_their_window_is_sealed_are_kept() {
+    let world = World::new();
+    let engine = Arc::new(world.open().0);
+    world.now(T0 + HOUR);
+    for part in 0..20 {
+        let hosts = (0..1_000).map(|h| sample("m", &format!("{part}-{h}"), T0 + h, h as f64));
+        put(&engine, 1, hosts.collect()).await;
+    }
+    // The window is over: the next group of samples finds it due, and the file is made while those after it arrive.
+    world.now(T0 + 3 * HOUR);
+    for i in 0..300 {
+        put(&engine, 1, vec![sample("late", &format!("{}", i % 7), T0 + HOUR + i, i as f64)]).await;
+    }
+    let late = || all(&engine, 1).iter().filter(|s| s.labels.name() == "late").map(|s| s.points.len()).sum::<usize>();
+    assert_eq!(late(), 300, "before it is known whether the file is there");
+    world.now(T0 + 4 * HOUR);
+    flush(&engine).await;
+    assert_eq!((late(), all(&engine, 1).len()), (300, 20_007));
+    assert_eq!(engine.stats().head_samples, 0, "all of it is sealed");
+    assert_eq!(world.block_files().len(), 1);
+    drop(engine);
+    assert_eq!(all(&world.open().0, 1).iter().map(|s| s.points.len()).sum::<usize>(), 20_300);
+}
+
+#[tokio::test]
 async fn the_oldest_files_go_when_all_together_are_too_large() {
     let mut world = World::new();
     let engine = Arc::new(world.open().0);
