@@ -28,6 +28,10 @@ pub const ALL: &[(&str, Parser)] = &[
     ("edge_hands", edge_hands),
     ("series_log", series_log),
     ("series_block", series_block),
+    ("series_remote_write", series_remote_write),
+    ("series_exposition", series_exposition),
+    ("series_otlp", series_otlp),
+    ("series_lines", series_lines),
 ];
 
 /// What a parser answered: computed, and not looked at.
@@ -246,6 +250,47 @@ fn verify(name: &str, bytes: &[u8]) {
     }
     std::fs::write(folder.path().join(name), bytes).expect("a folder of ours");
     answer(series::verify_directory(folder.path()));
+}
+
+/// Remote write of both versions: compressed, and as if it had been.
+pub fn series_remote_write(bytes: &[u8]) {
+    use series::formats::remote_write::{Version, decode, decode_plain};
+    for version in [Version::One, Version::Two] {
+        batch(decode(version, bytes, format_limits()));
+        batch(decode_plain(version, bytes.to_vec(), format_limits()));
+    }
+}
+
+/// Pages that are scraped.
+pub fn series_exposition(bytes: &[u8]) {
+    batch(series::formats::exposition::decode(bytes, 1_800_000_000_000, format_limits()));
+    batch(series::formats::openmetrics::decode(bytes, 1_800_000_000_000, format_limits()));
+}
+
+/// OpenTelemetry metrics in both encodings.
+pub fn series_otlp(bytes: &[u8]) {
+    batch(series::formats::otlp::decode(bytes, format_limits()));
+    batch(series::formats::otlp::decode_json(bytes, format_limits()));
+}
+
+/// Line protocols: Influx, Graphite, StatsD.
+pub fn series_lines(bytes: &[u8]) {
+    use series::formats::{graphite, influx, statsd};
+    batch(influx::decode(bytes, influx::Precision::Milliseconds, 1_800_000_000_000, format_limits()));
+    batch(graphite::decode(bytes, 1_800_000_000_000, format_limits()));
+    batch(statsd::decode(bytes, 1_800_000_000_000, format_limits()));
+}
+
+fn format_limits() -> series::formats::Limits {
+    series::formats::Limits { bytes: 1 << 20, series: 10_000, samples: 10_000, extras: 1_000 }
+}
+
+/// Every series of a batch has its own points, and none is shared or lost.
+fn batch(decoded: Result<series::formats::Batch, series::formats::FormatError>) {
+    if let Ok(batch) = decoded {
+        let points: usize = batch.series().map(|s| s.points.len()).sum();
+        assert_eq!(points, batch.samples(), "each point belongs to one series");
+    }
 }
 
 /// The classes that the kernel itself brings.

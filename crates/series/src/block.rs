@@ -1,47 +1,66 @@
-//! Sealed files: two hours of all series, written once, read by chunk, never changed.
+//! Sealed files: some hours of all series, written once, read by chunk, never changed.
 //!
-//! `header frame · a frame for each series (who it is, and its chunk) · index frame · trailer frame`. Every frame has its own
-//! checksum, and a series' frame says who it is, so a file whose index is damaged is still read by its frames.
+//! ```text
+//! header · chunks (values, and long columns of times) · index · the index again · header again
+//! ```
+//! A chunk has a checksum of four bytes before it, seeded with its place. Header and index are frames, each with a checksum of
+//! its own, and are there twice: one damaged byte anywhere costs at most one chunk. The [`contents`](crate::contents) are the index.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::chunk::{Chunk, Point, decode};
-use crate::error::{Damage, DamageKind, io as at};
-use crate::frame::{self, Torn};
-use crate::head::WINDOW_MS;
-use crate::index::SeriesId;
-use crate::labels::Labels;
-use crate::log::{put_identity, sync_dir, take_identity};
-use crate::wire::{Put, Take};
+use hashbrown::HashTable;
+use parking_lot::RwLock;
+use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 
-const VERSION: u64 = 1;
+use crate::chunk::Point;
+use crate::contents::{Column, Contents, Listed, encode_index};
+use crate::error::{DamageKind, io as at};
+use crate::frame;
+use crate::index::{Index, SeriesId};
+use crate::log::sync_dir;
+use crate::wire::{Put, Take};
+use crate::{times, values};
+
+const VERSION: u8 = 2;
 const TAG_HEADER: u8 = 0x10;
-const TAG_SERIES: u8 = 0x11;
-const TAG_INDEX: u8 = 0x12;
-const TAG_TRAILER: u8 = 0x13;
-const TRAILER_BYTES: u64 = (frame::HEADER + 9) as u64;
+/// Bytes of a header with its frame.
+pub(crate) const HEADER_BYTES: usize = frame::HEADER + 2 + 8 * 8;
+/// Bytes of the checksum before a chunk.
+const SUM: usize = 4;
+/// Points that one series may have in one file: a day of one a millisecond.
+const MAX_POINTS: usize = 86_400_000;
 
 /// What a sealed file says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
-    /// Start of its window, Unix milliseconds.
+    /// Start of its time, Unix milliseconds.
     pub(crate) start_ms: i64,
-    /// Files of one window are counted; a later one was sealed later.
+    /// How long its time is, in milliseconds.
+    pub(crate) span_ms: i64,
+    /// Files are counted; a later one was written later.
     pub(crate) generation: u32,
-    /// Generations up to this one are wholly contained in it; 0 when none is.
+    /// Files of its time with generations up to this one are wholly contained in it; 0 when none is.
     pub(crate) replaces: u32,
-    /// Log segments up to this number hold nothing of this window that is not in it.
+    /// Log segments up to this number hold nothing of its time that is not in it.
     pub(crate) log_upto: u64,
+    /// Bytes of the chunks.
+    pub(crate) chunk_bytes: u64,
+    /// Bytes of one index.
+    pub(crate) index_bytes: u64,
+    /// Samples in it.
+    pub(crate) samples: u64,
 }
 
-/// Where the frame of one series is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where the chunk of one series is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
-    pub(crate) offset: u64,
+    pub(crate) offset: u32,
     pub(crate) length: u32,
+    /// Which column of times it has.
+    pub(crate) column: u32,
 }
 
 /// A sealed file, open for reading by chunk.
@@ -49,17 +68,11 @@ pub(crate) struct Place {
 pub(crate) struct Block {
     pub(crate) path: PathBuf,
     pub(crate) header: Header,
-    pub(crate) bytes: u64,
+    columns: Vec<Column>,
     /// Sorted by series.
     places: Vec<(SeriesId, Place)>,
-}
-
-/// What reading a sealed file's table of contents gave.
-pub(crate) struct Contents {
-    pub(crate) header: Header,
-    pub(crate) series: Table,
-    pub(crate) bytes: u64,
-    pub(crate) damaged: Vec<Damage>,
+    /// Nothing was found damaged when it was opened, so what is listed is all that it holds.
+    pub(crate) is_whole: bool,
 }
 
 pub(crate) fn file_name(header: &Header) -> String {
@@ -72,217 +85,235 @@ pub(crate) fn parse_name(name: &str) -> Option<(i64, u32)> {
     Some((start.parse().ok()?, generation.parse().ok()?))
 }
 
-/// Writes a sealed file into `dir`, synced and renamed into place; its path and where each series is.
-pub(crate) fn write<'a>(
+/// Why a file was not written.
+pub(crate) enum NotWritten {
+    /// The points of a series could not be had: for the caller to say why.
+    Source,
+    Disk(crate::SeriesError),
+}
+
+impl From<crate::SeriesError> for NotWritten {
+    fn from(error: crate::SeriesError) -> Self {
+        Self::Disk(error)
+    }
+}
+
+/// Writes a sealed file into `dir`, synced and renamed into place. `ids` are in order of tenant and labels; `points` gives what each
+/// has, rising in time, and none when it cannot.
+pub(crate) fn write(
     dir: &Path,
     header: Header,
-    series: impl Iterator<Item = (SeriesId, u64, &'a Labels, Vec<Point>)>,
-) -> crate::Result<Block> {
+    index: &RwLock<Index>,
+    ids: &[SeriesId],
+    points: impl FnMut(SeriesId) -> Option<Vec<Point>>,
+) -> Result<Block, NotWritten> {
     let path = dir.join(file_name(&header));
     let part = path.with_extension("part");
-    let written = write_part(&part, header, series);
+    let written = write_part(&part, header, index, ids, points);
     if written.is_err() {
         let _ = std::fs::remove_file(&part);
     }
-    let (places, bytes) = written?;
+    let mut block = written?;
     std::fs::rename(&part, &path).map_err(at("rename", &part))?;
     sync_dir(dir)?;
-    Ok(Block { path, header, bytes, places })
+    block.path = path;
+    Ok(block)
 }
 
-type Written = (Vec<(SeriesId, Place)>, u64);
-
-fn write_part<'a>(
-    part: &Path,
-    header: Header,
-    series: impl Iterator<Item = (SeriesId, u64, &'a Labels, Vec<Point>)>,
-) -> crate::Result<Written> {
-    let mut out = Framed { file: BufWriter::new(File::create(part).map_err(at("create", part))?), part, at: 0 };
-    out.put(&header.encode())?;
-    let (mut places, mut index) = (Vec::new(), vec![TAG_INDEX]);
-    for (id, tenant, labels, points) in series {
-        let Some(chunk) = Chunk::of(&points) else { continue };
-        let mut payload = vec![TAG_SERIES];
-        put_identity(&mut payload, tenant, labels);
-        payload.put_u64(u64::from(chunk.count()));
-        payload.put_bytes(chunk.bytes());
-        let place = out.put(&payload)?;
-        put_identity(&mut index, tenant, labels);
-        index.put_u64(place.offset);
-        index.put_u64(u64::from(place.length));
-        places.push((id, place));
-    }
-    places.sort_unstable_by_key(|(id, _)| *id);
-    // An index too large for a frame is left out; the file is then read by its frames.
-    let index_at = if index.len() <= frame::MAX_PAYLOAD { out.put(&index)?.offset } else { 0 };
-    let mut trailer = vec![TAG_TRAILER];
-    trailer.put_fixed(index_at);
-    out.put(&trailer)?;
-    let bytes = out.at;
-    let file = out.file.into_inner().map_err(|e| at("write", part)(e.into_error()))?;
-    file.sync_all().map_err(at("sync", part))?;
-    Ok((places, bytes))
-}
-
-struct Framed<'a> {
+/// A file that is being written.
+struct Making<'a> {
     file: BufWriter<File>,
     part: &'a Path,
     at: u64,
+    columns: Vec<Column>,
+    by_hash: HashTable<(u128, u32)>,
 }
 
-impl Framed<'_> {
-    fn put(&mut self, payload: &[u8]) -> crate::Result<Place> {
-        let mut framed = Vec::with_capacity(payload.len() + frame::HEADER);
-        frame::put(&mut framed, payload);
-        self.file.write_all(&framed).map_err(at("write", self.part))?;
-        let place = Place { offset: self.at, length: framed.len() as u32 };
-        self.at += framed.len() as u64;
-        Ok(place)
+fn write_part(
+    part: &Path,
+    mut header: Header,
+    index: &RwLock<Index>,
+    ids: &[SeriesId],
+    mut points: impl FnMut(SeriesId) -> Option<Vec<Point>>,
+) -> Result<Block, NotWritten> {
+    let file = File::create(part).map_err(at("create", part))?;
+    let file = BufWriter::with_capacity(1 << 20, file);
+    let mut making = Making { file, part, at: 0, columns: Vec::new(), by_hash: HashTable::new() };
+    making.put(&[0; HEADER_BYTES])?;
+    let (mut places, mut listed, mut numbers, mut payload) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for id in ids {
+        let points = points(*id).ok_or(NotWritten::Source)?;
+        if points.is_empty() {
+            continue;
+        }
+        let column = making.column(&points, header.start_ms)?;
+        numbers.clear();
+        numbers.extend(points.iter().map(|p| p.1));
+        payload.clear();
+        values::put(&numbers, &mut payload);
+        let (offset, length) = making.chunk(&payload)?;
+        header.samples += points.len() as u64;
+        let place = Place { offset, length, column };
+        places.push((*id, place));
+        listed.push((*id, place));
     }
+    places.sort_unstable_by_key(|(id, _)| *id);
+    header.chunk_bytes = making.at - HEADER_BYTES as u64;
+    // Only now, and for a moment: new series are waiting for it.
+    let encoded = encode_index(&index.read(), &making.columns, &listed);
+    header.index_bytes = encoded.len() as u64;
+    making.put(&encoded)?;
+    making.put(&encoded)?;
+    let framed = header.framed();
+    making.put(&framed)?;
+    let Making { mut file, columns, .. } = making;
+    file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(&framed)).map_err(at("write", part))?;
+    let file = file.into_inner().map_err(|e| at("write", part)(e.into_error()))?;
+    file.sync_all().map_err(at("sync", part))?;
+    Ok(Block { path: part.to_path_buf(), header, columns, places, is_whole: true })
+}
+
+impl Making<'_> {
+    fn put(&mut self, bytes: &[u8]) -> crate::Result<()> {
+        self.file.write_all(bytes).map_err(at("write", self.part))?;
+        self.at += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Appends a piece with its checksum; offset and length of the whole.
+    fn chunk(&mut self, payload: &[u8]) -> crate::Result<(u32, u32)> {
+        let too_large = || at("write", self.part)(std::io::ErrorKind::FileTooLarge.into());
+        let offset = u32::try_from(self.at).map_err(|_| too_large())?;
+        let length = u32::try_from(payload.len() + SUM).map_err(|_| too_large())?;
+        self.put(&sum(offset, payload))?;
+        self.put(payload)?;
+        Ok((offset, length))
+    }
+
+    /// The column of these times, which another series may have brought.
+    fn column(&mut self, points: &[Point], start_ms: i64) -> crate::Result<u32> {
+        let mut bytes = Vec::new();
+        times::put(points.iter().map(|p| p.0), start_ms, &mut bytes);
+        let hash = xxh3_128(&bytes);
+        if let Some((_, column)) = self.by_hash.find(hash as u64, |(other, _)| *other == hash) {
+            return Ok(*column);
+        }
+        let column = self.columns.len() as u32;
+        let count = points.len() as u32;
+        let new = if bytes.len() <= times::SHORT_BYTES {
+            Column::Short { count, bytes: bytes.into() }
+        } else {
+            let (offset, length) = self.chunk(&bytes)?;
+            Column::Long { count, offset, length }
+        };
+        self.columns.push(new);
+        self.by_hash.insert_unique(hash as u64, (hash, column), |(hash, _)| *hash as u64);
+        Ok(column)
+    }
+}
+
+/// The checksum of a chunk: of its place too, so that a chunk in the wrong place is no chunk.
+fn sum(offset: u32, payload: &[u8]) -> [u8; SUM] {
+    (xxh3_64_with_seed(payload, u64::from(offset)) as u32).to_le_bytes()
 }
 
 impl Header {
-    fn encode(&self) -> Vec<u8> {
-        let mut payload = vec![TAG_HEADER];
-        payload.put_u64(VERSION);
-        payload.put_i64(self.start_ms);
-        payload.put_u64(u64::from(self.generation));
-        payload.put_u64(u64::from(self.replaces));
-        payload.put_u64(self.log_upto);
-        payload
+    pub(crate) fn framed(&self) -> Vec<u8> {
+        let mut payload = vec![TAG_HEADER, VERSION];
+        let numbers = [
+            self.start_ms as u64,
+            self.span_ms as u64,
+            u64::from(self.generation),
+            u64::from(self.replaces),
+            self.log_upto,
+            self.chunk_bytes,
+            self.index_bytes,
+            self.samples,
+        ];
+        numbers.into_iter().for_each(|number| payload.put_fixed(number));
+        let mut framed = Vec::with_capacity(HEADER_BYTES);
+        frame::put(&mut framed, &payload);
+        framed
     }
 
-    fn decode(payload: &[u8]) -> Option<Self> {
-        let mut take = Take(payload);
-        if take.byte()? != TAG_HEADER || take.u64()? != VERSION {
+    /// The header in these bytes, when they begin with one that is whole.
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        let mut take = Take(frame::take(bytes)?);
+        if take.byte()? != TAG_HEADER || take.byte()? != VERSION {
             return None;
         }
-        Some(Self { start_ms: take.i64()?, generation: take.u32()?, replaces: take.u32()?, log_upto: take.u64()? })
+        let header = Self {
+            start_ms: take.fixed()? as i64,
+            span_ms: take.fixed()? as i64,
+            generation: u32::try_from(take.fixed()?).ok()?,
+            replaces: u32::try_from(take.fixed()?).ok()?,
+            log_upto: take.fixed()?,
+            chunk_bytes: take.fixed()?,
+            index_bytes: take.fixed()?,
+            samples: take.fixed()?,
+        };
+        let sane = header.span_ms > 0 && header.chunk_bytes < 1 << 40 && header.index_bytes < 1 << 32;
+        (sane && take.is_empty()).then_some(header)
+    }
+
+    /// How long the whole file is.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        2 * HEADER_BYTES as u64 + self.chunk_bytes + 2 * self.index_bytes
+    }
+
+    /// Where the first index begins.
+    pub(crate) fn index_at(&self) -> u64 {
+        HEADER_BYTES as u64 + self.chunk_bytes
     }
 }
 
-/// Reads who is in a sealed file and where. Damage to the index costs time, not data.
-pub(crate) fn contents(path: &Path, shown: &str) -> crate::Result<Contents> {
-    let (start_ms, generation) = path.file_name().and_then(|n| parse_name(n.to_str()?)).unwrap_or_default();
-    let file = File::open(path).map_err(at("open", path))?;
-    let bytes = file.metadata().map_err(at("open", path))?.len();
-    if let Some((header, series)) = quick_contents(&file, bytes)
-        && (header.start_ms, header.generation) == (start_ms, generation)
-    {
-        return Ok(Contents { header, series, bytes, damaged: Vec::new() });
-    }
-    let whole = std::fs::read(path).map_err(at("read", path))?;
-    let scan = frame::scan(&whole);
-    let mut damaged = scan.damage(shown, bytes, Torn::Impossible);
-    // A header that cannot be read replaces nothing and covers no log: what it held is then merely held twice.
-    let mut header = Header { start_ms, generation, replaces: 0, log_upto: 0 };
-    let mut series = Vec::new();
-    for (offset, payload) in scan.whole {
-        let length = (payload.len() + frame::HEADER) as u32;
-        match payload.first() {
-            Some(&TAG_HEADER) => header = Header::decode(payload).filter(|h| h.start_ms == start_ms).unwrap_or(header),
-            Some(&TAG_SERIES) => match take_series(payload) {
-                Some((tenant, labels, _)) => series.push((tenant, labels, Place { offset, length })),
-                None => {
-                    let length = u64::from(length);
-                    damaged.push(Damage { file: shown.into(), offset, length, kind: DamageKind::Meaning });
-                }
-            },
-            _ => {}
-        }
-    }
-    if damaged.is_empty() {
-        damaged.push(Damage { file: shown.into(), offset: 0, length: bytes, kind: DamageKind::Meaning });
-    }
-    Ok(Contents { header, series, bytes, damaged })
-}
-
-/// Tenant, labels and place of each series.
-type Table = Vec<(u64, Labels, Place)>;
-
-fn quick_contents(file: &File, bytes: u64) -> Option<(Header, Table)> {
-    let trailer_at = bytes.checked_sub(TRAILER_BYTES)?;
-    let trailer = read_at(file, trailer_at, TRAILER_BYTES as usize)?;
-    let mut take = Take(frame::take(&trailer)?);
-    if take.byte()? != TAG_TRAILER {
-        return None;
-    }
-    let index_at = take.fixed()?;
-    let length = usize::try_from(trailer_at.checked_sub(index_at)?).ok()?;
-    if index_at == 0 || length > frame::MAX_PAYLOAD + frame::HEADER {
-        return None;
-    }
-    let index = read_at(file, index_at, length)?;
-    let series = take_index(frame::take(&index)?, index_at)?;
-    let head = read_at(file, 0, (frame::HEADER + 64).min(index_at as usize))?;
-    Some((Header::decode(frame::take(&head)?)?, series))
-}
-
-fn take_index(payload: &[u8], before: u64) -> Option<Table> {
-    let mut take = Take(payload);
-    if take.byte()? != TAG_INDEX {
-        return None;
-    }
-    let mut series = Vec::new();
-    while !take.is_empty() {
-        let (tenant, labels) = take_identity(&mut take)?;
-        let place = Place { offset: take.u64()?, length: take.u32()? };
-        if place.offset.checked_add(u64::from(place.length))? > before {
-            return None;
-        }
-        series.push((tenant, labels, place));
-    }
-    Some(series)
-}
-
-fn read_at(file: &File, offset: u64, length: usize) -> Option<Vec<u8>> {
+pub(crate) fn read_at(file: &File, offset: u64, length: usize) -> Option<Vec<u8>> {
+    // A length that a damaged file claims takes no memory before the file is seen to have it.
+    let known = file.metadata().ok()?.len();
+    offset.checked_add(length as u64).filter(|end| *end <= known)?;
     let mut buffer = vec![0; length];
     file.read_exact_at(&mut buffer, offset).ok()?;
     Some(buffer)
 }
 
-/// Tenant, labels and points of one series' frame.
-pub(crate) fn take_series(payload: &[u8]) -> Option<(u64, Labels, Vec<Point>)> {
-    let mut take = Take(payload);
-    if take.byte()? != TAG_SERIES {
-        return None;
+/// The payload of a chunk, when it is whole.
+fn read_chunk(file: &File, offset: u32, length: u32) -> Result<Vec<u8>, DamageKind> {
+    let mut bytes = read_at(file, u64::from(offset), length as usize).ok_or(DamageKind::Unreadable)?;
+    if bytes.len() < SUM || bytes[..SUM] != sum(offset, &bytes[SUM..]) {
+        return Err(DamageKind::Checksum);
     }
-    let (tenant, labels) = take_identity(&mut take)?;
-    let count = take.u32()?;
-    let points = decode(take.bytes()?, count)?;
-    take.is_empty().then_some((tenant, labels, points))
+    bytes.drain(..SUM);
+    Ok(bytes)
 }
 
-/// What one whole frame of a sealed file is.
-pub(crate) enum Frame {
-    /// A series with this many points.
-    Series(usize),
-    /// The table of contents, with this many series.
-    Index(usize),
-    /// The header.
-    Header,
-    /// The trailer, which ends a file.
-    End,
-    /// Nothing that this version writes.
-    Senseless,
-}
-
-pub(crate) fn frame_of(payload: &[u8]) -> Frame {
-    let frame = match payload.first() {
-        Some(&TAG_SERIES) => take_series(payload).map(|(_, _, points)| Frame::Series(points.len())),
-        Some(&TAG_HEADER) => Header::decode(payload).map(|_| Frame::Header),
-        Some(&TAG_INDEX) => take_index(payload, u64::MAX).map(|table| Frame::Index(table.len())),
-        Some(&TAG_TRAILER) => Some(Frame::End),
-        _ => None,
+/// The points of a chunk.
+pub(crate) fn read_points(
+    file: &File,
+    start_ms: i64,
+    columns: &[Column],
+    place: Place,
+) -> Result<Vec<Point>, DamageKind> {
+    let column = columns.get(place.column as usize).ok_or(DamageKind::Meaning)?;
+    let times = match column {
+        Column::Short { count, bytes } => times::take(bytes, start_ms, *count as usize),
+        Column::Long { count, offset, length } => {
+            times::take(&read_chunk(file, *offset, *length)?, start_ms, (*count as usize).min(MAX_POINTS))
+        }
     };
-    frame.unwrap_or(Frame::Senseless)
+    let times = times.filter(|t| t.len() == column.count()).ok_or(DamageKind::Meaning)?;
+    let payload = read_chunk(file, place.offset, place.length)?;
+    let values = values::take(&payload, times.len()).ok_or(DamageKind::Meaning)?;
+    Ok(times.into_iter().zip(values).collect())
 }
 
 impl Block {
     /// A block from its contents, with the process's numbers for its series.
-    pub(crate) fn new(path: PathBuf, header: Header, bytes: u64, mut places: Vec<(SeriesId, Place)>) -> Self {
+    pub(crate) fn new(path: PathBuf, contents: Contents, ids: Vec<SeriesId>) -> Self {
+        let Contents { header, columns, series, damaged, .. } = contents;
+        let places = ids.into_iter().zip(series).map(|(id, Listed { place, .. })| (id, place));
+        let mut places: Vec<_> = places.collect();
         places.sort_unstable_by_key(|(id, _)| *id);
-        Self { path, header, bytes, places }
+        Self { path, header, columns, places, is_whole: damaged.is_empty() }
     }
 
     /// The series that it holds.
@@ -290,24 +321,21 @@ impl Block {
         self.places.iter().map(|(id, _)| *id)
     }
 
-    /// Where the frame of a series is.
-    pub(crate) fn place(&self, id: SeriesId) -> Option<&Place> {
+    /// Where the chunk of a series is.
+    pub(crate) fn place(&self, id: SeriesId) -> Option<Place> {
         let found = self.places.binary_search_by_key(&id, |(i, _)| *i).ok()?;
-        Some(&self.places[found].1)
+        Some(self.places[found].1)
     }
 
-    /// Last moment of its window, inclusive.
+    /// The points of a series, when its chunk is whole.
+    pub(crate) fn points(&self, file: &File, place: Place) -> Result<Vec<Point>, DamageKind> {
+        read_points(file, self.header.start_ms, &self.columns, place)
+    }
+
+    /// Last moment of its time, inclusive.
     pub(crate) fn end_ms(&self) -> i64 {
-        self.header.start_ms.saturating_add(WINDOW_MS - 1)
+        self.header.start_ms.saturating_add(self.header.span_ms - 1)
     }
-}
-
-/// The points of the frame at `place`, when it is whole and is of this very series.
-pub(crate) fn read_points(file: &File, place: &Place, tenant: u64, labels: &Labels) -> Result<Vec<Point>, DamageKind> {
-    let framed = read_at(file, place.offset, place.length as usize).ok_or(DamageKind::Unreadable)?;
-    let payload = frame::take(&framed).ok_or(DamageKind::Checksum)?;
-    let (found_tenant, found_labels, points) = take_series(payload).ok_or(DamageKind::Meaning)?;
-    if found_tenant == tenant && found_labels == *labels { Ok(points) } else { Err(DamageKind::Meaning) }
 }
 
 #[cfg(test)]
@@ -317,20 +345,30 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parsing_anything_never_panics(bytes in any::<Vec<u8>>(), tag in 0x10_u8..0x14) {
-            let tagged = [&[tag], bytes.as_slice()].concat();
-            take_series(&tagged);
-            take_index(&tagged, u64::MAX);
-            Header::decode(&tagged);
+        fn reading_any_header_never_panics(bytes in any::<Vec<u8>>()) {
+            let mut framed = Vec::new();
+            frame::put(&mut framed, &[&[TAG_HEADER, VERSION], bytes.as_slice()].concat());
+            Header::read(&framed);
+            Header::read(&bytes);
         }
     }
 
     #[test]
     fn a_file_name_says_window_and_generation() {
-        let header = Header { start_ms: -WINDOW_MS, generation: 3, replaces: 2, log_upto: 9 };
-        assert_eq!(parse_name(&file_name(&header)), Some((-WINDOW_MS, 3)));
+        let header = Header {
+            start_ms: -7_200_000,
+            span_ms: 7_200_000,
+            generation: 3,
+            replaces: 2,
+            log_upto: 9,
+            chunk_bytes: 5,
+            index_bytes: 6,
+            samples: 7,
+        };
+        assert_eq!(parse_name(&file_name(&header)), Some((-7_200_000, 3)));
         assert_eq!(parse_name("7.blk"), None);
         assert_eq!(parse_name("7.1.part"), None);
-        assert_eq!(Header::decode(&header.encode()), Some(header));
+        assert_eq!(header.framed().len(), HEADER_BYTES);
+        assert_eq!(Header::read(&header.framed()), Some(header));
     }
 }

@@ -1,68 +1,58 @@
-//! Points of one series as few bits: times by the difference of differences, values by XOR with the one before.
+//! Points of one series in one window as few bits: times by the difference of differences, values by XOR with the one before.
 //!
-//! The codec is Facebook's Gorilla (VLDB 2015) with Prometheus's wider time buckets. All arithmetic wraps, so any time and
-//! any bit pattern of a value, NaN and the stale marker included, comes back exactly. Decoding never panics.
+//! The codec is Facebook's Gorilla (VLDB 2015) with Prometheus's wider time buckets, for the head: it takes a point at a time. What is
+//! sealed is written anew by [`values`](crate::values) and [`times`](crate::times). Times are milliseconds since the start of the
+//! window, so they fit 32 bits and a series of one point needs no memory of its own. Any bit pattern of a value, NaN and
+//! the stale marker included, comes back exactly. Decoding never panics.
 
-use crate::bits::{BitReader, BitWriter};
+use crate::bits::{BitReader, BitWriter, Bits};
+use crate::wire::{Put, Take};
 
 /// A time in Unix milliseconds and a value.
 pub(crate) type Point = (i64, f64);
 
 /// How differences of differences of times are written: prefix, its bits, and the bits of the number after it.
 const TIME_BUCKETS: [(u64, u32, u32); 3] = [(0b10, 2, 14), (0b110, 3, 17), (0b1110, 4, 20)];
+/// Bits of a difference that fits none of them.
+const WIDE: u32 = 33;
 
 /// Points in strictly rising order of time, compressed; more can be appended.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Chunk {
+    /// All points but the first.
     bits: BitWriter,
-    state: State,
+    first_value: u64,
+    last_value: u64,
+    first_at: u32,
+    last_at: u32,
+    delta: u32,
     count: u32,
-    first_ms: i64,
-}
-
-/// What the next point is written relative to; the reader walks through the same states.
-#[derive(Clone, Copy, Debug, Default)]
-struct State {
-    at_ms: i64,
-    delta: i64,
-    value: u64,
     /// Leading zeros and length of the last stored XOR; length 0 before the first.
-    leading: u32,
-    length: u32,
+    leading: u8,
+    length: u8,
 }
 
 impl Chunk {
-    /// A chunk with its first point.
-    pub(crate) fn start((at_ms, value): Point) -> Self {
-        let mut bits = BitWriter::default();
-        bits.put(at_ms as u64, 64);
-        bits.put(value.to_bits(), 64);
-        let state = State { at_ms, value: value.to_bits(), ..State::default() };
-        Self { bits, state, count: 1, first_ms: at_ms }
-    }
-
-    /// All of `points`, which rise in time. `None` when there are none.
-    pub(crate) fn of(points: &[Point]) -> Option<Self> {
-        let (first, rest) = points.split_first()?;
-        let mut chunk = Self::start(*first);
-        for point in rest {
-            chunk.push(*point);
-        }
-        Some(chunk)
+    /// A chunk with its first point, `at` milliseconds after the start of its window.
+    pub(crate) fn start(at: u32, value: f64) -> Self {
+        let value = value.to_bits();
+        Self { first_value: value, last_value: value, first_at: at, last_at: at, count: 1, ..Self::default() }
     }
 
     /// Appends a point later than the last one.
-    pub(crate) fn push(&mut self, (at_ms, value): Point) {
-        debug_assert!(at_ms > self.state.at_ms, "points rise in time");
-        let delta = at_ms.wrapping_sub(self.state.at_ms);
-        self.put_time(delta.wrapping_sub(self.state.delta));
-        self.put_value(value.to_bits() ^ self.state.value);
-        self.state.at_ms = at_ms;
-        self.state.delta = delta;
-        self.state.value = value.to_bits();
+    #[inline]
+    pub(crate) fn push(&mut self, at: u32, value: f64) {
+        debug_assert!(at > self.last_at, "points rise in time");
+        let delta = at.wrapping_sub(self.last_at);
+        self.put_time(i64::from(delta) - i64::from(self.delta));
+        self.put_value(value.to_bits() ^ self.last_value);
+        self.last_at = at;
+        self.delta = delta;
+        self.last_value = value.to_bits();
         self.count += 1;
     }
 
+    #[inline]
     fn put_time(&mut self, change: i64) {
         if change == 0 {
             return self.bits.put(0, 1);
@@ -70,14 +60,15 @@ impl Chunk {
         for (prefix, prefix_bits, bits) in TIME_BUCKETS {
             let half = 1_i64 << (bits - 1);
             if (-half..half).contains(&change) {
-                self.bits.put(prefix, prefix_bits);
-                return self.bits.put(change as u64, bits);
+                let low = change as u64 & ((1 << bits) - 1);
+                return self.bits.put(prefix << bits | low, prefix_bits + bits);
             }
         }
         self.bits.put(0b1111, 4);
-        self.bits.put(change as u64, 64);
+        self.bits.put(change as u64, WIDE);
     }
 
+    #[inline]
     fn put_value(&mut self, xor: u64) {
         if xor == 0 {
             return self.bits.put(0, 1);
@@ -85,7 +76,7 @@ impl Chunk {
         // Five bits hold the leading zeros, so more than 31 are written as 31.
         let leading = xor.leading_zeros().min(31);
         let trailing = xor.trailing_zeros();
-        let State { leading: old_leading, length: old_length, .. } = self.state;
+        let (old_leading, old_length) = (u32::from(self.leading), u32::from(self.length));
         let fits = old_length > 0 && leading >= old_leading && trailing >= 64 - old_leading - old_length;
         if fits {
             self.bits.put(0b10, 2);
@@ -93,91 +84,154 @@ impl Chunk {
             return;
         }
         let length = 64 - leading - trailing;
-        self.bits.put(0b11, 2);
-        self.bits.put(u64::from(leading), 5);
-        self.bits.put(u64::from(length - 1), 6);
+        self.bits.put(0b11 << 11 | u64::from(leading) << 6 | u64::from(length - 1), 13);
         self.bits.put(xor >> trailing, length);
-        self.state.leading = leading;
-        self.state.length = length;
+        self.leading = leading as u8;
+        self.length = length as u8;
     }
 
-    /// The compressed bytes, from which [`decode`] with [`count`](Self::count) makes the points again.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        self.bits.bytes()
+    /// The bytes that it holds in memory beside itself.
+    pub(crate) fn heap(&self) -> usize {
+        self.bits.heap()
     }
 
-    /// The bytes that it holds in memory.
-    pub(crate) fn capacity(&self) -> usize {
-        self.bits.capacity() + size_of::<Self>()
+    /// Gives back memory that was taken for points to come.
+    pub(crate) fn shrink(&mut self) {
+        self.bits.shrink();
     }
 
     pub(crate) fn count(&self) -> u32 {
         self.count
     }
 
-    pub(crate) fn first_ms(&self) -> i64 {
-        self.first_ms
+    pub(crate) fn first_at(&self) -> u32 {
+        self.first_at
     }
 
-    pub(crate) fn last(&self) -> Point {
-        (self.state.at_ms, f64::from_bits(self.state.value))
+    pub(crate) fn last(&self) -> (u32, f64) {
+        (self.last_at, f64::from_bits(self.last_value))
     }
 
-    pub(crate) fn points(&self) -> Vec<Point> {
-        decode(self.bytes(), self.count).expect("bytes that this chunk wrote decode")
+    /// The points, as times since `start_ms`, appended to `out`.
+    pub(crate) fn points_into(&self, start_ms: i64, out: &mut Vec<Point>) {
+        // Bits that this chunk wrote decode. Those of a copy of the head are covered by a checksum; were they another program's,
+        // their points would end early, which `verify` tells.
+        let _ = decode(&mut self.bits.read(), self.first_at, self.first_value, self.count, start_ms, out);
+    }
+
+    /// Everything, so that it can be gone on with: for the log's copy of the head.
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        for number in [self.count, self.first_at, self.last_at, self.delta] {
+            out.put_u64(u64::from(number));
+        }
+        out.put_fixed(self.first_value);
+        out.put_fixed(self.last_value);
+        out.extend_from_slice(&[self.leading, self.length]);
+        out.put_u64(self.bits.len());
+        out.put_bytes(&self.bits.to_bytes());
+    }
+
+    /// What [`put`](Self::put) wrote, when it can be a chunk; whether the bits are its points, [`is_whole`](Self::is_whole) says.
+    pub(crate) fn take(take: &mut Take<'_>) -> Option<Self> {
+        let (count, first_at, last_at, delta) = (take.u32()?, take.u32()?, take.u32()?, take.u32()?);
+        let (first_value, last_value) = (take.fixed()?, take.fixed()?);
+        let (leading, length, bits) = (take.byte()?, take.byte()?, take.u64()?);
+        let bits = BitWriter::resume(take.bytes()?, bits)?;
+        let sane = count > 0 && leading <= 31 && u32::from(leading) + u32::from(length) <= 64;
+        sane.then_some(Self { bits, first_value, last_value, first_at, last_at, delta, count, leading, length })
+    }
+
+    /// Whether its bits are its points: for bytes whose checksum holds but which another program may have written.
+    pub(crate) fn is_whole(&self) -> bool {
+        let mut points = Vec::new();
+        let mut bits = self.bits.read();
+        let whole = decode(&mut bits, self.first_at, self.first_value, self.count, 0, &mut points);
+        let last = points.last().map(|(at, value)| (*at, value.to_bits()));
+        whole.is_some() && last == Some((i64::from(self.last_at), self.last_value))
     }
 }
 
-/// The points of a chunk, or `None` when the bytes are not `count` points that rise in time.
-pub(crate) fn decode(bytes: &[u8], count: u32) -> Option<Vec<Point>> {
-    // A point takes at least two bits: a count beyond that is a lie, not a reason to allocate.
-    if count == 0 || u64::from(count) > bytes.len() as u64 * 4 {
-        return None;
-    }
-    let mut bits = BitReader::new(bytes);
-    let mut state = State { at_ms: bits.take(64)? as i64, value: bits.take(64)?, ..State::default() };
-    let mut points = Vec::with_capacity(count as usize);
-    points.push((state.at_ms, f64::from_bits(state.value)));
+/// Decodes `count` points; `None` when the bits are not that many points that rise in time.
+fn decode(
+    bits: &mut impl Bits,
+    first_at: u32,
+    first_value: u64,
+    count: u32,
+    start_ms: i64,
+    out: &mut Vec<Point>,
+) -> Option<()> {
+    let (mut at, mut delta, mut value) = (i64::from(first_at), 0_i64, first_value);
+    let (mut leading, mut length) = (0, 0);
+    out.push((start_ms.wrapping_add(at), f64::from_bits(value)));
     for _ in 1..count {
-        state.delta = state.delta.wrapping_add(take_time(&mut bits)?);
-        let at_ms = state.at_ms.wrapping_add(state.delta);
-        if at_ms <= state.at_ms {
+        delta = delta.wrapping_add(take_time(bits)?);
+        if delta <= 0 {
             return None;
         }
-        state.at_ms = at_ms;
-        state.value ^= take_value(&mut bits, &mut state)?;
-        points.push((state.at_ms, f64::from_bits(state.value)));
+        at = at.checked_add(delta)?;
+        value ^= take_value(bits, &mut leading, &mut length)?;
+        out.push((start_ms.wrapping_add(at), f64::from_bits(value)));
     }
-    Some(points)
+    Some(())
 }
 
-fn take_time(bits: &mut BitReader<'_>) -> Option<i64> {
+#[inline]
+fn take_time(bits: &mut impl Bits) -> Option<i64> {
     if !bits.bit()? {
         return Some(0);
     }
     for (_, _, width) in TIME_BUCKETS {
         if !bits.bit()? {
-            let unused = 64 - width;
-            // Shifting up and down again carries the sign.
-            return Some(((bits.take(width)? << unused) as i64) >> unused);
+            return signed(bits.take(width)?, width);
         }
     }
-    Some(bits.take(64)? as i64)
+    signed(bits.take(WIDE)?, WIDE)
 }
 
-fn take_value(bits: &mut BitReader<'_>, state: &mut State) -> Option<u64> {
+/// Shifting up and down again carries the sign.
+fn signed(raw: u64, width: u32) -> Option<i64> {
+    Some(((raw << (64 - width)) as i64) >> (64 - width))
+}
+
+#[inline]
+fn take_value(bits: &mut impl Bits, leading: &mut u32, length: &mut u32) -> Option<u64> {
     if !bits.bit()? {
         return Some(0);
     }
     if bits.bit()? {
-        state.leading = bits.take(5)? as u32;
-        state.length = bits.take(6)? as u32 + 1;
+        *leading = bits.take(5)? as u32;
+        *length = bits.take(6)? as u32 + 1;
     }
-    let trailing = 64_u32.checked_sub(state.leading + state.length)?;
-    if state.length == 0 {
+    let trailing = 64_u32.checked_sub(*leading + *length)?;
+    if *length == 0 {
         return None;
     }
-    Some(bits.take(state.length)? << trailing)
+    Some(bits.take(*length)? << trailing)
+}
+
+/// XOR-coded values alone, for sealed chunks whose values are not numbers that another codec makes smaller.
+pub(crate) fn put_values(values: &[f64], out: &mut Vec<u8>) {
+    let mut chunk = Chunk::default();
+    for value in values {
+        chunk.put_value(value.to_bits() ^ chunk.last_value);
+        chunk.last_value = value.to_bits();
+    }
+    out.extend_from_slice(&chunk.bits.to_bytes());
+}
+
+/// Reads what [`put_values`] wrote.
+pub(crate) fn take_values(bytes: &[u8], count: usize) -> Option<Vec<f64>> {
+    // A value takes at least one bit: a count beyond that is a lie, not a reason to allocate.
+    if count > bytes.len().saturating_mul(8) {
+        return None;
+    }
+    let (mut bits, mut value, mut leading, mut length) = (BitReader::new(bytes), 0, 0, 0);
+    let mut values = Vec::with_capacity(count);
+    for _ in 0..count {
+        value ^= take_value(&mut bits, &mut leading, &mut length)?;
+        values.push(f64::from_bits(value));
+    }
+    Some(values)
 }
 
 /// Points of several sources as one row that rises in time; where two have the same time, the earlier source wins.
@@ -202,33 +256,59 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    fn bits(points: &[Point]) -> Vec<(i64, u64)> {
-        points.iter().map(|(t, v)| (*t, v.to_bits())).collect()
+    fn chunk_of(points: &[(u32, u64)]) -> Chunk {
+        let mut chunk = Chunk::start(points[0].0, f64::from_bits(points[0].1));
+        points[1..].iter().for_each(|(at, value)| chunk.push(*at, f64::from_bits(*value)));
+        chunk
+    }
+
+    fn back(chunk: &Chunk) -> Vec<(u32, u64)> {
+        let mut points = Vec::new();
+        chunk.points_into(0, &mut points);
+        points.into_iter().map(|(at, value)| (at as u32, value.to_bits())).collect()
     }
 
     proptest! {
         #[test]
-        fn any_times_and_any_bits_come_back_exactly(raw in prop::collection::btree_map(any::<i64>(), any::<u64>(), 1..200)) {
-            let points: Vec<Point> = raw.into_iter().map(|(t, v)| (t, f64::from_bits(v))).collect();
-            let chunk = Chunk::of(&points).unwrap();
-            prop_assert_eq!(bits(&chunk.points()), bits(&points));
+        fn any_times_and_any_bits_come_back_exactly(
+            raw in prop::collection::btree_map(any::<u32>(), any::<u64>(), 1..200).prop_map(|m| m.into_iter().collect::<Vec<_>>()),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let chunk = chunk_of(&raw);
+            prop_assert_eq!(back(&chunk), raw.clone());
+            let some = cut.index(raw.len()) + 1;
+            let mut written = Vec::new();
+            chunk_of(&raw[..some]).put(&mut written);
+            let mut resumed = Chunk::take(&mut Take(&written)).unwrap();
+            prop_assert!(resumed.is_whole());
+            raw[some..].iter().for_each(|(at, value)| resumed.push(*at, f64::from_bits(*value)));
+            prop_assert_eq!(resumed, chunk);
         }
 
         #[test]
         fn regular_series_with_jitter_come_back_exactly(
-            steps in prop::collection::vec((-900_i64..900, prop_oneof![Just(0.0), -1e3..1e3, Just(f64::NAN)]), 1..300),
+            steps in prop::collection::vec((0_u32..1_800, prop_oneof![Just(0.0), -1e3..1e3, Just(f64::NAN)]), 1..300),
         ) {
-            let mut at = 1_760_000_000_000;
-            let points: Vec<Point> = steps.iter().map(|(jitter, v)| { at += 5_000 + jitter; (at, *v) }).collect();
-            let chunk = Chunk::of(&points).unwrap();
-            prop_assert_eq!(bits(&chunk.points()), bits(&points));
+            let mut at = 0;
+            let points: Vec<_> = steps.iter().map(|(jitter, v)| { at += 5_000 + jitter; (at, v.to_bits()) }).collect();
+            prop_assert_eq!(back(&chunk_of(&points)), points);
         }
 
         #[test]
-        fn decoding_anything_never_panics(bytes in any::<Vec<u8>>(), count in 0_u32..5000) {
-            if let Some(points) = decode(&bytes, count) {
-                prop_assert!(points.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        fn taking_anything_never_panics(bytes in any::<Vec<u8>>(), count in 0_usize..5000) {
+            if let Some(chunk) = Chunk::take(&mut Take(&bytes)) {
+                chunk.is_whole();
             }
+            take_values(&bytes, count);
+        }
+
+        #[test]
+        fn values_alone_come_back_exactly(raw in prop::collection::vec(any::<u64>(), 0..200)) {
+            let values: Vec<f64> = raw.iter().map(|v| f64::from_bits(*v)).collect();
+            let mut bytes = Vec::new();
+            put_values(&values, &mut bytes);
+            let found: Vec<u64> = take_values(&bytes, raw.len()).unwrap().iter().map(|v| v.to_bits()).collect();
+            prop_assert_eq!(found, raw);
         }
 
         #[test]
@@ -244,8 +324,8 @@ mod tests {
 
     #[test]
     fn a_steady_value_costs_a_quarter_byte() {
-        let points: Vec<Point> = (0..1440).map(|i| (i * 5_000, 42.0)).collect();
-        let bytes = Chunk::of(&points).unwrap().bytes().len();
-        assert!(bytes < 1440 / 4 + 24, "{bytes} bytes for 1,440 equal values");
+        let points: Vec<_> = (0..1440).map(|i| (i * 5_000, 42.0_f64.to_bits())).collect();
+        let bits = chunk_of(&points).bits.len();
+        assert!(bits < 1440 * 2 + 40, "{bits} bits for 1,440 equal values");
     }
 }

@@ -9,17 +9,21 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::block::{self, Block};
-use crate::error::{Damage, DamageKind, SeriesError, io as at};
+use crate::admit::Met;
+use crate::error::{SeriesError, io as at};
+use crate::formats::{Batch, Limits};
+use crate::key;
 use crate::labels::{Labels, Sample};
-use crate::log::{Log, OpenLog, on_disk, replay, segments};
+use crate::log::{Log, OpenLog, on_disk, segments};
 use crate::matcher::Matcher;
 use crate::options::{Options, Recovery, Stats};
+use crate::prepare::Prepared;
 use crate::read::SeriesData;
 use crate::snapshot::{SnapshotReport, prepare};
-use crate::store::{State, Store, blocks_dir, shown, wal_dir};
+use crate::start::{read_blocks, read_log};
+use crate::store::{Store, blocks_dir, wal_dir};
 use crate::verify::VerifyReport;
-use crate::writer::{Append, Appended, Job, Writer};
+use crate::writer::{Answer, Append, Appended, Job, Writer};
 
 /// Requests that may wait for the writer.
 const WAITING_JOBS: usize = 1024;
@@ -31,7 +35,7 @@ pub struct Engine {
     places: Arc<Semaphore>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     /// Held as long as the engine lives, so that a second one is refused.
-    _lock: File,
+    lock: File,
 }
 
 impl Engine {
@@ -56,22 +60,22 @@ impl Engine {
         remove_parts(&wal_dir(dir))?;
         remove_parts(&blocks_dir(dir))?;
         let mut recovery = Recovery::default();
-        let mut state = State::default();
-        read_blocks(dir, &mut state, &mut recovery)?;
-        let newest = read_log(dir, &mut state, (options.clock)(), &mut recovery)?;
-        recovery.blocks = state.blocks.len();
-        recovery.series = state.index.len();
-        let log = Log::new(wal_dir(dir), newest, options.wal_segment_bytes, disk);
+        let store = Arc::new(Store::new(dir, options));
+        read_blocks(&store, &mut recovery)?;
+        let read = read_log(&store, &mut recovery)?;
+        recovery.blocks = store.blocks.read().len();
+        recovery.series = store.index.read().len();
+        let options = &store.options;
+        let log = Log::new(wal_dir(dir), read.newest, read.bytes, options.wal_segment_bytes, disk);
         let places = Arc::new(Semaphore::new(options.max_waiting_samples));
-        let tended_ms = (options.clock)();
-        let store = Arc::new(Store::new(dir, options, state));
+        let tended_ms = store.now_ms();
         let (jobs, waiting) = sync_channel(WAITING_JOBS + 16);
-        let writer = Writer { store: store.clone(), log, tended_ms };
+        let writer = Writer { store: store.clone(), log, met: Met::default(), task: None, tended_ms };
         let thread = std::thread::Builder::new()
             .name("series-writer".into())
             .spawn(move || writer.run(&waiting))
             .map_err(at("start the writer for", dir))?;
-        Ok((Self { store, jobs, places, thread: Mutex::new(Some(thread)), _lock: lock }, recovery))
+        Ok((Self { store, jobs, places, thread: Mutex::new(Some(thread)), lock }, recovery))
     }
 
     /// Stores samples and returns after the fsync that covers them, which waiting callers share.
@@ -83,18 +87,41 @@ impl Engine {
     /// Nothing of the request counts as stored when the disk refuses ([`SeriesError::Io`]), when it is too large
     /// ([`SeriesError::TooMany`]) or when the engine is closing ([`SeriesError::Stopped`]).
     pub async fn append(&self, tenant: u64, samples: Vec<Sample>) -> crate::Result<Appended> {
-        let limit = self.store.options.max_request_samples;
-        if samples.len() > limit {
-            return Err(SeriesError::TooMany { given: samples.len(), limit });
+        let limits = Limits { bytes: usize::MAX, series: usize::MAX, samples: usize::MAX, extras: 0 };
+        let mut batch = Batch::new(limits);
+        for sample in &samples {
+            let from = batch.text.len();
+            batch.text.extend_from_slice(&key::of(&sample.labels));
+            let begun = batch.begin(from, batch.text.len());
+            begun.and_then(|()| batch.point(sample.at_ms, sample.value)).expect("there is no limit");
         }
-        // Small requests weigh as much as their place in the queue, so that the queue itself never overflows.
-        let weight = samples.len().max(self.store.options.max_waiting_samples.div_ceil(WAITING_JOBS));
-        let weight = u32::try_from(weight).unwrap_or(u32::MAX);
-        let place = self.places.clone().acquire_many_owned(weight).await.map_err(|_| SeriesError::Stopped)?;
-        let (reply, answer) = oneshot::channel();
-        let job = Job::Append(Append { tenant, samples, reply, _place: place });
-        self.jobs.try_send(job).map_err(|_| SeriesError::Stopped)?;
-        answer.await.map_err(|_| SeriesError::Stopped)?
+        self.append_batch(tenant, batch).await
+    }
+
+    /// Stores the samples of a decoded body, as [`append`](Self::append) does. The quick way in: series that are known are found
+    /// by their bytes. Metadata, exemplars and native histograms of the batch are not kept.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub async fn append_batch(&self, tenant: u64, mut batch: Batch) -> crate::Result<Appended> {
+        let limit = self.store.options.max_request_samples;
+        if batch.samples() > limit {
+            return Err(SeriesError::TooMany { given: batch.samples(), limit });
+        }
+        loop {
+            // Small requests weigh as much as their place in the queue, so that the queue itself never overflows.
+            let weight = batch.samples().max(self.store.options.max_waiting_samples.div_ceil(WAITING_JOBS));
+            let weight = u32::try_from(weight).unwrap_or(u32::MAX);
+            let place = self.places.clone().acquire_many_owned(weight).await.map_err(|_| SeriesError::Stopped)?;
+            let request = Prepared::new(&self.store, tenant, &mut batch);
+            let (reply, answer) = oneshot::channel();
+            let job = Job::Append(Append { request, reply, _place: place });
+            self.jobs.try_send(job).map_err(|_| SeriesError::Stopped)?;
+            match answer.await.map_err(|_| SeriesError::Stopped)?? {
+                Answer::Appended(appended) => return Ok(appended),
+                Answer::LookAgain(points) => batch.points = points,
+            }
+        }
     }
 
     /// The points of all series that every matcher means, from `from_ms` to `to_ms`, both included; in order of labels.
@@ -147,17 +174,17 @@ impl Engine {
 
     /// The series that every matcher means, in order; without a matcher all of the tenant.
     pub fn series(&self, tenant: u64, matchers: &[Matcher]) -> Vec<Labels> {
-        self.store.state.read().index.select(tenant, matchers).into_iter().map(|(labels, _)| labels).collect()
+        self.store.index.read().select(tenant, matchers).into_iter().map(|(labels, _)| labels).collect()
     }
 
     /// The label names of those series, sorted.
     pub fn label_names(&self, tenant: u64, matchers: &[Matcher]) -> Vec<String> {
-        self.store.state.read().index.names(tenant, matchers)
+        self.store.index.read().names(tenant, matchers)
     }
 
     /// The values that label `name` has among those series, sorted.
     pub fn label_values(&self, tenant: u64, name: &str, matchers: &[Matcher]) -> Vec<String> {
-        self.store.state.read().index.values(tenant, name, matchers)
+        self.store.index.read().values(tenant, name, matchers)
     }
 
     /// Reads every file and checks every checksum. Blocks its thread for as long as that takes.
@@ -198,16 +225,24 @@ impl Engine {
 
     /// The engine's own figures.
     pub fn stats(&self) -> Stats {
-        let state = self.store.state.read();
         let counters = &self.store.counters;
         let wal = segments(&self.store.wal_dir()).unwrap_or_default();
+        let (head_samples, head_bytes) = self.store.head.size();
+        let (blocks, block_bytes) = {
+            let blocks = self.store.blocks.read();
+            (blocks.len(), blocks.values().map(|b| b.header.file_bytes()).sum())
+        };
+        let (series, active_series) = {
+            let index = self.store.index.read();
+            (index.len(), index.all_active())
+        };
         Stats {
-            series: state.index.len(),
-            active_series: state.index.all_active(),
-            head_samples: state.head.samples(),
-            head_bytes: state.head.bytes(),
-            blocks: state.blocks.len(),
-            block_bytes: state.blocks.values().map(|b| b.bytes).sum(),
+            series,
+            active_series,
+            head_samples,
+            head_bytes,
+            blocks,
+            block_bytes,
             wal_bytes: wal.iter().filter_map(|(_, path)| Some(fs::metadata(path).ok()?.len())).sum(),
             accepted: counters.accepted.load(Relaxed),
             repeated: counters.repeated.load(Relaxed),
@@ -215,7 +250,7 @@ impl Engine {
             syncs: counters.syncs.load(Relaxed),
             disk_errors: counters.disk_errors.load(Relaxed),
             damaged_reads: counters.damaged_reads.load(Relaxed),
-            newest_ms: state.head.newest_ms,
+            newest_ms: self.store.head.newest_ms(),
         }
     }
 }
@@ -227,6 +262,8 @@ impl Drop for Engine {
         if let Some(thread) = self.thread.lock().take() {
             let _ = thread.join();
         }
+        // In so many words: a process that was just started may hold the open file for a moment longer than we do.
+        let _ = self.lock.unlock();
     }
 }
 
@@ -249,81 +286,6 @@ fn remove_parts(folder: &Path) -> crate::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Finds the sealed files, finishes what a kill interrupted, and fills the index.
-fn read_blocks(dir: &Path, state: &mut State, recovery: &mut Recovery) -> crate::Result<()> {
-    let folder = blocks_dir(dir);
-    let mut found = Vec::new();
-    for entry in fs::read_dir(&folder).map_err(at("list", &folder))? {
-        let path = entry.map_err(at("list", &folder))?.path();
-        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        if let Some(key) = block::parse_name(name) {
-            found.push((key, path));
-        }
-    }
-    // Newest generation first, so that what it replaces is known before it is met.
-    found.sort_unstable_by(|a, b| b.cmp(a));
-    let mut replaced = (i64::MAX, 0);
-    for ((start, generation), path) in found {
-        if replaced.0 == start && generation <= replaced.1 {
-            fs::remove_file(&path).map_err(at("remove", &path))?;
-            continue;
-        }
-        let file = shown(dir, &path);
-        let contents = match block::contents(&path, &file) {
-            Ok(contents) => contents,
-            Err(_) => {
-                recovery.damaged.push(Damage { file, offset: 0, length: 0, kind: DamageKind::Unreadable });
-                continue;
-            }
-        };
-        if contents.damaged.is_empty() && contents.header.replaces > 0 {
-            replaced = (start, contents.header.replaces);
-        }
-        recovery.damaged.extend(contents.damaged);
-        let known = contents.series.into_iter().map(|(tenant, labels, p)| (state.index.intern(tenant, &labels), p));
-        let places = known.collect();
-        state.add_block(Block::new(path, contents.header, contents.bytes, places));
-    }
-    Ok(())
-}
-
-/// Replays the log into the head; the number that the next segment must be above.
-fn read_log(dir: &Path, state: &mut State, now_ms: i64, recovery: &mut Recovery) -> crate::Result<u64> {
-    // The log may be empty because everything was sealed. A number that a sealed file says it covers is never used
-    // again: samples in such a segment would be taken for sealed ones.
-    let mut newest = state.blocks.values().map(|b| b.header.log_upto).max().unwrap_or(0);
-    for (number, path) in segments(&wal_dir(dir))? {
-        newest = newest.max(number);
-        let bytes = fs::read(&path).map_err(at("read", &path))?;
-        let read = replay(&shown(dir, &path), &bytes);
-        recovery.segments += 1;
-        for torn in read.damaged.iter().filter(|d| d.kind == DamageKind::TornTail) {
-            recovery.cut_bytes += torn.length;
-            let file = File::options().write(true).open(&path).map_err(at("open", &path))?;
-            file.set_len(torn.offset).and_then(|()| file.sync_all()).map_err(at("repair", &path))?;
-        }
-        recovery.damaged.extend(read.damaged);
-        for (tenant, labels, points) in read.series {
-            let points: Vec<_> = points.into_iter().filter(|p| !sealed(state, p.0, number)).collect();
-            if points.is_empty() {
-                continue;
-            }
-            let id = state.index.intern(tenant, &labels);
-            recovery.samples += points.len() as u64;
-            for point in points {
-                state.insert(id, point, now_ms);
-            }
-        }
-    }
-    Ok(newest)
-}
-
-/// Whether a sealed file covers this moment for this log segment.
-fn sealed(state: &State, at_ms: i64, segment: u64) -> bool {
-    let start = crate::head::window_start(at_ms);
-    state.blocks.range((start, 0)..=(start, u32::MAX)).any(|(_, b)| b.header.log_upto >= segment)
 }
 
 #[cfg(test)]

@@ -85,6 +85,12 @@ pub enum Refusal {
         /// The time of both, Unix milliseconds.
         at_ms: i64,
     },
+    /// The labels of the series name nothing.
+    #[error("{reason}")]
+    Labels {
+        /// What is wrong with them.
+        reason: String,
+    },
     /// The tenant has as many active series as it may have.
     #[error("the tenant already has {limit} active series")]
     TooManySeries {

@@ -55,9 +55,9 @@ pub(crate) struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    /// The damaged stretches as damage to `file`; one at the end is [`DamageKind::TornTail`] when `torn` allows for it.
-    pub(crate) fn damage(&self, file: &str, length: u64, torn: Torn) -> Vec<Damage> {
-        let cut_short = torn == Torn::Possible && !self.end_is_complete;
+    /// The damaged stretches as damage to `file`; one at the end is [`DamageKind::TornTail`] when bytes are missing.
+    pub(crate) fn damage(&self, file: &str, length: u64) -> Vec<Damage> {
+        let cut_short = !self.end_is_complete;
         let kind = |at_end: bool| if at_end && cut_short { DamageKind::TornTail } else { DamageKind::Checksum };
         self.damaged
             .iter()
@@ -69,13 +69,6 @@ impl Scan<'_> {
             })
             .collect()
     }
-}
-
-/// Whether a file may have been left half-written: logs may, sealed files may not.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Torn {
-    Possible,
-    Impossible,
 }
 
 /// Cuts `bytes` into frames. Whole files cost one pass; only inside damage is each magic tried, one checksum each.

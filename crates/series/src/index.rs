@@ -1,42 +1,74 @@
-//! Which series there are: labels to number and back, and the inverted index that answers matchers.
+//! Which series there are: key to number and back, and the inverted index that answers matchers.
 //!
-//! Numbers live as long as the process and are never given twice, so a number in a log buffer cannot come to mean
-//! another series.
+//! A series is found by 128 bits of a hash of its key, with a seed that only this process knows, so a request of known series makes
+//! no text and compares none. Two series with one hash are expected once in 10^26 directories of a million series.
+//! Labels are pairs of shared texts. A number is given again only when nobody can still hold the old meaning: readers and
+//! requests hold a [`Lease`] as long as they use numbers.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::{Arc, Weak};
 
+use hashbrown::HashTable;
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+use crate::key::{self, Pairs};
 use crate::labels::Labels;
 use crate::matcher::{MatchOp, Matcher};
+use crate::symbols::{Symbol, Symbols};
 
 /// A series, in this process only.
 pub(crate) type SeriesId = u32;
 
-/// A series and where it still has points.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) tenant: u64,
-    pub(crate) labels: Labels,
+/// The hash of tenant and key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct KeyHash([u64; 2]);
+
+/// As long as it lives, no number that was known when it was taken comes to mean another series.
+pub(crate) type Lease = Arc<()>;
+
+/// A series and where it has points.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    hash: KeyHash,
+    tenant: u32,
+    /// Its labels, in `pairs`.
+    from: u32,
+    /// How many labels; none when the number is not in use.
+    labels: u16,
     /// Windows of the head that hold it.
-    pub(crate) head: u32,
+    head: u16,
     /// Sealed files that hold it.
-    pub(crate) blocks: u32,
+    blocks: u32,
 }
 
 #[derive(Debug, Default)]
 struct Tenant {
-    by_labels: HashMap<Labels, SeriesId>,
-    /// Name, then value, then the series that have it.
-    postings: BTreeMap<Arc<str>, BTreeMap<Arc<str>, BTreeSet<SeriesId>>>,
+    number: u64,
+    /// Name, then value, then the series that have it, rising.
+    postings: HashMap<Symbol, HashMap<Symbol, Vec<SeriesId>>>,
+    series: usize,
     active: usize,
 }
 
 /// All series of all tenants.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Index {
-    entries: HashMap<SeriesId, Entry>,
-    tenants: HashMap<u64, Tenant>,
-    next: SeriesId,
+    seed: u64,
+    symbols: Symbols,
+    entries: Vec<Entry>,
+    pairs: Vec<(Symbol, Symbol)>,
+    table: HashTable<SeriesId>,
+    tenants: Vec<Tenant>,
+    by_number: HashMap<u64, u32>,
+    lease: Lease,
+    /// Numbers that are not in use, and those that may still be held.
+    free: Vec<SeriesId>,
+    resting: Vec<(Weak<()>, Vec<SeriesId>)>,
+    /// Series that nothing held when they were looked at; [`bury`](Index::bury) looks again.
+    doomed: Vec<SeriesId>,
+    live: usize,
+    dead_pairs: usize,
 }
 
 /// Where points of a series are.
@@ -46,198 +78,387 @@ pub(crate) enum Place {
     Block,
 }
 
+impl Default for Index {
+    fn default() -> Self {
+        Self {
+            seed: RandomState::new().build_hasher().finish(),
+            symbols: Symbols::default(),
+            entries: Vec::new(),
+            pairs: Vec::new(),
+            table: HashTable::new(),
+            tenants: Vec::new(),
+            by_number: HashMap::new(),
+            lease: Arc::new(()),
+            free: Vec::new(),
+            resting: Vec::new(),
+            doomed: Vec::new(),
+            live: 0,
+            dead_pairs: 0,
+        }
+    }
+}
+
 impl Index {
-    /// The number of these labels, if they are known.
-    pub(crate) fn find(&self, tenant: u64, labels: &Labels) -> Option<SeriesId> {
-        self.tenants.get(&tenant)?.by_labels.get(labels).copied()
+    /// The hash of a key. Needs no lock that a writer holds: the seed never changes.
+    pub(crate) fn hash(seed: u64, tenant: u64, key: &[u8]) -> KeyHash {
+        let hash = xxh3_128_with_seed(key, seed ^ tenant.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        KeyHash([hash as u64, (hash >> 64) as u64])
     }
 
-    /// The number that the next new series will get.
-    pub(crate) fn next(&self) -> SeriesId {
-        self.next
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
     }
 
-    /// The number of these labels, new if need be. A new one has points nowhere yet: see [`hold`](Self::hold).
-    pub(crate) fn intern(&mut self, tenant: u64, labels: &Labels) -> SeriesId {
-        if let Some(id) = self.find(tenant, labels) {
+    pub(crate) fn lease(&self) -> Lease {
+        self.lease.clone()
+    }
+
+    /// The number of the series with this hash, if it is known.
+    #[inline]
+    pub(crate) fn find(&self, hash: KeyHash) -> Option<SeriesId> {
+        self.table.find(hash.0[0], |id| self.entries[*id as usize].hash == hash).copied()
+    }
+
+    /// The number that the `n`th new series will get, from 0.
+    pub(crate) fn next(&self, n: usize) -> SeriesId {
+        match self.free.len().checked_sub(n + 1) {
+            Some(at) => self.free[at],
+            None => (self.entries.len() + n - self.free.len()) as SeriesId,
+        }
+    }
+
+    /// The number of the series with this canonical key, new if need be. A new one has points nowhere yet: see [`hold`](Self::hold).
+    pub(crate) fn intern(&mut self, tenant: u64, hash: KeyHash, key: &[u8]) -> SeriesId {
+        if let Some(id) = self.find(hash) {
             return id;
         }
-        let id = self.next;
-        self.next += 1;
-        let owner = self.tenants.entry(tenant).or_default();
-        owner.by_labels.insert(labels.clone(), id);
-        for (name, value) in labels.iter() {
-            let values = match owner.postings.get_mut(name) {
-                Some(values) => values,
-                None => owner.postings.entry(name.into()).or_default(),
-            };
-            match values.get_mut(value) {
-                Some(ids) => ids.insert(id),
-                None => values.entry(value.into()).or_default().insert(id),
-            };
+        let id = self.next(0);
+        if self.free.pop().is_none() {
+            let unused = Entry { hash, tenant: 0, from: 0, labels: 0, head: 0, blocks: 0 };
+            self.entries.push(unused);
         }
-        self.entries.insert(id, Entry { tenant, labels: labels.clone(), head: 0, blocks: 0 });
+        let owner = self.tenant(tenant);
+        let from = self.pairs.len() as u32;
+        for (name, value) in Pairs(key).flatten() {
+            // Keys were made from labels, which are text.
+            let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
+            let pair = (self.symbols.intern(text(name)), self.symbols.intern(text(value)));
+            self.pairs.push(pair);
+        }
+        let labels = (self.pairs.len() as u32 - from) as u16;
+        self.entries[id as usize] = Entry { hash, tenant: owner, from, labels, head: 0, blocks: 0 };
+        self.post(id);
+        let entries = &self.entries;
+        self.table.insert_unique(hash.0[0], id, |id| entries[*id as usize].hash.0[0]);
+        self.tenants[owner as usize].series += 1;
+        self.live += 1;
         id
+    }
+
+    fn tenant(&mut self, number: u64) -> u32 {
+        if let Some(known) = self.by_number.get(&number) {
+            return *known;
+        }
+        let place = self.tenants.len() as u32;
+        self.tenants.push(Tenant { number, ..Tenant::default() });
+        self.by_number.insert(number, place);
+        place
+    }
+
+    fn owner(&self, tenant: u64) -> Option<&Tenant> {
+        self.tenants.get(*self.by_number.get(&tenant)? as usize)
+    }
+
+    fn pairs_of(&self, entry: &Entry) -> &[(Symbol, Symbol)] {
+        &self.pairs[entry.from as usize..entry.from as usize + usize::from(entry.labels)]
+    }
+
+    /// Puts a series into the lists of its labels.
+    fn post(&mut self, id: SeriesId) {
+        let Entry { tenant, from, labels, .. } = self.entries[id as usize];
+        let postings = &mut self.tenants[tenant as usize].postings;
+        for (name, value) in &self.pairs[from as usize..from as usize + usize::from(labels)] {
+            let ids = postings.entry(*name).or_default().entry(*value).or_default();
+            match ids.last() {
+                Some(last) if *last >= id => {
+                    if let Err(place) = ids.binary_search(&id) {
+                        ids.insert(place, id);
+                    }
+                }
+                _ => ids.push(id),
+            }
+        }
     }
 
     /// One more place holds points of this series.
     pub(crate) fn hold(&mut self, id: SeriesId, place: Place) {
-        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let entry = &mut self.entries[id as usize];
         match place {
             Place::Block => entry.blocks += 1,
             Place::Head => {
                 entry.head += 1;
-                if entry.head == 1
-                    && let Some(tenant) = self.tenants.get_mut(&entry.tenant)
-                {
-                    tenant.active += 1;
+                if entry.head == 1 {
+                    self.tenants[entry.tenant as usize].active += 1;
                 }
             }
         }
     }
 
-    /// One place less; a series that nothing holds is forgotten.
+    /// One place less. A series that nothing holds is forgotten at the next [`bury`](Self::bury).
     pub(crate) fn release(&mut self, id: SeriesId, place: Place) {
-        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let entry = &mut self.entries[id as usize];
         match place {
             Place::Block => entry.blocks = entry.blocks.saturating_sub(1),
             Place::Head => {
                 entry.head = entry.head.saturating_sub(1);
-                if entry.head == 0
-                    && let Some(tenant) = self.tenants.get_mut(&entry.tenant)
-                {
-                    tenant.active -= 1;
+                if entry.head == 0 {
+                    self.tenants[entry.tenant as usize].active -= 1;
                 }
             }
         }
         if entry.head == 0 && entry.blocks == 0 {
-            self.forget(id);
+            self.doomed.push(id);
         }
     }
 
-    fn forget(&mut self, id: SeriesId) {
-        let Some(entry) = self.entries.remove(&id) else { return };
-        let Some(tenant) = self.tenants.get_mut(&entry.tenant) else { return };
-        tenant.by_labels.remove(&entry.labels);
-        for (name, value) in entry.labels.iter() {
-            let Some(values) = tenant.postings.get_mut(name) else { continue };
-            if let Some(ids) = values.get_mut(value) {
-                ids.remove(&id);
+    /// Forgets the series that nothing holds any more, all at once: each list of a label is gone through once.
+    pub(crate) fn bury(&mut self) {
+        let mut doomed = std::mem::take(&mut self.doomed);
+        doomed.sort_unstable();
+        doomed.dedup();
+        doomed.retain(|id| {
+            let entry = &self.entries[*id as usize];
+            entry.labels > 0 && entry.head == 0 && entry.blocks == 0
+        });
+        if doomed.is_empty() {
+            return;
+        }
+        let mut lists = BTreeSet::new();
+        for id in &doomed {
+            let entry = self.entries[*id as usize];
+            lists.extend(self.pairs_of(&entry).iter().map(|(name, value)| (entry.tenant, *name, *value)));
+            if let Ok(found) = self.table.find_entry(entry.hash.0[0], |other| other == id) {
+                found.remove();
+            }
+            self.dead_pairs += usize::from(entry.labels);
+            self.tenants[entry.tenant as usize].series -= 1;
+            self.entries[*id as usize].labels = 0;
+        }
+        self.live -= doomed.len();
+        for (tenant, name, value) in lists {
+            let postings = &mut self.tenants[tenant as usize].postings;
+            let Some(values) = postings.get_mut(&name) else { continue };
+            if let Some(ids) = values.get_mut(&value) {
+                ids.retain(|id| doomed.binary_search(id).is_err());
                 if ids.is_empty() {
-                    values.remove(value);
+                    values.remove(&value);
                 }
             }
             if values.is_empty() {
-                tenant.postings.remove(name);
+                postings.remove(&name);
             }
         }
-        if tenant.by_labels.is_empty() {
-            self.tenants.remove(&entry.tenant);
+        // Whoever holds the old lease may still mean the old series by these numbers.
+        let old = std::mem::replace(&mut self.lease, Arc::new(()));
+        self.resting.push((Arc::downgrade(&old), doomed));
+        drop(old);
+        self.wake_numbers();
+        if self.dead_pairs > self.pairs.len() / 2 + 1024 {
+            self.rebuild();
         }
     }
 
-    pub(crate) fn entry(&self, id: SeriesId) -> Option<&Entry> {
-        self.entries.get(&id)
+    /// Gives back the numbers that nobody holds any more.
+    fn wake_numbers(&mut self) {
+        // In order: who holds an old lease may mean numbers that were buried under any later one.
+        let released = self.resting.iter().take_while(|(lease, _)| lease.strong_count() == 0).count();
+        for (_, mut ids) in self.resting.drain(..released) {
+            self.free.append(&mut ids);
+        }
+    }
+
+    /// Texts and pairs anew, without those that no series has; numbers stay.
+    fn rebuild(&mut self) {
+        let old = std::mem::take(&mut self.symbols);
+        let pairs = std::mem::take(&mut self.pairs);
+        for tenant in &mut self.tenants {
+            tenant.postings.clear();
+        }
+        for id in 0..self.entries.len() {
+            let entry = &mut self.entries[id];
+            let held = &pairs[entry.from as usize..entry.from as usize + usize::from(entry.labels)];
+            entry.from = self.pairs.len() as u32;
+            for (name, value) in held {
+                let pair = (self.symbols.intern(old.text(*name)), self.symbols.intern(old.text(*value)));
+                self.pairs.push(pair);
+            }
+            self.post(id as SeriesId);
+        }
+        self.dead_pairs = 0;
+    }
+
+    /// Whether the series has points in the head.
+    pub(crate) fn is_active(&self, id: SeriesId) -> bool {
+        self.entries.get(id as usize).is_some_and(|e| e.head > 0)
+    }
+
+    /// Whether the number is in use.
+    pub(crate) fn is_known(&self, id: SeriesId) -> bool {
+        self.entries.get(id as usize).is_some_and(|e| e.labels > 0)
+    }
+
+    /// Tenant and pairs of a series, for who writes it down.
+    pub(crate) fn pairs(&self, id: SeriesId) -> Option<(u64, &[(Symbol, Symbol)])> {
+        let entry = self.entries.get(id as usize).filter(|e| e.labels > 0)?;
+        Some((self.tenants[entry.tenant as usize].number, self.pairs_of(entry)))
+    }
+
+    pub(crate) fn symbols(&self) -> &Symbols {
+        &self.symbols
+    }
+
+    /// The key of a series, appended to `out`; its tenant.
+    pub(crate) fn put_key(&self, id: SeriesId, out: &mut Vec<u8>) -> Option<u64> {
+        let (tenant, pairs) = self.pairs(id)?;
+        for (name, value) in pairs {
+            key::put_pair(out, self.symbols.text(*name).as_bytes(), self.symbols.text(*value).as_bytes());
+        }
+        Some(tenant)
+    }
+
+    fn labels(&self, entry: &Entry) -> Labels {
+        let text = |symbol: &Symbol| self.symbols.text(*symbol).clone();
+        Labels::of_sorted(self.pairs_of(entry).iter().map(|(name, value)| (text(name), text(value))))
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.live
     }
 
     /// Series of one tenant that have points in the head.
     pub(crate) fn active(&self, tenant: u64) -> usize {
-        self.tenants.get(&tenant).map_or(0, |t| t.active)
+        self.owner(tenant).map_or(0, |t| t.active)
     }
 
     /// Series of all tenants that have points in the head.
     pub(crate) fn all_active(&self) -> usize {
-        self.tenants.values().map(|t| t.active).sum()
+        self.tenants.iter().map(|t| t.active).sum()
     }
 
-    /// The series of one tenant that all matchers mean, in order of their labels. No matcher means all.
-    pub(crate) fn select(&self, tenant: u64, matchers: &[Matcher]) -> Vec<(Labels, SeriesId)> {
-        let Some(owner) = self.tenants.get(&tenant) else { return Vec::new() };
-        let exact = |m: &&Matcher| m.op() == MatchOp::Eq && !m.value().is_empty();
-        let none = BTreeSet::new();
-        // The rarest exact value bounds the work; the other matchers are asked series by series.
-        let rarest = matchers
-            .iter()
-            .filter(exact)
-            .map(|m| owner.postings.get(m.name()).and_then(|values| values.get(m.value())).unwrap_or(&none))
-            .min_by_key(|ids| ids.len());
-        let wanted = |labels: &Labels| matchers.iter().all(|m| m.matches(labels));
-        let mut found: Vec<(Labels, SeriesId)> = match rarest {
-            Some(ids) => {
-                let known = ids.iter().filter_map(|id| Some((&self.entries.get(id)?.labels, *id)));
-                known.filter(|(labels, _)| wanted(labels)).map(|(labels, id)| (labels.clone(), id)).collect()
+    /// The numbers that all matchers mean, rising. No matcher means all.
+    fn numbers(&self, tenant: u64, matchers: &[Matcher]) -> Vec<SeriesId> {
+        let Some(place) = self.by_number.get(&tenant) else { return Vec::new() };
+        let owner = &self.tenants[*place as usize];
+        let mut found: Option<Vec<SeriesId>> = None;
+        for matcher in matchers {
+            // Such a matcher names the series that have a label; the others take away from those.
+            if matcher.matches_value("") {
+                continue;
             }
-            None => owner.by_labels.iter().filter(|(l, _)| wanted(l)).map(|(l, id)| (l.clone(), *id)).collect(),
+            let named = self.named(owner, matcher);
+            found = Some(match found {
+                None => named,
+                Some(before) => intersection(&before, &named),
+            });
+        }
+        let rest: Vec<&Matcher> = matchers.iter().filter(|m| m.matches_value("")).collect();
+        let mut found = found.unwrap_or_else(|| {
+            let all = (0..self.entries.len() as SeriesId).filter(|id| {
+                let entry = &self.entries[*id as usize];
+                entry.labels > 0 && entry.tenant == *place
+            });
+            all.collect()
+        });
+        let value = |id: SeriesId, name: Symbol| {
+            let pairs = self.pairs_of(&self.entries[id as usize]);
+            pairs.iter().find(|(n, _)| *n == name).map(|(_, value)| *value)
         };
+        for matcher in rest {
+            // A name that no series has is empty everywhere, and the matcher takes that.
+            let Some(name) = self.symbols.find(matcher.name()) else { continue };
+            let mut asked: HashMap<Symbol, bool> = HashMap::new();
+            found.retain(|id| {
+                let Some(symbol) = value(*id, name) else { return true };
+                *asked.entry(symbol).or_insert_with(|| matcher.matches_value(self.symbols.text(symbol)))
+            });
+        }
+        found
+    }
+
+    /// The series that have the matcher's label with a value that it takes.
+    fn named(&self, owner: &Tenant, matcher: &Matcher) -> Vec<SeriesId> {
+        let Some(values) = self.symbols.find(matcher.name()).and_then(|name| owner.postings.get(&name)) else {
+            return Vec::new();
+        };
+        if matcher.op() == MatchOp::Eq {
+            let ids = self.symbols.find(matcher.value()).and_then(|value| values.get(&value));
+            return ids.cloned().unwrap_or_default();
+        }
+        let taken = values.iter().filter(|(value, _)| matcher.matches_value(self.symbols.text(**value)));
+        let mut ids: Vec<SeriesId> = taken.flat_map(|(_, ids)| ids.iter().copied()).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// The series of one tenant that all matchers mean, in order of their labels.
+    pub(crate) fn select(&self, tenant: u64, matchers: &[Matcher]) -> Vec<(Labels, SeriesId)> {
+        let ids = self.numbers(tenant, matchers).into_iter();
+        let held = ids.filter(|id| {
+            let entry = &self.entries[*id as usize];
+            entry.head > 0 || entry.blocks > 0
+        });
+        let mut found: Vec<_> = held.map(|id| (self.labels(&self.entries[id as usize]), id)).collect();
         found.sort_unstable();
         found
     }
 
     /// The label names of the series that all matchers mean, sorted.
     pub(crate) fn names(&self, tenant: u64, matchers: &[Matcher]) -> Vec<String> {
-        if matchers.is_empty() {
-            let owner = self.tenants.get(&tenant);
-            return owner.map_or_else(Vec::new, |o| o.postings.keys().map(ToString::to_string).collect());
-        }
-        let found = self.select(tenant, matchers);
-        let names: BTreeSet<&str> = found.iter().flat_map(|(labels, _)| labels.iter().map(|(name, _)| name)).collect();
-        names.into_iter().map(str::to_owned).collect()
+        let Some(owner) = self.owner(tenant) else { return Vec::new() };
+        let mut names: Vec<Symbol> = if matchers.is_empty() {
+            owner.postings.keys().copied().collect()
+        } else {
+            let found = self.numbers(tenant, matchers);
+            found.iter().flat_map(|id| self.pairs_of(&self.entries[*id as usize])).map(|(name, _)| *name).collect()
+        };
+        self.texts(&mut names)
     }
 
     /// The values that one label has among the series that all matchers mean, sorted.
     pub(crate) fn values(&self, tenant: u64, name: &str, matchers: &[Matcher]) -> Vec<String> {
-        if matchers.is_empty() {
-            let values = self.tenants.get(&tenant).and_then(|o| o.postings.get(name));
-            return values.map_or_else(Vec::new, |v| v.keys().map(ToString::to_string).collect());
-        }
-        let found = self.select(tenant, matchers);
-        let values: BTreeSet<&str> = found.iter().filter_map(|(labels, _)| labels.get(name)).collect();
-        values.into_iter().map(str::to_owned).collect()
+        let (Some(owner), Some(name)) = (self.owner(tenant), self.symbols.find(name)) else { return Vec::new() };
+        let mut values: Vec<Symbol> = if matchers.is_empty() {
+            owner.postings.get(&name).map_or_else(Vec::new, |values| values.keys().copied().collect())
+        } else {
+            let found = self.numbers(tenant, matchers);
+            let pairs = found.iter().flat_map(|id| self.pairs_of(&self.entries[*id as usize]));
+            pairs.filter(|(n, _)| *n == name).map(|(_, value)| *value).collect()
+        };
+        self.texts(&mut values)
     }
+
+    fn texts(&self, symbols: &mut Vec<Symbol>) -> Vec<String> {
+        symbols.sort_unstable();
+        symbols.dedup();
+        let mut texts: Vec<String> = symbols.iter().map(|s| self.symbols.text(*s).to_string()).collect();
+        texts.sort_unstable();
+        texts
+    }
+}
+
+/// What two rising rows have in common. The longer one is searched when it is much longer.
+fn intersection(a: &[SeriesId], b: &[SeriesId]) -> Vec<SeriesId> {
+    let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
+    if long.len() / 16 > short.len() {
+        return short.iter().copied().filter(|id| long.binary_search(id).is_ok()).collect();
+    }
+    let mut rest = long.iter().peekable();
+    let common = short.iter().copied().filter(|id| {
+        while rest.next_if(|other| *other < id).is_some() {}
+        rest.peek() == Some(&id)
+    });
+    common.collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn labels(name: &str, job: &str) -> Labels {
-        Labels::metric(name, &[("job", job)]).unwrap()
-    }
-
-    #[test]
-    fn matchers_find_what_they_mean_and_only_of_their_tenant() {
-        let mut index = Index::default();
-        for (tenant, name, job) in [(1, "up", "web"), (1, "up", "db"), (1, "load", "web"), (2, "up", "web")] {
-            let id = index.intern(tenant, &labels(name, job));
-            index.hold(id, Place::Head);
-        }
-        let found = |tenant, m: &[Matcher]| index.select(tenant, m).into_iter().map(|(l, _)| l).collect::<Vec<_>>();
-        assert_eq!(found(1, &[Matcher::eq("__name__", "up")]), [labels("up", "db"), labels("up", "web")]);
-        assert_eq!(found(1, &[Matcher::eq("job", "web"), Matcher::eq("__name__", "up")]), [labels("up", "web")]);
-        assert_eq!(found(2, &[]), [labels("up", "web")]);
-        assert_eq!(found(3, &[]), []);
-        assert_eq!(found(1, &[Matcher::eq("job", "none")]), []);
-        assert_eq!(found(1, &[Matcher::eq("gone", "")]).len(), 3);
-        assert_eq!(index.names(1, &[]), ["__name__", "job"]);
-        assert_eq!(index.values(1, "job", &[Matcher::eq("__name__", "load")]), ["web"]);
-        assert_eq!((index.active(1), index.active(2), index.all_active()), (3, 1, 4));
-    }
-
-    #[test]
-    fn a_series_that_nothing_holds_is_forgotten_and_its_number_is_never_used_again() {
-        let mut index = Index::default();
-        let id = index.intern(1, &labels("up", "web"));
-        index.hold(id, Place::Head);
-        index.hold(id, Place::Block);
-        index.release(id, Place::Head);
-        assert_eq!((index.active(1), index.len()), (0, 1));
-        index.release(id, Place::Block);
-        assert_eq!(index.len(), 0);
-        assert!(index.names(1, &[]).is_empty() && index.tenants.is_empty());
-        assert_ne!(index.intern(1, &labels("up", "web")), id);
-    }
-}
+mod tests;

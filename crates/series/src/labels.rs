@@ -48,6 +48,9 @@ pub enum LabelsError {
     /// A series with no label at all names nothing.
     #[error("a series needs at least one label with a value")]
     Empty,
+    /// The bytes are not labels, or not UTF-8.
+    #[error("the labels are not UTF-8 text in pairs")]
+    Text,
     /// More labels, or longer ones, than are taken.
     #[error("too large: at most {MAX_LABELS} labels, names of {MAX_NAME_BYTES} and values of {MAX_VALUE_BYTES} bytes")]
     TooLarge,
@@ -62,11 +65,11 @@ impl Labels {
         let mut kept: Vec<(Arc<str>, Arc<str>)> = Vec::new();
         for (name, value) in pairs {
             let (name, value) = (name.as_ref(), value.as_ref());
-            if name.is_empty() || name.chars().any(char::is_control) {
-                return Err(LabelsError::Name { name: name.chars().take(64).collect() });
-            }
-            if kept.len() == MAX_LABELS || name.len() > MAX_NAME_BYTES || value.len() > MAX_VALUE_BYTES {
+            if kept.len() == MAX_LABELS || name.len() > MAX_NAME_BYTES || !Self::is_value_length(value.len()) {
                 return Err(LabelsError::TooLarge);
+            }
+            if !Self::is_name(name) {
+                return Err(LabelsError::Name { name: name.chars().take(64).collect() });
             }
             if !value.is_empty() {
                 kept.push((name.into(), value.into()));
@@ -80,6 +83,23 @@ impl Labels {
             return Err(LabelsError::Empty);
         }
         Ok(Self(kept.into()))
+    }
+
+    pub(crate) fn is_name(name: &str) -> bool {
+        !name.is_empty() && name.len() <= MAX_NAME_BYTES && !name.chars().any(char::is_control)
+    }
+
+    pub(crate) fn is_value_length(bytes: usize) -> bool {
+        bytes <= MAX_VALUE_BYTES
+    }
+
+    pub(crate) fn is_count(labels: usize) -> bool {
+        (1..=MAX_LABELS).contains(&labels)
+    }
+
+    /// Labels that are known to be sorted, each name once, none empty.
+    pub(crate) fn of_sorted(pairs: impl Iterator<Item = (Arc<str>, Arc<str>)>) -> Self {
+        Self(pairs.collect())
     }
 
     /// A metric by its name, with further labels.

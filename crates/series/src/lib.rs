@@ -4,28 +4,40 @@
 //! after the fsync that covers its samples, which many callers share. Nothing here knows a class, a check or a person,
 //! opens a socket, or reads a clock that it was not given; nothing damaged is ever served as if it were whole.
 //!
-//! How a sample travels: [`Engine::append`] → the writer thread admits it (limits, time bounds, conflicts), writes one frame
-//! to the log for everything that waits, syncs, applies it to the *head* (compressed windows in memory) and answers. When
-//! a window of two hours is over it is sealed into one file, a checksummed chunk a series, and the log is cut.
-//! Retention removes whole files.
+//! How a sample travels: a body is decoded into a [`Batch`](formats::Batch) whose series stay bytes; in the caller's thread each is
+//! looked up by a hash of those bytes; the writer thread admits (limits, time bounds, conflicts), writes one frame to the log
+//! for everything that waits, syncs, applies it to the *head* (compressed windows in memory, in shards) and answers. Now and
+//! then the head is copied to disk as a whole, so that a start reads little. When a window of two hours is over it is
+//! sealed into one file, a checksummed chunk a series, and the log is cut; the files of a day become one. Retention
+//! removes whole files.
 
+mod admit;
 mod bits;
 mod block;
 mod chunk;
+mod contents;
 mod decimate;
 mod engine;
 mod error;
+pub mod formats;
 mod frame;
 mod head;
 mod index;
+mod key;
 mod labels;
 mod log;
 mod matcher;
 mod options;
+mod prepare;
 mod read;
+mod replay;
 mod seal;
 mod snapshot;
+mod start;
 mod store;
+mod symbols;
+mod times;
+mod values;
 mod verify;
 mod wire;
 mod writer;
@@ -37,6 +49,8 @@ pub use matcher::{MatchOp, Matcher};
 pub use options::{Clock, Options, Recovery, Stats, system_clock};
 pub use read::SeriesData;
 pub use snapshot::SnapshotReport;
+#[doc(hidden)]
+pub use values::{head_values, sealed_values, unsealed_values};
 pub use verify::{VerifyReport, verify_directory};
 pub use writer::{Appended, Refused};
 

@@ -76,7 +76,11 @@ impl Matcher {
 
     /// Whether a series with these labels is meant.
     pub fn matches(&self, labels: &Labels) -> bool {
-        let found = labels.get(&self.name).unwrap_or_default();
+        self.matches_value(labels.get(&self.name).unwrap_or_default())
+    }
+
+    /// Whether a value of its label is meant; a missing label is an empty one.
+    pub(crate) fn matches_value(&self, found: &str) -> bool {
         match (self.op, &self.compiled) {
             (MatchOp::Eq, _) => found == self.value,
             (MatchOp::Ne, _) => found != self.value,

@@ -23,6 +23,10 @@ pub fn system_clock() -> Clock {
 pub struct Options {
     /// How long samples are kept, in milliseconds; whole files go when their last moment is older. Default 400 days.
     pub retention_ms: i64,
+    /// How many bytes sealed files may have together; the oldest go first. Default: no limit.
+    pub retention_bytes: u64,
+    /// How long after its end a day's files are left apart before they are made one, in milliseconds. Default 2 hours.
+    pub compact_after_ms: i64,
     /// How late a sample may arrive, in milliseconds. Default 80 hours: an agent buffers 72.
     pub accept_late_ms: i64,
     /// How far a sender's clock may be ahead of ours, in milliseconds. Default 10 minutes.
@@ -31,6 +35,8 @@ pub struct Options {
     pub max_series: usize,
     /// A log segment is closed when it is longer than this. Default 64 MiB.
     pub wal_segment_bytes: u64,
+    /// The head is written as a whole when the log has grown by this since, so that a start reads little. Default 64 MiB.
+    pub wal_checkpoint_bytes: u64,
     /// Samples one call of `append` may hold. Default 100,000.
     pub max_request_samples: usize,
     /// Samples that may wait for the writer; more callers wait their turn. Default 400,000.
@@ -47,10 +53,13 @@ impl Default for Options {
         const HOUR: i64 = 60 * MINUTE;
         Self {
             retention_ms: 400 * 24 * HOUR,
+            retention_bytes: u64::MAX,
+            compact_after_ms: 2 * HOUR,
             accept_late_ms: 80 * HOUR,
             accept_ahead_ms: 10 * MINUTE,
             max_series: 100_000,
             wal_segment_bytes: 64 << 20,
+            wal_checkpoint_bytes: 64 << 20,
             max_request_samples: 100_000,
             max_waiting_samples: 400_000,
             seal_after_ms: 10 * MINUTE,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::block::{Block, read_points};
+use crate::block::Block;
 use crate::chunk::{Point, merge};
 use crate::error::DamageKind;
 use crate::head::{WINDOW_MS, window_start};
@@ -71,9 +71,20 @@ impl Store {
     }
 
     fn gather(&self, tenant: u64, matchers: &[Matcher], from_ms: i64, to_ms: i64) -> Attempt {
-        let (mut series, blocks) = self.gather_head(tenant, matchers, from_ms, to_ms);
+        if from_ms > to_ms {
+            return Attempt::default();
+        }
+        // Held to the end: none of the numbers comes to mean another series meanwhile.
+        let (found, _lease) = {
+            let index = self.index.read();
+            (index.select(tenant, matchers), index.lease())
+        };
+        // The head before the files: what is being sealed is seen on one of the two sides, or on both.
+        let first = window_start(from_ms);
+        let mut series: Vec<Gathered> =
+            found.into_iter().map(|(labels, id)| self.of_head(labels, id, first, to_ms)).collect();
         let (mut damaged, mut missing) = (Vec::new(), false);
-        for block in blocks {
+        for block in self.blocks_in(from_ms, to_ms) {
             let wanted = |s: &Gathered| block.place(s.id).is_some();
             if !series.iter().any(wanted) {
                 continue;
@@ -83,7 +94,7 @@ impl Store {
             for one in &mut series {
                 let Some(place) = block.place(one.id) else { continue };
                 let read = match &file {
-                    Ok(file) => read_points(file, place, tenant, &one.labels),
+                    Ok(file) => block.points(file, place),
                     Err(_) => Err(DamageKind::Unreadable),
                 };
                 match read {
@@ -98,33 +109,12 @@ impl Store {
         Attempt { series, damaged, missing }
     }
 
-    /// Series and their points in the head, and the sealed files to look into. One lock, so that a window that is being
-    /// sealed is seen on exactly one of the two sides.
-    fn gather_head(
-        &self,
-        tenant: u64,
-        matchers: &[Matcher],
-        from_ms: i64,
-        to_ms: i64,
-    ) -> (Vec<Gathered>, Vec<Arc<Block>>) {
-        let state = self.state.read();
-        let found = state.index.select(tenant, matchers).into_iter();
-        let mut series: Vec<Gathered> =
-            found.map(|(labels, id)| Gathered { labels, id, parts: Vec::new(), lost: Vec::new() }).collect();
-        let first = window_start(from_ms);
-        if first > to_ms {
-            return (Vec::new(), Vec::new());
-        }
-        for (start, window) in state.head.windows.range(first..=to_ms) {
-            for one in &mut series {
-                if let Some(held) = window.series.get(&one.id) {
-                    // After all files of its window: what was stored first wins.
-                    one.parts.push(((*start, u32::MAX), held.points()));
-                }
-            }
-        }
-        let blocks = state.blocks.range((first, 0)..=(to_ms, u32::MAX)).map(|(_, block)| block.clone()).collect();
-        (series, blocks)
+    /// A series and its points in the head.
+    fn of_head(&self, labels: Labels, id: SeriesId, first: i64, to_ms: i64) -> Gathered {
+        // After all files of its window: what was stored first wins.
+        let parts = self.head.parts(id, first, to_ms).into_iter();
+        let parts = parts.map(|(start, points)| ((start, u32::MAX), points)).collect();
+        Gathered { labels, id, parts, lost: Vec::new() }
     }
 
     /// The newest point of each series within the last `within_ms`; a series that has ended is not there.

@@ -1,124 +1,294 @@
-//! Sealing and retention: a window that is over becomes one file, the log is cut, files that are too old go.
+//! Sealing, compaction and retention: a window that is over becomes one file, the log is cut, files of a day become one, files
+//! that are too old go.
 //!
+//! Files are made in a thread of their own, one at a time, while samples go on arriving; the writer then puts each in its place.
 //! Every step is safe to be killed after. The file is complete before it has its name; it says which log segments it covers
 //! and which files it replaces; only then are those removed. Files go by the newest *sample* as well as by the clock, so a
 //! clock that was set ahead empties nothing.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
-use crate::block::{self, Block, Header};
+use crate::block::{self, Block, Header, NotWritten};
 use crate::chunk::{Point, merge};
-use crate::head::WINDOW_MS;
-use crate::index::SeriesId;
-use crate::labels::Labels;
-use crate::log::HeadPiece;
-use crate::store::{State, Store};
+use crate::head::{Part, WINDOW_MS, window_start};
+use crate::index::{Index, Place, SeriesId};
+use crate::log::LogSample;
+use crate::store::Store;
 use crate::writer::Writer;
 
-type Sealed = BTreeMap<SeriesId, (u64, Labels, Vec<Vec<Point>>)>;
+/// The span of a compacted file: a day.
+pub(crate) const DAY_MS: i64 = 24 * 3_600_000;
+
+/// What is made beside the writer: one file at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    /// Of a window that is over.
+    Window { start_ms: i64, log_upto: u64 },
+    /// Of a day's files.
+    Day(i64),
+}
+
+/// A file that was made, and those that it replaces. None when there was nothing to make it of.
+type Made = crate::Result<Option<(Block, Vec<Arc<Block>>)>>;
+
+/// A file that is being made in a thread of its own.
+pub(crate) struct Task {
+    what: What,
+    thread: JoinHandle<Made>,
+    /// Samples of the window that came since; the file may have them, and may not.
+    late: Vec<LogSample>,
+}
+
+impl Task {
+    pub(crate) fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Remembers what comes for the window while it is sealed.
+    pub(crate) fn meet(&mut self, samples: &[LogSample]) {
+        if let What::Window { start_ms, .. } = self.what {
+            self.late.extend(samples.iter().filter(|s| window_start(s.point.0) == start_ms));
+        }
+    }
+}
 
 impl Writer {
-    /// Seals what is over and settled, cuts the log when something was, removes what is too old.
+    /// Seals what is over and settled, cuts the log when something was, makes one file of a day's, removes what is too old.
+    /// All of it before it returns.
     pub(crate) fn tend(&mut self) -> crate::Result<()> {
+        self.end_task()?;
         let now = self.store.now_ms();
         self.tended_ms = now;
-        let settled = self.store.state.read().head.settled(now, self.store.options.seal_after_ms);
-        if !settled.is_empty() {
-            let log_upto = self.log.close_segment();
-            for start in &settled {
-                self.seal(*start, log_upto)?;
+        while let Some(what) = self.next(now) {
+            let made = self.store.make(what);
+            let nothing = matches!(made, Ok(None));
+            self.take(what, made, &[])?;
+            // A day at a time: the next one waits for the next look.
+            if nothing || matches!(what, What::Day(_)) {
+                break;
             }
-            let state = self.store.state.read();
-            self.log.checkpoint(head_pieces(&state))?;
         }
-        self.expire(now)
+        Ok(())
     }
 
-    fn seal(&mut self, start: i64, log_upto: u64) -> crate::Result<()> {
+    /// Begins the next file, if one is due, in a thread of its own.
+    pub(crate) fn tend_beside(&mut self) -> crate::Result<()> {
+        if self.task.is_some() {
+            return Ok(());
+        }
+        let now = self.store.now_ms();
+        self.tended_ms = now;
+        let Some(what) = self.next(now) else { return Ok(()) };
         let store = self.store.clone();
-        let (mut series, older) = sealed_series(&store.state.read(), start);
-        let generation = older.iter().map(|b| b.header.generation).max().unwrap_or(0) + 1;
-        // What cannot be read whole is not replaced: its good chunks stay readable where they are.
-        let complete = older.iter().rev().all(|block| add_older(block, &mut series, &store));
-        if !complete {
-            series = sealed_series(&store.state.read(), start).0;
-        }
-        let replaces = if complete { generation - 1 } else { 0 };
-        let header = Header { start_ms: start, generation, replaces, log_upto };
-        let pieces = series.iter().map(|(id, (tenant, labels, parts))| (*id, *tenant, labels, merge(parts.clone())));
-        let block = block::write(&store.blocks_dir(), header, pieces)?;
-        let gone: Vec<_> = {
-            let mut state = store.state.write();
-            state.add_block(block);
-            state.drop_window(start);
-            let replaced = older.iter().filter(|_| complete).map(|b| (start, b.header.generation));
-            replaced.filter_map(|key| state.drop_block(key)).collect()
-        };
-        store.remove(gone)
+        let thread = std::thread::Builder::new().name("series-sealer".into()).spawn(move || store.make(what));
+        let thread = thread.map_err(crate::error::io("start the sealer for", &self.store.dir))?;
+        self.task = Some(Task { what, thread, late: Vec::new() });
+        Ok(())
     }
 
-    fn expire(&mut self, now: i64) -> crate::Result<()> {
-        let expired: Vec<(i64, u32)> = {
-            let state = self.store.state.read();
-            let newest_sealed = state.blocks.values().next_back().map_or(i64::MIN, |b| b.end_ms());
-            let newest = state.head.newest_ms.max(newest_sealed);
-            let oldest_kept = now.min(newest).saturating_sub(self.store.options.retention_ms);
-            state.blocks.iter().filter(|(_, b)| b.end_ms() < oldest_kept).map(|(key, _)| *key).collect()
-        };
-        let gone: Vec<_> = {
-            let mut state = self.store.state.write();
-            expired.into_iter().filter_map(|key| state.drop_block(key)).collect()
-        };
-        self.store.remove(gone)
+    /// Waits for the file that is being made, and takes it.
+    pub(crate) fn end_task(&mut self) -> crate::Result<()> {
+        let Some(Task { what, thread, late }) = self.task.take() else { return Ok(()) };
+        let made = thread.join().map_err(|_| crate::SeriesError::Stopped)?;
+        self.take(what, made, &late)
+    }
+
+    /// What is due next; what is too old goes first.
+    fn next(&mut self, now: i64) -> Option<What> {
+        let settled = self.store.head.settled(now, self.store.options.seal_after_ms);
+        if let Some(start_ms) = settled.first() {
+            return Some(What::Window { start_ms: *start_ms, log_upto: self.log.close_segment() });
+        }
+        if let Err(error) = self.store.expire(now) {
+            tracing::warn!(%error, "could not remove what is too old; it is tried again");
+        }
+        self.store.index.write().bury();
+        self.store.day_to_compact(now).map(What::Day)
+    }
+
+    /// Puts a new file in the place of what it holds.
+    fn take(&mut self, what: What, made: Made, late: &[LogSample]) -> crate::Result<()> {
+        let store = self.store.clone();
+        let Some((block, replaced)) = made? else { return Ok(()) };
+        store.add_block(block);
+        if let What::Window { start_ms, .. } = what {
+            let dropped = store.head.drop_window(start_ms);
+            // They are in the log behind what the file covers, so they must be in the head; twice is harmless.
+            let mut change = store.head.change();
+            for sample in late {
+                change.insert(sample.id, sample.point);
+            }
+            let opened = change.done(store.now_ms());
+            let mut index = store.index.write();
+            opened.into_iter().for_each(|id| index.hold(id, Place::Head));
+            dropped.into_iter().for_each(|id| index.release(id, Place::Head));
+            drop(index);
+            self.checkpoint()?;
+        }
+        store.forget(&replaced)
     }
 
     /// Writes the head into `dir` and says which sealed files belong with it.
     pub(crate) fn snapshot(&mut self, dir: &Path) -> crate::Result<Vec<std::path::PathBuf>> {
-        let state = self.store.state.read();
+        let store = &self.store;
+        let index = store.index.read();
         // Above every number that a sealed file says it covers, else the copy would take it for sealed.
-        let number = self.log.newest() + 1;
-        crate::log::write_head(&dir.join(crate::log::segment_name(number)), head_pieces(&state))?;
-        Ok(state.blocks.values().map(|b| b.path.clone()).collect())
+        let path = dir.join(crate::log::segment_name(self.log.newest() + 1));
+        crate::log::write_head(&path, &|each| store.head.each(each), &|id, out| index.put_key(id, out))?;
+        Ok(store.blocks.read().values().map(|b| b.path.clone()).collect())
     }
 }
 
-/// Everything in the head, as the log writes it.
-fn head_pieces(state: &State) -> impl Iterator<Item = HeadPiece<'_>> {
-    state.head.windows.values().flat_map(|window| &window.series).filter_map(|(id, series)| {
-        let entry = state.index.entry(*id)?;
-        Some((*id, entry.tenant, &entry.labels, series.points()))
-    })
-}
-
-fn sealed_series(state: &State, start: i64) -> (Sealed, Vec<std::sync::Arc<Block>>) {
-    let mut series = Sealed::new();
-    for (id, held) in state.head.windows.get(&start).into_iter().flat_map(|w| &w.series) {
-        if let Some(entry) = state.index.entry(*id) {
-            series.insert(*id, (entry.tenant, entry.labels.clone(), vec![held.points()]));
+impl Store {
+    /// Writes the file. Changes nothing that a reader or the writer sees.
+    fn make(&self, what: What) -> Made {
+        let made = match what {
+            What::Window { start_ms, log_upto } => self.make_window(start_ms, log_upto),
+            What::Day(day) => self.make_day(day),
+        };
+        match made {
+            Ok(made) => Ok(Some(made)),
+            Err(NotWritten::Source) => Ok(None),
+            Err(NotWritten::Disk(error)) => Err(error),
         }
     }
-    let older = state.blocks.range((start, 0)..=(start, u32::MAX)).map(|(_, b)| b.clone()).collect();
-    (series, older)
+
+    fn make_window(&self, start: i64, log_upto: u64) -> Result<(Block, Vec<Arc<Block>>), NotWritten> {
+        let older = self.blocks_in(start, start.saturating_add(WINDOW_MS - 1));
+        // A file of the whole day stays as it is; what comes late for it is a file beside it until the day is compacted anew.
+        let alike: Vec<_> = older.into_iter().filter(|b| b.header.span_ms == WINDOW_MS).collect();
+        let header = Header { log_upto, ..self.new_header(start, WINDOW_MS) };
+        let mut ids: BTreeSet<SeriesId> = self.head.series_in(start).into_iter().collect();
+        let head = |id| self.head.window(id, start).map(|part: Part| part.points());
+        let of_head = ids.clone();
+        ids.extend(alike.iter().flat_map(|b| b.series()));
+        match self.write_block(header, &ids, &alike, &head) {
+            Ok(block) => Ok((block, alike)),
+            // What cannot be read whole is not replaced: its good chunks stay readable where they are.
+            Err(NotWritten::Source) => {
+                let block = self.write_block(Header { replaces: 0, ..header }, &of_head, &[], &head)?;
+                Ok((block, Vec::new()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One file of all files of a day. When one of them is damaged they stay as they are.
+    fn make_day(&self, day: i64) -> Result<(Block, Vec<Arc<Block>>), NotWritten> {
+        let older = self.blocks_in(day, day.saturating_add(DAY_MS - 1));
+        let ids = older.iter().flat_map(|b| b.series()).collect();
+        // It covers nothing of the log: the day may have windows that are in the log alone.
+        let written = self.write_block(self.new_header(day, DAY_MS), &ids, &older, &|_| None);
+        if matches!(written, Err(NotWritten::Source)) {
+            self.left_days.lock().insert(day);
+        }
+        Ok((written?, older))
+    }
+
+    /// A header for a file that replaces all whole ones before it in its time.
+    fn new_header(&self, start_ms: i64, span_ms: i64) -> Header {
+        let newest = self.blocks.read().values().map(|b| b.header.generation).max().unwrap_or(0);
+        Header {
+            start_ms,
+            span_ms,
+            generation: newest + 1,
+            replaces: newest,
+            log_upto: 0,
+            chunk_bytes: 0,
+            index_bytes: 0,
+            samples: 0,
+        }
+    }
+
+    /// Writes a file of what the older ones and the head have of these series: what was stored first wins.
+    fn write_block(
+        &self,
+        header: Header,
+        ids: &BTreeSet<SeriesId>,
+        older: &[Arc<Block>],
+        head: &dyn Fn(SeriesId) -> Option<Vec<Point>>,
+    ) -> Result<Block, NotWritten> {
+        let ids = in_order(&self.index.read(), ids);
+        if older.iter().any(|block| !block.is_whole) {
+            return Err(NotWritten::Source);
+        }
+        let files: Vec<File> =
+            older.iter().map(|b| File::open(&b.path)).collect::<Result<_, _>>().map_err(|_| NotWritten::Source)?;
+        block::write(&self.blocks_dir(), header, &self.index, &ids, |id| {
+            let mut parts = Vec::with_capacity(older.len() + 1);
+            for (block, file) in older.iter().zip(&files) {
+                if let Some(place) = block.place(id) {
+                    parts.push(block.points(file, place).ok()?);
+                }
+            }
+            parts.extend(head(id));
+            Some(merge(parts))
+        })
+    }
+
+    /// The oldest day that is over, has more than one file, and will get no more soon.
+    fn day_to_compact(&self, now_ms: i64) -> Option<i64> {
+        let blocks = self.blocks.read();
+        let days: BTreeSet<i64> = blocks.values().map(|b| day_of(b.header.start_ms)).collect();
+        let damaged = self.left_days.lock();
+        days.into_iter().filter(|day| !damaged.contains(day)).find(|day| {
+            let over = day.saturating_add(DAY_MS).saturating_add(self.options.compact_after_ms) <= now_ms;
+            over && blocks.values().filter(|b| day_of(b.header.start_ms) == *day).count() > 1
+        })
+    }
+
+    /// Forgets files that another one replaces, and removes them.
+    fn forget(&self, blocks: &[Arc<Block>]) -> crate::Result<()> {
+        let keys = blocks.iter().map(|b| (b.header.start_ms, b.header.generation));
+        let gone: Vec<_> = keys.filter_map(|key| self.drop_block(key)).collect();
+        self.remove(gone)
+    }
+
+    /// Removes whole files that are too old, and the oldest while all together are too large.
+    fn expire(&self, now: i64) -> crate::Result<()> {
+        let expired: Vec<(i64, u32)> = {
+            let blocks = self.blocks.read();
+            let newest_sealed = blocks.values().map(|b| b.end_ms()).max().unwrap_or(i64::MIN);
+            let newest = self.head.newest_ms().max(newest_sealed);
+            let oldest_kept = now.min(newest).saturating_sub(self.options.retention_ms);
+            let mut bytes: u64 = blocks.values().map(|b| b.header.file_bytes()).sum();
+            let mut by_end: Vec<_> = blocks.iter().map(|(key, b)| (b.end_ms(), *key, b.header.file_bytes())).collect();
+            by_end.sort_unstable();
+            let mut too_much = |end: i64, length: u64| {
+                let gone = end < oldest_kept || bytes > self.options.retention_bytes;
+                bytes -= if gone { length } else { 0 };
+                gone
+            };
+            by_end.into_iter().filter(|(end, _, length)| too_much(*end, *length)).map(|(_, key, _)| key).collect()
+        };
+        let gone: Vec<_> = expired.into_iter().filter_map(|key| self.drop_block(key)).collect();
+        self.remove(gone)
+    }
 }
 
-/// Puts the points of an older file before those in `series`: what was stored first wins. False when it is damaged.
-fn add_older(block: &Block, series: &mut Sealed, store: &Store) -> bool {
-    let Ok(bytes) = fs::read(&block.path) else { return false };
-    let scan = crate::frame::scan(&bytes);
-    let Ok(file) = File::open(&block.path) else { return false };
-    if !scan.damaged.is_empty() {
-        return false;
-    }
-    for id in block.series() {
-        let who = store.state.read().index.entry(id).map(|e| (e.tenant, e.labels.clone()));
-        let (Some((tenant, labels)), Some(place)) = (who, block.place(id)) else { return false };
-        let Ok(points) = block::read_points(&file, place, tenant, &labels) else { return false };
-        series.entry(id).or_insert((tenant, labels, Vec::new())).2.insert(0, points);
-    }
-    true
+fn day_of(at_ms: i64) -> i64 {
+    at_ms.div_euclid(DAY_MS).saturating_mul(DAY_MS)
 }
 
-/// The length of a window; sealed files are named by its start.
-const _: () = assert!(WINDOW_MS == 7_200_000, "files on disk were cut at two hours");
+/// The series by tenant and labels, which is how a file lists them: neighbours share most of their labels.
+fn in_order(index: &Index, ids: &BTreeSet<SeriesId>) -> Vec<SeriesId> {
+    let symbols = index.symbols();
+    let mut by_text: Vec<u32> = (0..symbols.len() as u32).collect();
+    by_text.sort_unstable_by_key(|symbol| symbols.text(*symbol));
+    let mut ranks = vec![0_u32; by_text.len()];
+    by_text.iter().enumerate().for_each(|(rank, symbol)| ranks[*symbol as usize] = rank as u32);
+    let mut sorted: Vec<SeriesId> = ids.iter().copied().filter(|id| index.is_known(*id)).collect();
+    let rank = |id: SeriesId| {
+        let (tenant, pairs) = index.pairs(id).unwrap_or((0, &[]));
+        (tenant, pairs.iter().map(|(name, value)| (ranks[*name as usize], ranks[*value as usize])))
+    };
+    sorted.sort_unstable_by(|a, b| {
+        let ((a, left), (b, right)) = (rank(*a), rank(*b));
+        a.cmp(&b).then_with(|| left.cmp(right))
+    });
+    sorted
+}

@@ -1,6 +1,6 @@
-//! What readers and the one writer share: index, head, sealed files and counters.
+//! What readers and the one writer share: index, head, sealed files and counters, each behind a lock of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{
@@ -13,50 +13,8 @@ use parking_lot::{Mutex, RwLock};
 use crate::block::Block;
 use crate::error::io;
 use crate::head::Head;
-use crate::index::{Index, Place, SeriesId};
+use crate::index::{Index, Place};
 use crate::options::Options;
-
-/// The state of the engine. Only the writer thread changes it.
-#[derive(Debug, Default)]
-pub(crate) struct State {
-    pub(crate) index: Index,
-    pub(crate) head: Head,
-    /// By window and generation, so older comes first.
-    pub(crate) blocks: BTreeMap<(i64, u32), Arc<Block>>,
-}
-
-impl State {
-    pub(crate) fn add_block(&mut self, block: Block) {
-        for id in block.series() {
-            self.index.hold(id, Place::Block);
-        }
-        self.blocks.insert((block.header.start_ms, block.header.generation), Arc::new(block));
-    }
-
-    /// Forgets a block; its path, for who removes the file.
-    pub(crate) fn drop_block(&mut self, key: (i64, u32)) -> Option<PathBuf> {
-        let block = self.blocks.remove(&key)?;
-        for id in block.series() {
-            self.index.release(id, Place::Block);
-        }
-        Some(block.path.clone())
-    }
-
-    pub(crate) fn drop_window(&mut self, start: i64) {
-        let Some(window) = self.head.windows.remove(&start) else { return };
-        for id in window.series.into_keys() {
-            self.index.release(id, Place::Head);
-        }
-    }
-
-    /// Inserts a point of a known series into the head.
-    pub(crate) fn insert(&mut self, id: SeriesId, point: crate::chunk::Point, now_ms: i64) {
-        let (_, new_in_window) = self.head.insert(id, point, now_ms);
-        if new_in_window {
-            self.index.hold(id, Place::Head);
-        }
-    }
-}
 
 /// Counted since the engine was opened.
 #[derive(Debug, Default)]
@@ -73,16 +31,27 @@ pub(crate) fn count(counter: &AtomicU64, by: u64) {
     counter.fetch_add(by, Relaxed);
 }
 
+/// Sealed files by start and generation.
+pub(crate) type Blocks = BTreeMap<(i64, u32), Arc<Block>>;
+
 /// Shared by the engine, its writer thread and its readers.
 pub(crate) struct Store {
     pub(crate) dir: PathBuf,
     pub(crate) options: Options,
-    pub(crate) state: RwLock<State>,
+    /// Of the index, which keeps it for ever.
+    pub(crate) seed: u64,
+    pub(crate) index: RwLock<Index>,
+    pub(crate) head: Head,
+    /// By start and generation, so older comes first. Who reads looks into the head before it looks here: what is sealed
+    /// is here before it leaves the head, so that it is seen at least once, and seeing it twice is harmless.
+    pub(crate) blocks: RwLock<Blocks>,
     pub(crate) counters: Counters,
     /// How many are copying or checking files now; while there are any, no sealed file is removed.
     pins: AtomicUsize,
     /// Files that nobody needs any more, to be removed when there is no pin.
     unneeded: Mutex<Vec<PathBuf>>,
+    /// Days that have a damaged file, and are left as they are until the next start.
+    pub(crate) left_days: Mutex<BTreeSet<i64>>,
 }
 
 /// As long as it lives, sealed files that were listed after it was taken stay on disk.
@@ -95,15 +64,44 @@ impl Drop for Pin<'_> {
 }
 
 impl Store {
-    pub(crate) fn new(dir: &Path, options: Options, state: State) -> Self {
+    pub(crate) fn new(dir: &Path, options: Options) -> Self {
+        let index = Index::default();
         Self {
             dir: dir.to_path_buf(),
             options,
-            state: RwLock::new(state),
+            seed: index.seed(),
+            index: RwLock::new(index),
+            head: Head::default(),
+            blocks: RwLock::default(),
             counters: Counters::default(),
             pins: AtomicUsize::new(0),
             unneeded: Mutex::default(),
+            left_days: Mutex::default(),
         }
+    }
+
+    pub(crate) fn add_block(&self, block: Block) {
+        {
+            let mut index = self.index.write();
+            block.series().for_each(|id| index.hold(id, Place::Block));
+        }
+        let key = (block.header.start_ms, block.header.generation);
+        self.blocks.write().insert(key, Arc::new(block));
+    }
+
+    /// Forgets a block; its path, for who removes the file.
+    pub(crate) fn drop_block(&self, key: (i64, u32)) -> Option<PathBuf> {
+        let block = self.blocks.write().remove(&key)?;
+        let mut index = self.index.write();
+        block.series().for_each(|id| index.release(id, Place::Block));
+        Some(block.path.clone())
+    }
+
+    /// The sealed files that have something from `from_ms` to `to_ms`, both included, oldest first.
+    pub(crate) fn blocks_in(&self, from_ms: i64, to_ms: i64) -> Vec<Arc<Block>> {
+        let blocks = self.blocks.read();
+        let wanted = blocks.values().filter(|b| b.header.start_ms <= to_ms && b.end_ms() >= from_ms);
+        wanted.cloned().collect()
     }
 
     /// Take it before listing files, and keep it while they are read.

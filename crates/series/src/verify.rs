@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::block;
 use crate::error::{Damage, DamageKind, io as at};
-use crate::frame::{self, Torn};
-use crate::log::{replay, segments};
+use crate::log::segments;
+use crate::replay::{Closely, Counted, replay};
 use crate::store::{Store, blocks_dir, shown, wal_dir};
 
 /// What a full check of the disk found.
@@ -86,9 +86,9 @@ impl Store {
     pub(crate) fn verify(&self) -> crate::Result<VerifyReport> {
         let mut report = VerifyReport::default();
         let _pin = self.pin();
-        let blocks: Vec<_> = self.state.read().blocks.values().cloned().collect();
+        let blocks: Vec<_> = self.blocks.read().values().cloned().collect();
         for known in blocks {
-            report.file(&self.dir, &known.path, known.bytes);
+            report.file(&self.dir, &known.path, known.header.file_bytes());
         }
         report.log(&self.dir, End::Moving)?;
         Ok(report)
@@ -98,8 +98,14 @@ impl Store {
 impl VerifyReport {
     fn file(&mut self, dir: &Path, path: &Path, length: u64) {
         let file = shown(dir, path);
-        match fs::read(path) {
-            Ok(bytes) => self.block(&file, &bytes),
+        self.files += 1;
+        match crate::contents::check(path, &file) {
+            Ok(checked) => {
+                self.bytes += fs::metadata(path).map_or(0, |m| m.len());
+                self.chunks += checked.chunks;
+                self.samples += checked.samples;
+                self.damaged.extend(checked.damaged);
+            }
             Err(_) => self.damaged.push(Damage { file, offset: 0, length, kind: DamageKind::Unreadable }),
         }
     }
@@ -116,42 +122,13 @@ impl VerifyReport {
         Ok(())
     }
 
-    fn block(&mut self, file: &str, bytes: &[u8]) {
-        let scan = frame::scan(bytes);
-        self.files += 1;
-        self.bytes += bytes.len() as u64;
-        let before = self.damaged.len();
-        self.damaged.extend(scan.damage(file, bytes.len() as u64, Torn::Impossible));
-        let (mut found, mut listed, mut ended) = (0, 0, false);
-        for (offset, payload) in scan.whole {
-            match block::frame_of(payload) {
-                block::Frame::Series(points) => {
-                    found += 1;
-                    self.chunks += 1;
-                    self.samples += points as u64;
-                }
-                block::Frame::Index(series) => listed = series,
-                block::Frame::Header => {}
-                block::Frame::End => ended = true,
-                block::Frame::Senseless => {
-                    let length = (payload.len() + frame::HEADER) as u64;
-                    self.damaged.push(Damage { file: file.into(), offset, length, kind: DamageKind::Meaning });
-                }
-            }
-        }
-        // A file cut at a frame's end has whole frames only, and yet lacks some.
-        if (found < listed || !ended) && self.damaged.len() == before {
-            let length = bytes.len() as u64;
-            self.damaged.push(Damage { file: file.into(), offset: length, length: 0, kind: DamageKind::Unreadable });
-        }
-    }
-
     fn segment(&mut self, file: &str, bytes: &[u8], end: End) {
-        let read = replay(file, bytes);
+        let mut counted = Counted::default();
+        let damaged = replay(file, bytes, Closely::Yes, &mut counted);
         self.files += 1;
         self.bytes += bytes.len() as u64;
-        self.samples += read.series.iter().map(|s| s.2.len() as u64).sum::<u64>();
+        self.samples += counted.samples;
         let told = |d: &Damage| end == End::Settled || d.kind != DamageKind::TornTail;
-        self.damaged.extend(read.damaged.into_iter().filter(told));
+        self.damaged.extend(damaged.into_iter().filter(told));
     }
 }

@@ -84,8 +84,11 @@ impl<'a> Take<'a> {
         Some(taken)
     }
 
-    pub(crate) fn text(&mut self) -> Option<&'a str> {
-        std::str::from_utf8(self.bytes()?).ok()
+    /// The next `length` bytes.
+    pub(crate) fn piece(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
     }
 }
 
@@ -113,7 +116,7 @@ mod tests {
         #[test]
         fn taking_from_anything_never_panics(b in any::<Vec<u8>>()) {
             let mut take = Take(&b);
-            while take.u64().is_some() && take.text().is_some() && take.fixed().is_some() {}
+            while take.u64().is_some() && take.bytes().is_some() && take.fixed().is_some() {}
         }
     }
 }

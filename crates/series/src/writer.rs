@@ -3,7 +3,6 @@
 //!
 //! Nothing is visible to a reader, and nobody is told "accepted", before the sync that covers it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
@@ -11,18 +10,20 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use crate::admit::{Admission, Decided, Met};
 use crate::chunk::Point;
 use crate::error::{Refusal, SeriesError};
-use crate::head::Inserted;
-use crate::index::SeriesId;
-use crate::labels::{Labels, Sample};
-use crate::log::{Log, LogSample};
-use crate::store::{State, Store, count};
+use crate::index::Place;
+use crate::log::Log;
+use crate::prepare::Prepared;
+use crate::store::{Store, count};
 
 /// Samples that one sync covers, at most.
 const GROUP_SAMPLES: usize = 65_536;
 /// How often sealing and retention are looked at, in milliseconds.
 const TEND_EVERY_MS: i64 = 30_000;
+/// A log shorter than this is read again at the next start rather than copied at the end.
+const SHORT_LOG_BYTES: u64 = 1 << 20;
 
 /// What became of one request to append.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -42,11 +43,17 @@ pub struct Refused {
     pub reason: Refusal,
 }
 
+/// What the writer says to a request.
+pub(crate) enum Answer {
+    Appended(Appended),
+    /// A series was forgotten between the look-up and the writer: look again. The points are given back.
+    LookAgain(Vec<Point>),
+}
+
 /// A caller's samples, waiting.
 pub(crate) struct Append {
-    pub(crate) tenant: u64,
-    pub(crate) samples: Vec<Sample>,
-    pub(crate) reply: oneshot::Sender<crate::Result<Appended>>,
+    pub(crate) request: Prepared,
+    pub(crate) reply: oneshot::Sender<crate::Result<Answer>>,
     /// Gives the place in the queue back when it is dropped.
     pub(crate) _place: OwnedSemaphorePermit,
 }
@@ -63,6 +70,9 @@ pub(crate) enum Job {
 pub(crate) struct Writer {
     pub(crate) store: Arc<Store>,
     pub(crate) log: Log,
+    pub(crate) met: Met,
+    /// The file that is being made, if one is.
+    pub(crate) task: Option<crate::seal::Task>,
     pub(crate) tended_ms: i64,
 }
 
@@ -71,11 +81,11 @@ impl Writer {
     pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
         loop {
             match jobs.recv_timeout(Duration::from_millis(TEND_EVERY_MS as u64)) {
-                Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return self.stop(),
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Job::Append(first)) => {
                     if self.group(first, jobs) {
-                        return;
+                        return self.stop();
                     }
                 }
                 Ok(other) => self.other(other),
@@ -84,15 +94,27 @@ impl Writer {
         }
     }
 
+    /// Leaves the head behind in the form that the next start reads fastest. Nothing acknowledged depends on it.
+    fn stop(&mut self) {
+        if let Err(error) = self.end_task() {
+            tracing::warn!(%error, "could not seal at the end; it is tried again after the next start");
+        }
+        if self.log.since_checkpoint() > SHORT_LOG_BYTES
+            && let Err(error) = self.checkpoint()
+        {
+            tracing::warn!(%error, "could not copy the head at the end; the next start reads the log instead");
+        }
+    }
+
     /// Takes everything that waits behind `first`, up to a limit, and writes it as one group. True when told to stop.
     fn group(&mut self, first: Append, jobs: &Receiver<Job>) -> bool {
-        let mut samples = first.samples.len();
+        let mut samples = first.request.points.len();
         let mut group = vec![first];
         let mut next = None;
         while samples < GROUP_SAMPLES {
             match jobs.try_recv() {
                 Ok(Job::Append(append)) => {
-                    samples += append.samples.len();
+                    samples += append.request.points.len();
                     group.push(append);
                 }
                 Ok(other) => {
@@ -102,7 +124,7 @@ impl Writer {
                 Err(_) => break,
             }
         }
-        self.write(group);
+        self.write(group, samples);
         match next {
             Some(Job::Stop) => return true,
             Some(other) => self.other(other),
@@ -114,38 +136,64 @@ impl Writer {
     fn other(&mut self, job: Job) {
         match job {
             Job::Tend(reply) => drop(reply.send(self.tend())),
-            Job::Snapshot(dir, reply) => drop(reply.send(self.snapshot(&dir))),
-            Job::Append(append) => self.write(vec![append]),
+            Job::Snapshot(dir, reply) => drop(reply.send(self.end_task().and_then(|()| self.snapshot(&dir)))),
+            Job::Append(append) => {
+                let samples = append.request.points.len();
+                self.write(vec![append], samples);
+            }
             Job::Stop => {}
         }
     }
 
     fn tend_when_due(&mut self) {
-        let now = self.store.now_ms();
-        // A clock that was set back makes it due at once.
-        if (self.tended_ms..self.tended_ms.saturating_add(TEND_EVERY_MS)).contains(&now) {
-            return;
+        let mut due = false;
+        if let Some(task) = &self.task {
+            if !task.is_finished() {
+                return;
+            }
+            if let Err(error) = self.end_task() {
+                return tell(&error);
+            }
+            due = true;
         }
-        if let Err(error) = self.tend() {
-            tracing::warn!(%error, cause = ?std::error::Error::source(&error), "could not seal; it is tried again");
+        if self.log.since_checkpoint() > self.store.options.wal_checkpoint_bytes
+            && let Err(error) = self.checkpoint()
+        {
+            tell(&error);
+        }
+        // A clock that was set back makes it due at once.
+        let now = self.store.now_ms();
+        due |= !(self.tended_ms..self.tended_ms.saturating_add(TEND_EVERY_MS)).contains(&now);
+        if due && let Err(error) = self.tend_beside() {
+            tell(&error);
         }
     }
 
-    fn write(&mut self, group: Vec<Append>) {
+    fn write(&mut self, mut group: Vec<Append>, samples: usize) {
         let now = self.store.now_ms();
-        let mut admission = Admission::new(&self.store, now);
-        let outcomes: Vec<Appended> = group.iter().map(|a| admission.admit(a.tenant, &a.samples)).collect();
-        let (fresh, admitted, repeated) = admission.decided();
-        let written = if admitted.is_empty() { Ok(()) } else { self.log_and_apply(&admitted, &fresh, now) };
+        let store = self.store.clone();
+        let mut admission = Admission::new(&store, now, &mut self.met, samples);
+        let outcomes: Vec<Option<Appended>> = group.iter_mut().map(|a| admission.admit(&mut a.request)).collect();
+        let decided = admission.decided();
+        let written = if decided.admitted.is_empty() { Ok(()) } else { self.log_and_apply(&decided, now) };
         let counters = &self.store.counters;
         match written {
             Ok(()) => {
-                count(&counters.repeated, repeated);
-                for (append, appended) in group.into_iter().zip(outcomes) {
-                    count(&counters.accepted, appended.accepted as u64);
-                    count(&counters.refused, appended.refused.len() as u64);
+                count(&counters.repeated, decided.repeated);
+                for (append, outcome) in group.into_iter().zip(outcomes) {
+                    let Append { request, reply, _place } = append;
+                    // Before the answer, so that a caller who has it finds its place in the queue free.
+                    drop(_place);
+                    let answer = match outcome {
+                        Some(appended) => {
+                            count(&counters.accepted, appended.accepted as u64);
+                            count(&counters.refused, appended.refused.len() as u64);
+                            Answer::Appended(appended)
+                        }
+                        None => Answer::LookAgain(request.points),
+                    };
                     // A caller that has gone away does not need the answer.
-                    let _ = append.reply.send(Ok(appended));
+                    let _ = reply.send(Ok(answer));
                 }
             }
             Err(error) => {
@@ -157,143 +205,61 @@ impl Writer {
         }
     }
 
-    fn log_and_apply(&mut self, admitted: &[LogSample], fresh: &Fresh, now: i64) -> crate::Result<()> {
-        {
-            let state = self.store.state.read();
-            let who = |id| match fresh.who.get(&id) {
-                Some(known) => Some(known.clone()),
-                None => state.index.entry(id).map(|e| (e.tenant, e.labels.clone())),
-            };
-            // Only this thread takes the write lock, so readers are not held up by the sync.
-            self.log.commit(admitted, &who)?;
-        }
-        count(&self.store.counters.syncs, 1);
-        let mut state = self.store.state.write();
-        for (id, (tenant, labels)) in &fresh.who {
-            let given = state.index.intern(*tenant, labels);
-            debug_assert_eq!(given, *id, "numbers are given in the order of admission");
-        }
-        for sample in admitted {
-            state.insert(sample.id, sample.point, now);
-        }
-        Ok(())
-    }
-}
-
-/// Series that this group brings, by the number that they will get.
-#[derive(Default)]
-struct Fresh {
-    ids: HashMap<(u64, Labels), SeriesId>,
-    who: std::collections::BTreeMap<SeriesId, (u64, Labels)>,
-    /// How many series of each tenant become active with this group.
-    active: HashMap<u64, usize>,
-    woken: std::collections::HashSet<SeriesId>,
-}
-
-/// Decides sample by sample; changes nothing that anyone else can see.
-struct Admission<'a> {
-    store: &'a Store,
-    state: parking_lot::RwLockReadGuard<'a, State>,
-    now_ms: i64,
-    fresh: Fresh,
-    /// Points of this group, so that repeats within it are seen.
-    seen: HashMap<(SeriesId, i64), f64>,
-    admitted: Vec<LogSample>,
-    repeated: u64,
-}
-
-impl<'a> Admission<'a> {
-    fn new(store: &'a Store, now_ms: i64) -> Self {
-        let state = store.state.read();
-        let (fresh, seen, admitted) = (Fresh::default(), HashMap::new(), Vec::new());
-        Self { store, state, now_ms, fresh, seen, admitted, repeated: 0 }
-    }
-
-    /// What was decided; lets go of the state, which the writer is about to change.
-    fn decided(self) -> (Fresh, Vec<LogSample>, u64) {
-        (self.fresh, self.admitted, self.repeated)
-    }
-
-    fn admit(&mut self, tenant: u64, samples: &[Sample]) -> Appended {
-        let mut outcome = Appended::default();
-        for (index, sample) in samples.iter().enumerate() {
-            match self.one(tenant, sample) {
-                Ok(()) => outcome.accepted += 1,
-                Err(reason) => outcome.refused.push(Refused { index, reason }),
+    fn log_and_apply(&mut self, decided: &Decided, now: i64) -> crate::Result<()> {
+        let first_new = {
+            let index = self.store.index.read();
+            let new_ids: Vec<_> = (0..decided.new.len()).map(|n| index.next(n)).collect();
+            let mut places: hashbrown::HashTable<(u32, u32)> = hashbrown::HashTable::with_capacity(new_ids.len());
+            let spread = |id: u32| u64::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            for (place, id) in new_ids.iter().enumerate() {
+                self.log.renamed(*id);
+                places.insert_unique(spread(*id), (*id, place as u32), |(id, _)| spread(*id));
             }
-        }
-        outcome
-    }
-
-    fn one(&mut self, tenant: u64, sample: &Sample) -> Result<(), Refusal> {
-        let options = &self.store.options;
-        let age = self.now_ms.saturating_sub(sample.at_ms);
-        let accept_late_ms = options.accept_late_ms.min(options.retention_ms);
-        if age > accept_late_ms {
-            return Err(Refusal::TooOld { late_ms: age - accept_late_ms, accept_late_ms });
-        }
-        if age < -options.accept_ahead_ms {
-            return Err(Refusal::TooFarAhead { ahead_ms: age.saturating_neg() });
-        }
-        let point = (sample.at_ms, sample.value);
-        let known = self.state.index.find(tenant, &sample.labels);
-        if let Some(id) = known {
-            match self.state.head.probe(id, point) {
-                Inserted::Repeated => {
-                    self.repeated += 1;
-                    return Ok(());
+            let key = |id: u32, out: &mut Vec<u8>| match places.find(spread(id), |(other, _)| *other == id) {
+                Some((_, place)) => {
+                    let (tenant, fresh) = &decided.new[*place as usize];
+                    out.extend_from_slice(&fresh.key);
+                    Some(*tenant)
                 }
-                Inserted::Conflict => return Err(Refusal::Conflict { at_ms: sample.at_ms }),
-                Inserted::New => {}
+                None => index.put_key(id, out),
+            };
+            // Only this thread changes the index, so readers are not held up by the sync.
+            self.log.commit(&decided.admitted, &key)?;
+            new_ids
+        };
+        count(&self.store.counters.syncs, 1);
+        if let Some(task) = &mut self.task {
+            task.meet(&decided.admitted);
+        }
+        if !decided.new.is_empty() {
+            let mut index = self.store.index.write();
+            for ((tenant, fresh), id) in decided.new.iter().zip(first_new) {
+                let given = index.intern(*tenant, fresh.hash, &fresh.key);
+                debug_assert_eq!(given, id, "numbers are given in the order of admission");
             }
         }
-        let id = self.number(tenant, &sample.labels, known)?;
-        self.once(id, point)
-    }
-
-    /// The number of the series, which counts against the tenant's limit when it was not active before.
-    fn number(&mut self, tenant: u64, labels: &Labels, known: Option<SeriesId>) -> Result<SeriesId, Refusal> {
-        if let Some(id) = known
-            && (self.fresh.woken.contains(&id) || self.state.index.entry(id).is_some_and(|e| e.head > 0))
-        {
-            return Ok(id);
+        let mut change = self.store.head.change();
+        for sample in &decided.admitted {
+            change.insert(sample.id, sample.point);
         }
-        if known.is_none()
-            && let Some(id) = self.fresh.ids.get(&(tenant, labels.clone()))
-        {
-            return Ok(*id);
-        }
-        let limit = self.store.options.max_series;
-        let more = self.fresh.active.entry(tenant).or_default();
-        if self.state.index.active(tenant) + *more >= limit {
-            return Err(Refusal::TooManySeries { limit });
-        }
-        *more += 1;
-        match known {
-            Some(id) => {
-                self.fresh.woken.insert(id);
-                Ok(id)
-            }
-            None => {
-                let id = self.state.index.next() + self.fresh.who.len() as SeriesId;
-                self.fresh.ids.insert((tenant, labels.clone()), id);
-                self.fresh.who.insert(id, (tenant, labels.clone()));
-                Ok(id)
-            }
-        }
-    }
-
-    fn once(&mut self, id: SeriesId, point: Point) -> Result<(), Refusal> {
-        match self.seen.get(&(id, point.0)).map(|old| Inserted::of(*old, point.1)) {
-            Some(Inserted::Repeated) => self.repeated += 1,
-            Some(_) => return Err(Refusal::Conflict { at_ms: point.0 }),
-            None => {
-                self.seen.insert((id, point.0), point.1);
-                self.admitted.push(LogSample { id, point });
-            }
+        let opened = change.done(now);
+        if !opened.is_empty() {
+            let mut index = self.store.index.write();
+            opened.into_iter().for_each(|id| index.hold(id, Place::Head));
         }
         Ok(())
     }
+
+    /// Writes the whole head as one segment in place of the log so far, so that a start reads that instead.
+    pub(crate) fn checkpoint(&mut self) -> crate::Result<()> {
+        let store = self.store.clone();
+        let index = store.index.read();
+        self.log.checkpoint(&|each| store.head.each(each), &|id, out| index.put_key(id, out))
+    }
+}
+
+fn tell(error: &SeriesError) {
+    tracing::warn!(%error, cause = ?std::error::Error::source(error), "could not seal or copy the head; it is tried again");
 }
 
 /// The same error for each caller of a group.

@@ -8,6 +8,9 @@ use series::{DamageKind, Labels, SeriesData};
 
 use crate::world::{HOUR, SECOND, T0, World, all, copy, put, sample};
 
+/// Where a sealed file's chunks begin: behind its header.
+const CHUNKS_AT: usize = 82;
+
 type Points = BTreeMap<Labels, BTreeMap<i64, u64>>;
 
 fn by_series(found: &[SeriesData]) -> Points {
@@ -163,7 +166,7 @@ async fn sealing_never_replaces_a_file_that_it_cannot_read_whole() {
     tokio::task::spawn_blocking(move || sealing.flush()).await.unwrap().unwrap();
     let first = world.block_files()[0].clone();
     let mut bytes = fs::read(&first).unwrap();
-    bytes[40 + 16] ^= 1;
+    bytes[CHUNKS_AT] ^= 1;
     fs::write(&first, bytes).unwrap();
     put(&engine, 1, vec![sample("m", "c", T0, 3.0)]).await;
     world.now(T0 + 4 * HOUR);

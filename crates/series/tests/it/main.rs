@@ -1,6 +1,8 @@
 //! The promises of the engine, kept on a real directory: what was acknowledged is there, what is damaged is told of.
 
 mod damage;
+mod kill;
 mod reading;
 mod sealing;
+mod survival;
 mod world;

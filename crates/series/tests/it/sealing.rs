@@ -75,7 +75,7 @@ async fn a_kill_between_any_two_steps_of_sealing_loses_and_doubles_nothing() {
         std::fs::copy(from.path().join(name), to.path().join(name)).expect("a file of that name");
     };
     let first = format!("blocks/{T0}.1.blk");
-    let second = format!("blocks/{T0}.2.blk");
+    let second = format!("blocks/{T0}.4.blk");
 
     let part = copy(before.path());
     std::fs::write(part.path().join(format!("blocks/{T0}.1.part")), b"half a file").unwrap();

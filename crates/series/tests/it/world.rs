@@ -21,7 +21,9 @@ impl World {
     pub fn new() -> Self {
         let clock = Arc::new(AtomicI64::new(T0));
         let told = clock.clone();
-        let options = Options { clock: Arc::new(move || told.load(SeqCst)), ..Options::default() };
+        let clock_of_ours = Arc::new(move || told.load(SeqCst));
+        // Files of two hours stay as they are, but for the tests of compaction.
+        let options = Options { clock: clock_of_ours, compact_after_ms: i64::MAX, ..Options::default() };
         Self { dir: tempfile::tempdir().expect("a temporary folder"), clock, options }
     }
 

@@ -1,0 +1,196 @@
+//! Ingest of remote write, from the compressed body to the fsync. `cargo bench -p series --bench ingest`.
+//!
+//! `--case 10k|100k|1m|1h` runs one case, whose memory is then its own; without it all run one after the other.
+//! `--serve PORT --dir DIR` is a server for the comparison with other programs: `POST /api/v1/write` appends, `POST /flush` seals
+//! everything as if its time were over. It speaks just enough HTTP/1.1 for a load generator.
+
+mod world;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+use series::formats::{Limits, remote_write};
+use series::{Engine, Options};
+use world::{Rng, argument, cpu_seconds, status_mib};
+
+/// Series in one request, as Prometheus sends.
+const REQUEST: usize = 2_000;
+const CALLERS: usize = 4;
+const HOUR: i64 = 3_600_000;
+
+fn main() {
+    match argument("--serve") {
+        Some(port) => serve(&port),
+        None => {
+            for (name, series, samples) in
+                [("10k", 10_000, 240), ("100k", 100_000, 40), ("1m", 1_000_000, 4), ("1h", 100_000, 240)]
+            {
+                if argument("--case").is_none_or(|wanted| wanted == name) {
+                    case(name, series, samples);
+                }
+            }
+        }
+    }
+}
+
+fn options(clock: Arc<AtomicI64>) -> Options {
+    let clock = Arc::new(move || clock.load(Relaxed));
+    Options {
+        clock,
+        max_series: 10_000_000,
+        max_request_samples: 1_000_000,
+        max_waiting_samples: 1_000_000,
+        ..Options::default()
+    }
+}
+
+/// Times in the middle of a window, so that a case is in one.
+fn start_ms() -> i64 {
+    243_055 * 2 * HOUR + 60_000
+}
+
+/// Requests by caller: all of a series come from one, as a sender's shards do it.
+fn bodies(series: usize, samples: usize) -> Vec<Vec<Vec<u8>>> {
+    let mut rng = Rng(42);
+    let mut all = world::machines(series, &mut rng);
+    let mut out = vec![Vec::new(); CALLERS];
+    for n in 0..samples {
+        for (part, chunk) in all.chunks_mut(REQUEST).enumerate() {
+            let at = start_ms() + n as i64 * 15_000 + (part as i64 * 7_919) % 15_000;
+            let points: Vec<_> = chunk.iter_mut().map(|s| [(at, s.step(&mut rng))]).collect();
+            out[part % CALLERS]
+                .push(remote_write::encode(chunk.iter().zip(&points).map(|(s, p)| (&s.labels, p.as_slice()))));
+        }
+    }
+    out
+}
+
+fn case(name: &str, series: usize, samples: usize) {
+    let bodies = Arc::new(bodies(series, samples));
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let clock = Arc::new(AtomicI64::new(start_ms() + HOUR));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
+    let (engine, _) = Engine::open(dir.path(), options(clock.clone())).expect("an engine");
+    let engine = Arc::new(engine);
+    let (before, rest) = (cpu_seconds(), status_mib("VmRSS:"));
+    #[expect(clippy::disallowed_methods, reason = "a bench measures real time")]
+    let began = std::time::Instant::now();
+    runtime.block_on(async {
+        let callers: Vec<_> =
+            (0..CALLERS).map(|caller| tokio::spawn(call(engine.clone(), bodies.clone(), caller))).collect();
+        for caller in callers {
+            caller.await.expect("a caller");
+        }
+    });
+    let (cpu, wall, total) = (cpu_seconds() - before, began.elapsed().as_secs_f64(), (series * samples) as f64);
+    let stats = engine.stats();
+    assert_eq!(stats.accepted as f64, total, "everything is acknowledged");
+    println!(
+        "{name}: {series} series x {samples}: {:.0} samples a CPU-second, {:.0} a second, {:.1} samples a sync x1000, load {}",
+        total / cpu,
+        total / wall,
+        total / stats.syncs as f64 / 1000.0,
+        world::load()
+    );
+    println!(
+        "{name}: memory of engine and queue {:.0} MiB (bodies before it: {rest:.0}), head {:.2} B a sample, log {:.2} B a sample",
+        status_mib("VmRSS:") - rest,
+        stats.head_bytes as f64 / total,
+        stats.wal_bytes as f64 / total
+    );
+    reopen(name, dir.path(), engine, &clock, total);
+}
+
+fn reopen(name: &str, dir: &std::path::Path, engine: Arc<Engine>, clock: &Arc<AtomicI64>, total: f64) {
+    let copy = tempfile::tempdir().expect("a temporary folder");
+    engine.snapshot_to(copy.path()).expect("a copy");
+    #[expect(clippy::disallowed_methods, reason = "a bench measures real time")]
+    let began = std::time::Instant::now();
+    let (opened, recovery) = Engine::open(copy.path(), options(clock.clone())).expect("an engine");
+    println!("{name}: start to ready with everything in the head: {} ms", began.elapsed().as_millis());
+    assert_eq!((recovery.samples as f64, recovery.damaged.len()), (total, 0));
+    drop(opened);
+    let before = cpu_seconds();
+    clock.store(start_ms() + 5 * HOUR, Relaxed);
+    engine.flush().expect("sealed");
+    let stats = engine.stats();
+    println!(
+        "{name}: sealed {:.3} B a sample with index, {:.0} ns of CPU a sample; {} samples left in the head",
+        stats.block_bytes as f64 / total,
+        (cpu_seconds() - before) * 1e9 / total,
+        stats.head_samples
+    );
+    drop(engine);
+    #[expect(clippy::disallowed_methods, reason = "a bench measures real time")]
+    let began = std::time::Instant::now();
+    drop(Engine::open(dir, options(clock.clone())).expect("an engine"));
+    println!("{name}: start to ready when sealed: {} ms", began.elapsed().as_millis());
+}
+
+async fn call(engine: Arc<Engine>, bodies: Arc<Vec<Vec<Vec<u8>>>>, caller: usize) {
+    for body in &bodies[caller] {
+        let batch = remote_write::decode(remote_write::Version::One, body, Limits::default()).expect("a body");
+        let sent = batch.samples();
+        let answer = engine.append_batch(1, batch).await.expect("the disk takes it");
+        assert_eq!(answer.accepted, sent);
+    }
+}
+
+fn serve(port: &str) {
+    let dir = argument("--dir").expect("--dir DIR");
+    let ahead = Arc::new(AtomicI64::new(0));
+    let (real, later) = (series::system_clock(), ahead.clone());
+    let clock = Arc::new(move || real() + later.load(Relaxed));
+    let options = Options { clock, ..options(Arc::default()) };
+    #[expect(clippy::disallowed_methods, reason = "a bench measures real time")]
+    let began = std::time::Instant::now();
+    let (engine, recovery) = Engine::open(std::path::Path::new(&dir), options).expect("an engine");
+    println!("ready after {} ms: {recovery:?}", began.elapsed().as_millis());
+    let engine = Arc::new(engine);
+    let runtime = Arc::new(tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime"));
+    let listener = std::net::TcpListener::bind(format!("127.0.0.1:{port}")).expect("a free port");
+    for stream in listener.incoming().flatten() {
+        let (engine, runtime, ahead) = (engine.clone(), runtime.clone(), ahead.clone());
+        std::thread::spawn(move || connection(&stream, &engine, &runtime, &ahead));
+    }
+}
+
+fn connection(stream: &std::net::TcpStream, engine: &Engine, runtime: &tokio::runtime::Runtime, ahead: &AtomicI64) {
+    let _ = stream.set_nodelay(true);
+    let mut reader = BufReader::with_capacity(1 << 16, stream);
+    let (mut line, mut body) = (String::new(), Vec::new());
+    loop {
+        line.clear();
+        if reader.read_line(&mut line).unwrap_or(0) == 0 {
+            return;
+        }
+        let flush = line.starts_with("POST /flush");
+        let mut length = 0;
+        while line.trim_end() != "" {
+            let lower = line.to_ascii_lowercase();
+            length = lower.strip_prefix("content-length:").and_then(|n| n.trim().parse().ok()).unwrap_or(length);
+            line.clear();
+            if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+        }
+        body.resize(length, 0);
+        if reader.read_exact(&mut body).is_err() {
+            return;
+        }
+        if flush {
+            ahead.store(5 * HOUR, Relaxed);
+            engine.flush().expect("sealed");
+            ahead.store(0, Relaxed);
+        } else if length > 0 {
+            let limits = Limits { bytes: 64 << 20, ..Limits::default() };
+            let batch = remote_write::decode(remote_write::Version::One, &body, limits).expect("a body");
+            let answer = runtime.block_on(engine.append_batch(1, batch)).expect("the disk takes it");
+            assert_eq!(answer.refused, [], "everything is taken");
+        }
+        if (&mut &*stream).write_all(b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n").is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! The index of a sealed file: who is in it, and where. Texts once, series in order so that each names only what differs
+//! from the one before: some ten bytes a series.
+//!
+//! Three kinds of frames: texts (sorted, each by what it shares with the one before), columns of times, series. They are written
+//! twice; a damaged frame is read from the other copy, and told of.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::ops::Range;
+use std::path::Path;
+
+use crate::block::{HEADER_BYTES, Header, Place, parse_name, read_at};
+use crate::error::{Damage, DamageKind, io as at};
+use crate::frame;
+use crate::head::WINDOW_MS;
+use crate::index::{Index, SeriesId};
+use crate::key;
+use crate::symbols::Symbol;
+use crate::wire::{Put, Take};
+
+const TAG_TEXTS: u8 = 0x12;
+const TAG_COLUMNS: u8 = 0x13;
+const TAG_SERIES: u8 = 0x14;
+/// A frame is closed when its payload is longer than this.
+const FRAME_BYTES: usize = 256 << 10;
+
+/// A column of times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Column {
+    /// Kept in the index.
+    Short { count: u32, bytes: Box<[u8]> },
+    /// Kept among the chunks.
+    Long { count: u32, offset: u32, length: u32 },
+}
+
+impl Column {
+    pub(crate) fn count(&self) -> usize {
+        match self {
+            Self::Short { count, .. } | Self::Long { count, .. } => *count as usize,
+        }
+    }
+}
+
+/// A series in the index of a file.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    pub(crate) tenant: u64,
+    /// Its key, in [`Contents::keys`].
+    pub(crate) key: Range<usize>,
+    pub(crate) place: Place,
+}
+
+/// What reading the index of a sealed file gave.
+#[derive(Debug)]
+pub(crate) struct Contents {
+    pub(crate) header: Header,
+    pub(crate) columns: Vec<Column>,
+    pub(crate) keys: Vec<u8>,
+    pub(crate) series: Vec<Listed>,
+    pub(crate) damaged: Vec<Damage>,
+}
+
+struct Frames {
+    tag: u8,
+    payload: Vec<u8>,
+    out: Vec<u8>,
+}
+
+impl Frames {
+    fn begin(&mut self, tag: u8) {
+        self.end();
+        self.tag = tag;
+        self.payload.push(tag);
+    }
+
+    /// Closes the frame when it is long enough; true when a new one was begun.
+    fn turn(&mut self) -> bool {
+        let full = self.payload.len() >= FRAME_BYTES;
+        if full {
+            self.begin(self.tag);
+        }
+        full
+    }
+
+    fn end(&mut self) {
+        if self.payload.len() > 1 {
+            frame::put(&mut self.out, &self.payload);
+        }
+        self.payload.clear();
+    }
+}
+
+/// The index of a file with these columns and series, which are in order of tenant and labels.
+pub(crate) fn encode_index(index: &Index, columns: &[Column], series: &[(SeriesId, Place)]) -> Vec<u8> {
+    let pairs_of = |id: SeriesId| index.pairs(id).unwrap_or((0, &[]));
+    let text = |symbol: Symbol| index.symbols().text(symbol).as_bytes();
+    let mut symbols: Vec<Symbol> =
+        series.iter().flat_map(|(id, _)| pairs_of(*id).1).flat_map(|(name, value)| [*name, *value]).collect();
+    symbols.sort_unstable();
+    symbols.dedup();
+    symbols.sort_unstable_by_key(|symbol| text(*symbol));
+    let ranks: HashMap<Symbol, u64> = symbols.iter().enumerate().map(|(rank, symbol)| (*symbol, rank as u64)).collect();
+    let mut frames = Frames { tag: TAG_TEXTS, payload: Vec::new(), out: Vec::new() };
+    frames.begin(TAG_TEXTS);
+    let mut before: &[u8] = &[];
+    for symbol in &symbols {
+        let text = text(*symbol);
+        if frames.turn() {
+            before = &[];
+        }
+        let shared = text.iter().zip(before).take_while(|(a, b)| a == b).count();
+        frames.payload.put_u64(shared as u64);
+        frames.payload.put_bytes(&text[shared..]);
+        before = text;
+    }
+    frames.begin(TAG_COLUMNS);
+    for column in columns {
+        match column {
+            Column::Short { count, bytes } => {
+                frames.payload.put_u64(u64::from(*count) << 1);
+                frames.payload.put_bytes(bytes);
+            }
+            Column::Long { count, offset, length } => {
+                frames.payload.put_u64(u64::from(*count) << 1 | 1);
+                frames.payload.put_u64(u64::from(*offset));
+                frames.payload.put_u64(u64::from(*length));
+            }
+        }
+        frames.turn();
+    }
+    frames.begin(TAG_SERIES);
+    let mut before: (u64, &[(Symbol, Symbol)]) = (0, &[]);
+    let mut end = 0;
+    for (id, place) in series {
+        if frames.turn() {
+            before = (0, &[]);
+            end = 0;
+        }
+        let (tenant, pairs) = pairs_of(*id);
+        let alike = if tenant == before.0 { pairs.iter().zip(before.1).take_while(|(a, b)| a == b).count() } else { 0 };
+        frames.payload.put_i64(tenant.wrapping_sub(before.0) as i64);
+        frames.payload.put_u64(alike as u64);
+        frames.payload.put_u64((pairs.len() - alike) as u64);
+        for (name, value) in &pairs[alike..] {
+            frames.payload.put_u64(ranks[name]);
+            frames.payload.put_u64(ranks[value]);
+        }
+        frames.payload.put_u64(u64::from(place.offset - end));
+        frames.payload.put_u64(u64::from(place.length));
+        frames.payload.put_u64(u64::from(place.column));
+        (before, end) = ((tenant, pairs), place.offset + place.length);
+    }
+    frames.end();
+    frames.out
+}
+
+/// An index that is being read.
+#[derive(Default)]
+struct Reading {
+    text_bytes: Vec<u8>,
+    texts: Vec<Range<usize>>,
+    columns: Vec<Column>,
+    keys: Vec<u8>,
+    series: Vec<Listed>,
+}
+
+impl Reading {
+    fn frame(&mut self, payload: &[u8]) -> Option<()> {
+        let mut take = Take(payload);
+        match take.byte()? {
+            TAG_TEXTS => self.texts(&mut take),
+            TAG_COLUMNS => self.columns(&mut take),
+            TAG_SERIES => self.series(&mut take),
+            _ => None,
+        }
+    }
+
+    fn texts(&mut self, take: &mut Take<'_>) -> Option<()> {
+        let mut before = 0..0;
+        while !take.is_empty() {
+            let shared = usize::try_from(take.u64()?).ok().filter(|n| *n <= before.len())?;
+            let rest = take.bytes()?;
+            let from = self.text_bytes.len();
+            self.text_bytes.extend_from_within(before.start..before.start + shared);
+            self.text_bytes.extend_from_slice(rest);
+            before = from..self.text_bytes.len();
+            self.texts.push(before.clone());
+        }
+        Some(())
+    }
+
+    fn columns(&mut self, take: &mut Take<'_>) -> Option<()> {
+        while !take.is_empty() {
+            let head = take.u64()?;
+            let count = u32::try_from(head >> 1).ok()?;
+            self.columns.push(if head & 1 == 0 {
+                Column::Short { count, bytes: take.bytes()?.into() }
+            } else {
+                Column::Long { count, offset: take.u32()?, length: take.u32()? }
+            });
+        }
+        Some(())
+    }
+
+    fn series(&mut self, take: &mut Take<'_>) -> Option<()> {
+        let (mut tenant, mut pairs, mut end): (u64, Vec<(usize, usize)>, u32) = (0, Vec::new(), 0);
+        let mut scratch = Vec::new();
+        while !take.is_empty() {
+            tenant = tenant.wrapping_add(take.i64()? as u64);
+            pairs.truncate(usize::try_from(take.u64()?).ok().filter(|n| *n <= pairs.len())?);
+            for _ in 0..take.u64()? {
+                let rank = |take: &mut Take<'_>| usize::try_from(take.u64()?).ok().filter(|r| *r < self.texts.len());
+                pairs.push((rank(take)?, rank(take)?));
+            }
+            let offset = end.checked_add(take.u32()?)?;
+            let length = take.u32()?;
+            end = offset.checked_add(length)?;
+            let column = take.u32().filter(|c| (*c as usize) < self.columns.len())?;
+            let from = self.keys.len();
+            for (name, value) in &pairs {
+                let text = |rank: usize| &self.text_bytes[self.texts[rank].clone()];
+                key::put_pair(&mut self.keys, text(*name), text(*value));
+            }
+            // Only what the engine would have written names a series.
+            if !key::is_canonical(&self.keys[from..], &mut scratch) {
+                return None;
+            }
+            let key = from..self.keys.len();
+            self.series.push(Listed { tenant, key, place: Place { offset, length, column } });
+        }
+        Some(())
+    }
+}
+
+/// Reads who is in a sealed file and where. What is damaged is told; what the other copy has is no loss.
+///
+/// # Errors
+/// [`SeriesError::Io`](crate::SeriesError::Io) when the file cannot be opened.
+pub(crate) fn contents(path: &Path, shown: &str) -> crate::Result<Contents> {
+    let (start_ms, generation) = path.file_name().and_then(|n| parse_name(n.to_str()?)).unwrap_or_default();
+    let file = File::open(path).map_err(at("open", path))?;
+    let bytes = file.metadata().map_err(at("open", path))?.len();
+    let mut damaged = Vec::new();
+    let mut tell = |offset, length, kind| damaged.push(Damage { file: shown.into(), offset, length, kind });
+    let named = |h: &Header| (h.start_ms, h.generation) == (start_ms, generation);
+    let header_at = |offset: u64| read_at(&file, offset, HEADER_BYTES).and_then(|b| Header::read(&b)).filter(named);
+    let header = header_at(0).or_else(|| {
+        tell(0, HEADER_BYTES as u64, DamageKind::Checksum);
+        header_at(bytes.checked_sub(HEADER_BYTES as u64)?)
+    });
+    let Some(header) = header else {
+        tell(0, bytes, DamageKind::Meaning);
+        // A file that cannot be read replaces nothing and covers no log: what it held is then merely held twice.
+        let unknown = Header {
+            start_ms,
+            span_ms: WINDOW_MS,
+            generation,
+            replaces: 0,
+            log_upto: 0,
+            chunk_bytes: 0,
+            index_bytes: 0,
+            samples: 0,
+        };
+        return Ok(Contents { header: unknown, columns: Vec::new(), keys: Vec::new(), series: Vec::new(), damaged });
+    };
+    if header.file_bytes() != bytes {
+        tell(bytes.min(header.file_bytes()), bytes.abs_diff(header.file_bytes()), DamageKind::Unreadable);
+    }
+    let mut reading = Reading::default();
+    read_copies(&file, &header, &mut reading, &mut tell);
+    let Reading { columns, keys, mut series, .. } = reading;
+    let within = |p: &Place| u64::from(p.offset) + u64::from(p.length) <= header.index_at();
+    series.retain(|s| within(&s.place));
+    Ok(Contents { header, columns, keys, series, damaged })
+}
+
+/// Frame by frame from the first copy, and from the second where the first is damaged.
+fn read_copies(file: &File, header: &Header, into: &mut Reading, tell: &mut impl FnMut(u64, u64, DamageKind)) {
+    let length = header.index_bytes as usize;
+    let first = read_at(file, header.index_at(), length);
+    let mut second: Option<Option<Vec<u8>>> = None;
+    let mut at = 0;
+    while at < length {
+        let place = header.index_at() + at as u64;
+        let whole = first.as_ref().and_then(|bytes| frame::take(&bytes[at..]));
+        let payload = match whole {
+            Some(payload) => payload,
+            None => {
+                tell(place, 0, DamageKind::Checksum);
+                let copy = second.get_or_insert_with(|| read_at(file, header.index_at() + header.index_bytes, length));
+                match copy.as_ref().and_then(|bytes| frame::take(&bytes[at..])) {
+                    Some(payload) => payload,
+                    None => return tell(place, (length - at) as u64, DamageKind::Unreadable),
+                }
+            }
+        };
+        if into.frame(payload).is_none() {
+            tell(place, payload.len() as u64, DamageKind::Meaning);
+        }
+        at += frame::HEADER + payload.len();
+    }
+}
+
+/// What a full check of a sealed file found.
+#[derive(Debug, Default)]
+pub(crate) struct Checked {
+    pub(crate) chunks: u64,
+    pub(crate) samples: u64,
+    pub(crate) damaged: Vec<Damage>,
+}
+
+/// Reads a sealed file to its last byte.
+///
+/// # Errors
+/// [`SeriesError::Io`](crate::SeriesError::Io) when the file cannot be opened.
+pub(crate) fn check(path: &Path, shown: &str) -> crate::Result<Checked> {
+    let contents = contents(path, shown)?;
+    let file = File::open(path).map_err(at("open", path))?;
+    let header = contents.header;
+    let mut checked = Checked { damaged: contents.damaged, ..Checked::default() };
+    let mut tell = |offset: u64, length: u64, kind| {
+        checked.damaged.push(Damage { file: shown.into(), offset, length, kind });
+    };
+    // The copies that reading had no need of.
+    let last = header.file_bytes() - HEADER_BYTES as u64;
+    if read_at(&file, last, HEADER_BYTES).is_none_or(|b| b != header.framed()) {
+        tell(last, HEADER_BYTES as u64, DamageKind::Checksum);
+    }
+    let copy = |n: u64| read_at(&file, header.index_at() + n * header.index_bytes, header.index_bytes as usize);
+    if copy(0).is_none() || copy(0) != copy(1) {
+        tell(header.index_at(), 2 * header.index_bytes, DamageKind::Checksum);
+    }
+    let mut covered = HEADER_BYTES as u64;
+    for series in &contents.series {
+        let place = series.place;
+        let (offset, length) = (u64::from(place.offset), u64::from(place.length));
+        covered += length;
+        match crate::block::read_points(&file, header.start_ms, &contents.columns, place) {
+            Ok(points) => {
+                checked.chunks += 1;
+                checked.samples += points.len() as u64;
+            }
+            Err(kind) => tell(offset, length, kind),
+        }
+    }
+    covered += contents
+        .columns
+        .iter()
+        .map(|c| if let Column::Long { length, .. } = c { u64::from(*length) } else { 0 })
+        .sum::<u64>();
+    if (covered != header.index_at() || checked.samples != header.samples) && checked.damaged.is_empty() {
+        let (offset, length) = (header.index_at(), 2 * header.index_bytes);
+        checked.damaged.push(Damage { file: shown.into(), offset, length, kind: DamageKind::Meaning });
+    }
+    Ok(checked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn reading_any_frame_never_panics(frames in prop::collection::vec((0x12_u8..0x15, any::<Vec<u8>>()), 0..5)) {
+            let mut reading = Reading::default();
+            for (tag, bytes) in frames {
+                reading.frame(&[&[tag], bytes.as_slice()].concat());
+            }
+        }
+    }
+}

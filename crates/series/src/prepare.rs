@@ -1,0 +1,97 @@
+//! Finds the series of a batch, in the thread of the caller, before the writer sees it.
+
+use crate::chunk::Point;
+use crate::formats::Batch;
+use crate::index::{Index, KeyHash, Lease, SeriesId};
+use crate::key;
+use crate::labels::LabelsError;
+use crate::store::Store;
+
+/// Whose the points are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Who {
+    Known(SeriesId),
+    /// Not known when it was looked for: a place in [`Prepared::fresh`].
+    Fresh(u32),
+    /// Its labels name nothing: a place in [`Prepared::unnamed`].
+    Unnamed(u32),
+}
+
+/// A series that was not known when it was looked for.
+#[derive(Debug)]
+pub(crate) struct Fresh {
+    pub(crate) hash: KeyHash,
+    /// Canonical.
+    pub(crate) key: Vec<u8>,
+}
+
+/// A batch whose series are found.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) tenant: u64,
+    pub(crate) points: Vec<Point>,
+    /// Whose the points are, and how many they are.
+    pub(crate) parts: Vec<(Who, u32)>,
+    pub(crate) fresh: Vec<Fresh>,
+    pub(crate) unnamed: Vec<LabelsError>,
+    /// The numbers in `parts` mean what they meant when it was taken.
+    pub(crate) lease: Lease,
+}
+
+impl Prepared {
+    /// Looks up every series of `batch`. Known ones cost a hash and a probe each.
+    pub(crate) fn new(store: &Store, tenant: u64, batch: &mut Batch) -> Self {
+        let seed = store.seed;
+        let count = batch.series.len();
+        let hashes: Vec<KeyHash> = (0..count).map(|i| Index::hash(seed, tenant, batch.key(i))).collect();
+        let (lease, mut found) = {
+            let index = store.index.read();
+            (index.lease(), hashes.iter().map(|hash| index.find(*hash)).collect::<Vec<_>>())
+        };
+        let (mut parts, mut fresh, mut unnamed) = (Vec::with_capacity(count), Vec::new(), Vec::new());
+        let mut scratch = Vec::new();
+        for (i, known) in found.drain(..).enumerate() {
+            let who = match known {
+                Some(id) => Who::Known(id),
+                None => look_closer(store, tenant, batch.key(i), hashes[i], &mut fresh, &mut unnamed, &mut scratch),
+            };
+            parts.push((who, batch.points_of(i).len() as u32));
+        }
+        let points = std::mem::take(&mut batch.points);
+        Self { tenant, points, parts, fresh, unnamed, lease }
+    }
+}
+
+/// A series that its bytes did not find: one that is new, whose sender does not sort its labels, or that cannot be named.
+fn look_closer(
+    store: &Store,
+    tenant: u64,
+    raw: &[u8],
+    hash: KeyHash,
+    fresh: &mut Vec<Fresh>,
+    unnamed: &mut Vec<LabelsError>,
+    scratch: &mut Vec<u8>,
+) -> Who {
+    let mut new = |hash, key| {
+        fresh.push(Fresh { hash, key });
+        Who::Fresh(fresh.len() as u32 - 1)
+    };
+    if key::is_canonical(raw, scratch) {
+        return new(hash, raw.to_vec());
+    }
+    match key::labels(raw) {
+        Ok(labels) => {
+            let key = key::of(&labels);
+            let hash = Index::hash(store.seed, tenant, &key);
+            // Under the lease that was taken before: numbers known now were so then, or are newer.
+            match store.index.read().find(hash) {
+                Some(id) => Who::Known(id),
+                None => new(hash, key),
+            }
+        }
+        Err(error) => {
+            unnamed.push(error);
+            Who::Unnamed(unnamed.len() as u32 - 1)
+        }
+    }
+}
