@@ -130,18 +130,29 @@ impl Histogram {
         shrinks(&side(&before.positive), &self.positive) || shrinks(&side(&before.negative), &self.negative)
     }
 
-    /// The hint that storage gives to a histogram after the one before it in its series, so that a query need not compare.
+    /// The hint that storage gives to a histogram after the one before it in its series, so that a query need not compare:
+    /// that the counter has gone on. Of any other histogram nothing is told but that it is a gauge.
     pub fn hint_after(&self, before: Option<&Self>) -> ResetHint {
         let Some(before) = before else { return self.hint };
         if matches!(self.hint, ResetHint::Gauge | ResetHint::Reset) || before.hint == ResetHint::Gauge {
             return self.hint;
         }
-        // Another layout opens another chunk, of whose first histogram nothing is known.
-        let layout = |h: &Self| (h.schema, h.zero_threshold.to_bits(), h.custom_bounds.clone());
-        if before.is_stale() || self.is_reset_after(before) {
-            return ResetHint::Reset;
+        let same_layout = self.schema == before.schema
+            && self.zero_threshold == before.zero_threshold
+            && self.custom_bounds == before.custom_bounds;
+        if before.is_stale() || !same_layout || self.is_reset_after(before) {
+            return ResetHint::Unknown;
         }
-        if layout(self) == layout(before) { ResetHint::NoReset } else { ResetHint::Unknown }
+        ResetHint::NoReset
+    }
+
+    /// The hint that comparing gives.
+    pub(crate) fn compared_hint(&self, before: &Self) -> ResetHint {
+        match self.hint {
+            ResetHint::Unknown if self.is_reset_after(before) => ResetHint::Reset,
+            ResetHint::Unknown => ResetHint::NoReset,
+            known => known,
+        }
     }
 }
 

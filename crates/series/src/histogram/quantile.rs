@@ -43,7 +43,9 @@ impl Histogram {
         let rank = if forward { q * self.count } else { (1.0 - q) * self.count };
         let (bucket, count) = if forward { reach(self.buckets(), rank) } else { reach(self.buckets().rev(), rank) };
         let nan = if has_nan { NanObservations::Skewed } else { NanObservations::Absent };
-        let Some(mut bucket) = bucket else { return (f64::NAN, nan) };
+        let Some(mut bucket) = bucket else {
+            return (f64::NAN, if has_nan { NanObservations::Dominant } else { nan });
+        };
         self.halve_zero(&mut bucket);
         let count = count.min(self.count);
         if count < rank {
@@ -103,9 +105,15 @@ impl Histogram {
                 if bucket.lower >= value {
                     return Some(rank);
                 }
-                // In an unbounded bucket nothing can be interpolated.
-                let bounded = bucket.lower.is_finite() && bucket.upper.is_finite();
-                (bucket.upper > value && bounded).then(|| rank + bucket.count * self.share_below(&bucket, value))
+                if bucket.upper <= value {
+                    return None;
+                }
+                // Of an unbounded bucket nothing is known, so it is in no share that cuts it.
+                Some(match (bucket.lower.is_finite(), bucket.upper.is_finite()) {
+                    (true, true) => rank + bucket.count * self.share_below(&bucket, value),
+                    (true, false) => rank,
+                    (false, _) => rank + bucket.count,
+                })
             };
             below_lower = below_lower.or_else(|| within(lower));
             below_upper = below_upper.or_else(|| within(upper));

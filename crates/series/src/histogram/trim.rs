@@ -57,8 +57,9 @@ impl Histogram {
     /// How much of a bucket is kept, and the value that its observations are taken to have.
     fn kept(&self, mut bucket: Bucket, limit: f64, keep: Keep) -> (f64, f64) {
         let count = bucket.count;
-        // In the lowest custom bucket values are taken to be positive when they can be.
-        if self.is_custom() && bucket.lower == f64::NEG_INFINITY && bucket.upper > 0.0 && bucket.upper.is_finite() {
+        // In the lowest custom bucket values are taken to be positive when they can be, unless negative ones are asked for.
+        let lowest = self.is_custom() && bucket.lower == f64::NEG_INFINITY && bucket.upper.is_finite();
+        if lowest && bucket.upper > 0.0 && !(keep == Keep::Above && limit < 0.0) {
             bucket.lower = 0.0;
         }
         let all = if keep == Keep::Below { limit == f64::INFINITY } else { limit == f64::NEG_INFINITY };

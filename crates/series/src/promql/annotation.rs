@@ -41,7 +41,7 @@ pub(super) enum Remark {
     MixedSchemas(String),
     MixedSchemasInOperator(&'static str),
     HintsCollide(&'static str),
-    SortInRange(&'static str),
+    SortInRange,
     BoundsReconciled(&'static str),
     NotCounterName(String),
     Monotonicity {
@@ -118,8 +118,8 @@ impl Remark {
                 format!("incompatible bucket layout encountered for binary operator {op}")
             }
             Self::HintsCollide(during) => format!("conflicting counter resets during histogram {during}"),
-            Self::SortInRange(function) => {
-                format!("{function} is ineffective for range queries since results are always ordered by labels")
+            Self::SortInRange => {
+                "sort is ineffective for range queries since results are always ordered by labels".to_owned()
             }
             Self::BoundsReconciled(during) => format!("mismatched custom buckets were reconciled during {during}"),
             Self::NotCounterName(metric) => format!(

@@ -28,6 +28,8 @@ pub enum ExprKind {
     Number(f64),
     /// `"text"`
     Text(String),
+    /// A string whose escapes make bytes that are no text, which no label can hold.
+    Bytes(Vec<u8>),
     /// `up{job="a"}`
     Selector(Box<Selector>),
     /// `up[5m]`
@@ -387,7 +389,7 @@ impl Expr {
     pub fn value_type(&self) -> Type {
         match &self.kind {
             ExprKind::Number(_) => Type::Scalar,
-            ExprKind::Text(_) => Type::Text,
+            ExprKind::Text(_) | ExprKind::Bytes(_) => Type::Text,
             ExprKind::Selector(_) | ExprKind::Aggregate(_) => Type::Vector,
             ExprKind::Range { .. } | ExprKind::Subquery(_) => Type::Matrix,
             ExprKind::Call { function, .. } => function.result,

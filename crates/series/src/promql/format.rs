@@ -58,6 +58,7 @@ impl Display for Expr {
         match &self.kind {
             ExprKind::Number(value) => f.write_str(&plain_float(*value)),
             ExprKind::Text(text) => f.write_str(&quoted(text.as_bytes())),
+            ExprKind::Bytes(bytes) => f.write_str(&quoted(bytes)),
             ExprKind::Selector(selector) => {
                 write_selector(f, selector)?;
                 write_shift(f, &selector.shift)

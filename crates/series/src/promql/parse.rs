@@ -189,7 +189,10 @@ impl Parser {
                 self.next();
                 ExprKind::Number(ms as f64 / 1000.0)
             }
-            TokenKind::Text(_) => ExprKind::Text(self.text("as an expression")?),
+            TokenKind::Text(bytes) => {
+                self.next();
+                String::from_utf8(bytes).map_or_else(|e| ExprKind::Bytes(e.into_bytes()), ExprKind::Text)
+            }
             TokenKind::Sign("(") => {
                 self.next();
                 let inner = Box::new(self.expression(0)?);
@@ -265,11 +268,6 @@ impl Parser {
     fn aggregate(&mut self, op: AggregateOp) -> Result<ExprKind, ParseError> {
         let place = self.peek().span;
         let mut grouping = self.grouping()?;
-        if op == AggregateOp::CountValues && self.opens_call_with_bad_text() {
-            let TokenKind::Text(bytes) = &self.peek_after().kind else { return Err(self.unexpected("in aggregation")) };
-            let reason = format!("invalid label name {}", quoted(bytes));
-            return Err(ParseError::at(self.peek_after().span.start, reason));
-        }
         let mut args = self.arguments()?;
         if grouping.is_none() {
             grouping = self.grouping()?;
@@ -287,10 +285,6 @@ impl Parser {
         let aggregate = Aggregate { op, grouping: grouping.unwrap_or_default(), parameter: args.pop(), inner };
         check::aggregate(&aggregate)?;
         Ok(ExprKind::Aggregate(Box::new(aggregate)))
-    }
-
-    fn opens_call_with_bad_text(&self) -> bool {
-        matches!(&self.peek_after().kind, TokenKind::Text(bytes) if std::str::from_utf8(bytes).is_err())
     }
 
     fn grouping(&mut self) -> Result<Option<Grouping>, ParseError> {

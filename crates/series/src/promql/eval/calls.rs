@@ -4,19 +4,23 @@ use super::native::of_histogram;
 use super::over_time::{Counts, end_of, of_floats};
 use super::rate::Change;
 use super::select::Take;
+use super::window::Windows;
 use super::{Evaluated, Evaluator, Grid, dates, math};
 use crate::labels::NAME;
 use crate::matcher::MatchOp;
+use crate::promql::annotation::Remark;
 use crate::promql::ast::{Edges, Expr, ExprKind, Type};
 use crate::promql::column::{Cell, Column, Line};
 use crate::promql::error::{QueryError, execution};
 use crate::promql::functions::Function;
 use crate::promql::metric::Metric;
+use crate::promql::parse::quoted;
 
 /// A string argument.
 pub(super) fn text(expr: &Expr) -> Result<&str, QueryError> {
     match &expr.unwrapped().kind {
         ExprKind::Text(text) => Ok(text),
+        ExprKind::Bytes(bytes) => execution(format!("invalid label name {}", quoted(bytes))),
         _ => execution("expected a string literal"),
     }
 }
@@ -80,7 +84,9 @@ impl Evaluator<'_> {
             return self.of_each(self.lines(&args[0], grid)?, |_, value| Some(run(value)));
         }
         if let Some(run) = of_histogram(name) {
-            return self.of_histograms(self.lines(&args[0], grid)?, run);
+            let totals = matches!(name, "histogram_count" | "histogram_sum" | "histogram_avg");
+            let lines = self.with_totals(totals, || self.lines(&args[0], grid))?;
+            return self.of_histograms(lines, run);
         }
         match name {
             "vector" => {
@@ -171,6 +177,9 @@ impl Evaluator<'_> {
         let change = |counter, per_second| Change { counter, per_second };
         let scalar = |at: usize| self.scalar(&args[at], grid);
         #[expect(clippy::cast_precision_loss, reason = "a count of samples")]
+        if matches!(name, "rate" | "increase") {
+            self.check_counter_name(&windows);
+        }
         match name {
             "rate" => self.change(windows, change(true, true)),
             "increase" => self.change(windows, change(true, false)),
@@ -198,6 +207,18 @@ impl Evaluator<'_> {
             "predict_linear" => self.predict_linear(windows, &scalar(1)?),
             "double_exponential_smoothing" => self.smoothing(windows, &scalar(1)?, &scalar(2)?),
             other => execution(format!("unknown function {other:?}")),
+        }
+    }
+}
+
+impl Evaluator<'_> {
+    /// Says so when the name of a series of floats is not that of a counter.
+    fn check_counter_name(&self, windows: &Windows) {
+        let Some(first) = windows.series.iter().find(|series| !series.floats.is_empty()) else { return };
+        let name = first.metric.name();
+        let known = ["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix));
+        if !name.is_empty() && !known {
+            self.remark(windows.span, &Remark::NotCounterName(name.to_owned()));
         }
     }
 }

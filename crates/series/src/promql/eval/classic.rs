@@ -258,9 +258,11 @@ fn classic_fraction(lower: f64, upper: f64, buckets: &mut [Below]) -> f64 {
                 return rank;
             }
             if bucket.upper > value {
-                // Nothing is known of where observations of an unbounded bucket are.
-                let bounded = start.is_finite() && bucket.upper.is_finite();
-                let share = if bounded { (value - start) / (bucket.upper - start) } else { 0.0 };
+                // Nothing is known of where observations of an unbounded bucket are, so they are in no share that cuts it.
+                let share = match (start.is_finite(), bucket.upper.is_finite()) {
+                    (true, true) => (value - start) / (bucket.upper - start),
+                    (bounded_below, _) => f64::from(u8::from(!bounded_below)),
+                };
                 return rank + (bucket.count - rank) * share;
             }
             (start, rank) = (bucket.upper, bucket.count);

@@ -77,10 +77,6 @@ impl<'a> Groups<'a> {
         })
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.examples.len()
-    }
-
     /// The labels of a group.
     pub(super) fn labels(&self, group: usize) -> Metric {
         self.counting.of(&self.examples[group])

@@ -22,7 +22,7 @@ mod sorting;
 mod subquery;
 mod window;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use super::annotation::{Annotations, Remark};
 use super::ast::{Expr, ExprKind, Shift, Span};
@@ -77,12 +77,22 @@ pub(super) struct Evaluator<'a> {
     query: Grid,
     end_ms: i64,
     annotations: RefCell<Annotations>,
+    /// Only totals of histograms are wanted here, for which all counter resets are told.
+    totals: Cell<bool>,
 }
 
 impl<'a> Evaluator<'a> {
     pub(super) fn new(source: &'a dyn Source, limits: &'a Limits, settings: Settings, query: Grid) -> Self {
         let annotations = RefCell::default();
-        Self { source, budget: Budget::new(limits), settings, query, end_ms: query.last(), annotations }
+        Self {
+            source,
+            budget: Budget::new(limits),
+            settings,
+            query,
+            end_ms: query.last(),
+            annotations,
+            totals: Cell::new(false),
+        }
     }
 
     /// The end that was asked for, which the last step need not reach.
@@ -135,12 +145,13 @@ impl<'a> Evaluator<'a> {
                 Ok(Evaluated::Scalar(vec![*value; grid.steps]))
             }
             ExprKind::Text(text) => Ok(Evaluated::Text(text.clone())),
+            ExprKind::Bytes(_) => super::error::execution("a string holds bytes that are not UTF-8"),
             ExprKind::Selector(selector) => Ok(Evaluated::Lines(self.select(selector, grid)?)),
             ExprKind::Wrapped { inner, .. } => self.eval(inner, grid),
             ExprKind::Negate(inner) => self.negate(inner, grid),
             ExprKind::Call { function, args } => self.call(expr, function, args, grid),
             ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, expr.span, grid).map(Evaluated::Lines),
-            ExprKind::Binary(binary) => self.binary(binary, expr.span, grid),
+            ExprKind::Binary(binary) => self.with_totals(false, || self.binary(binary, expr.span, grid)),
             ExprKind::Range { .. } | ExprKind::Subquery(_) => {
                 super::error::execution("a range vector can only be the argument of a function, or the whole query")
             }
@@ -177,6 +188,14 @@ impl<'a> Evaluator<'a> {
             Evaluated::Scalar(values) => Ok(values),
             _ => super::error::execution("expected a scalar"),
         }
+    }
+
+    /// Evaluates with or without telling of all counter resets.
+    fn with_totals<T>(&self, totals: bool, run: impl FnOnce() -> T) -> T {
+        let before = self.totals.replace(totals);
+        let result = run();
+        self.totals.set(before);
+        result
     }
 
     fn negate(&self, inner: &Expr, grid: Grid) -> Result<Evaluated, QueryError> {
@@ -220,7 +239,7 @@ impl<'a> Evaluator<'a> {
 fn is_fixed(expr: &Expr) -> bool {
     fn look(expr: &Expr, reads: &mut bool) -> bool {
         match &expr.kind {
-            ExprKind::Number(_) | ExprKind::Text(_) => true,
+            ExprKind::Number(_) | ExprKind::Text(_) | ExprKind::Bytes(_) => true,
             ExprKind::Selector(selector) | ExprKind::Range { selector, .. } => {
                 *reads = true;
                 selector.shift.at.is_some()

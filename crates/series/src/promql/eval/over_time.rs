@@ -58,6 +58,9 @@ fn variance(floats: &[(i64, f64)]) -> f64 {
 
 fn deviation(floats: &[(i64, f64)]) -> f64 {
     let mut values: Vec<f64> = floats.iter().map(|(_, value)| *value).collect();
+    if values.iter().any(|value| value.is_nan()) {
+        return f64::NAN;
+    }
     let median = quantile(0.5, &mut values);
     let mut away: Vec<f64> = floats.iter().map(|(_, value)| (value - median).abs()).collect();
     quantile(0.5, &mut away)

@@ -25,7 +25,7 @@ impl Evaluator<'_> {
     pub(super) fn read(&self, mut what: Select<'_>) -> Result<Vec<SeriesSamples>, QueryError> {
         self.budget.look()?;
         what.most_samples = self.budget.samples_left();
-        let selected = self.source.select(&what)?;
+        let mut selected = self.source.select(&what)?;
         for warning in selected.warnings {
             self.remark(Span::default(), &Remark::Lost(warning));
         }
@@ -33,6 +33,9 @@ impl Evaluator<'_> {
             let histograms: usize = series.histograms.iter().map(|(_, h)| h.size()).sum();
             let bytes = 16 * series.floats.len() + histograms + 64;
             self.budget.take(series.floats.len() + series.histograms.len(), bytes)?;
+        }
+        if self.totals.get() {
+            selected.series.iter_mut().for_each(tell_resets);
         }
         Ok(selected.series)
     }
@@ -80,6 +83,16 @@ impl Evaluator<'_> {
             }
         }
         Ok(lines)
+    }
+}
+
+/// Gives each histogram the hint that comparing it with the one before it gives.
+fn tell_resets(series: &mut SeriesSamples) {
+    for place in 1..series.histograms.len() {
+        let hint = series.histograms[place].1.compared_hint(&series.histograms[place - 1].1);
+        if hint != series.histograms[place].1.hint {
+            Arc::make_mut(&mut series.histograms[place].1).hint = hint;
+        }
     }
 }
 

@@ -26,7 +26,7 @@ impl Evaluator<'_> {
             lines.retain(|line| !line.column.is_empty());
         }
         if self.query.step_ms != 0 {
-            self.remark(span, &Remark::SortInRange(if by_label { "sort_by_label" } else { "sort" }));
+            self.remark(span, &Remark::SortInRange);
             return Ok(lines);
         }
         if grid.steps != 1 {

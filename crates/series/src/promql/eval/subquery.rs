@@ -32,7 +32,7 @@ impl Evaluator<'_> {
         let mut series = Vec::new();
         if steps > 0 {
             self.budget.column(steps)?;
-            for line in self.lines(&subquery.inner, inner)? {
+            for line in self.with_totals(false, || self.lines(&subquery.inner, inner))? {
                 self.budget.work(steps)?;
                 series.push(samples(line, inner));
             }
