@@ -224,21 +224,17 @@ mod tests {
         (-2..5_i32, 0..50_u32, prop_oneof![Just(0.0), Just(0.001), Just(0.3)], side(), side()).prop_map(
             |(schema, zeros, zero_threshold, positive, negative)| {
                 let zeros = if zero_threshold == 0.0 { 0 } else { zeros };
-                let list =
-                    |m: std::collections::BTreeMap<i32, u32>| m.into_iter().map(|(i, c)| (i, f64::from(c))).collect();
-                let count = f64::from(zeros + positive.values().sum::<u32>() + negative.values().sum::<u32>());
+                // No bucket lies within the zero bucket.
+                let list = |m: std::collections::BTreeMap<i32, u32>| -> Vec<(i32, f64)> {
+                    let outside = |(index, _): &(i32, u32)| bound(*index - 1, schema) >= zero_threshold;
+                    m.into_iter().filter(outside).map(|(index, count)| (index, f64::from(count))).collect()
+                };
                 let (positive, negative) = (list(positive), list(negative));
                 let zero_count = f64::from(zeros);
-                Histogram {
-                    schema,
-                    zero_threshold,
-                    zero_count,
-                    count,
-                    sum: count,
-                    positive,
-                    negative,
-                    ..Histogram::default()
-                }
+                let mut histogram =
+                    Histogram { schema, zero_threshold, zero_count, positive, negative, ..Histogram::default() };
+                histogram.count = observations(&histogram);
+                histogram
             },
         )
     }

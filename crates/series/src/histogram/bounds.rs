@@ -24,7 +24,6 @@ pub(super) fn bound(index: i32, schema: i32) -> f64 {
     if part == 0 {
         return if whole == 1024 { f64::MAX } else { power_of_two(whole) };
     }
-    #[expect(clippy::cast_precision_loss, reason = "both are small")]
     let fraction = (part as f64 / parts as f64).exp2();
     power_of_two(whole) * fraction
 }
@@ -92,6 +91,9 @@ impl Histogram {
 
     /// What the zero bucket would hold if it were as wide as `wanted`, or as much wider as the filled bucket there needs.
     pub(super) fn zero_for_threshold(&self, wanted: f64) -> (f64, f64) {
+        if wanted == self.zero_threshold {
+            return (self.zero_count, wanted);
+        }
         let mut threshold = wanted;
         'again: loop {
             let mut count = self.zero_count;

@@ -6,7 +6,6 @@ use super::error::QueryError;
 /// Seconds as whole milliseconds; `None` when they are no such time.
 pub(super) fn milliseconds(seconds: f64) -> Option<i64> {
     let ms = (seconds * 1000.0).round();
-    #[expect(clippy::cast_possible_truncation, reason = "within bounds, checked here")]
     (ms.is_finite() && ms.abs() < 9.2e18).then_some(ms as i64)
 }
 
@@ -28,7 +27,6 @@ impl Duration {
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "durations are computed in float seconds, as in Prometheus")]
     fn seconds(&self, frame: Frame) -> Result<f64, QueryError> {
         Ok(match self {
             Self::Fixed(ms) => *ms as f64 / 1000.0,

@@ -279,7 +279,7 @@ fn write_duration(f: &mut fmt::Formatter<'_>, ms: i64) -> fmt::Result {
         ("ms", 1, false),
     ];
     for (unit, size, exact) in units {
-        if exact && rest % size != 0 {
+        if exact && !rest.is_multiple_of(size) {
             continue;
         }
         if rest / size > 0 {
@@ -304,7 +304,7 @@ mod tests {
             ("a == bool fill(0) b", "a == bool fill (0) b"),
             ("-(a)", "-(a)"),
             ("{\"my name\",\"a b\"=~\"x\"}", r#"{"my name","a b"=~"x"}"#),
-            ("x[step()*2]", "x[step() * 2]"),
+            ("x[step()*2]", "x[step() * 2s]"),
             ("topk(3,x)", "topk(3, x)"),
         ];
         for (text, expected) in table {

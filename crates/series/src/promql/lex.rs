@@ -200,7 +200,6 @@ fn escape(text: &str) -> Option<(Vec<u8>, usize)> {
 /// A number as PromQL writes it: decimal, hexadecimal, `Inf`, `NaN`.
 pub(super) fn parse_number(text: &str) -> Option<f64> {
     if let Some(digits) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        #[expect(clippy::cast_precision_loss, reason = "a number of a query is a float, as in Prometheus")]
         return u64::from_str_radix(digits, 16).ok().map(|n| n as f64);
     }
     match text.to_ascii_lowercase().trim_start_matches('+') {

@@ -24,7 +24,7 @@ pub fn parse(text: &str) -> Result<Expr, ParseError> {
     if text.len() > MAX_BYTES {
         return Err(ParseError::at(0, format!("the query is longer than {MAX_BYTES} bytes")));
     }
-    let mut parser = Parser { tokens: tokens(text)?, at: 0, depth: 0 };
+    let mut parser = Parser { tokens: tokens(text)?, at: 0, depth: 0, may_mean_all: false };
     if parser.peek().kind == TokenKind::End {
         return Err(ParseError::at(0, "no expression found in input"));
     }
@@ -39,6 +39,8 @@ pub(super) struct Parser {
     tokens: Vec<Token>,
     at: usize,
     depth: usize,
+    /// A selector may mean all series here: the second argument of `info` only says which labels are wanted.
+    pub(super) may_mean_all: bool,
 }
 
 impl Parser {
@@ -184,7 +186,6 @@ impl Parser {
                 self.next();
                 ExprKind::Number(n)
             }
-            #[expect(clippy::cast_precision_loss, reason = "a duration as a number is a float of seconds")]
             TokenKind::Duration(ms) => {
                 self.next();
                 ExprKind::Number(ms as f64 / 1000.0)
@@ -244,9 +245,22 @@ impl Parser {
         let name = self.next().span;
         let function = Function::named(word)
             .ok_or_else(|| ParseError::at(name.start, format!("unknown function with name {word:?}")))?;
-        let args = self.arguments()?;
+        let args = if word == "info" { self.info_arguments()? } else { self.arguments()? };
         check::call(function, &args, name)?;
         Ok(ExprKind::Call { function, args })
+    }
+
+    fn info_arguments(&mut self) -> Result<Vec<Expr>, ParseError> {
+        self.expect_sign("(", "before arguments")?;
+        let mut args = vec![self.expression(0)?];
+        if self.take_sign(",") {
+            self.may_mean_all = true;
+            let wanted = self.expression(0);
+            self.may_mean_all = false;
+            args.push(wanted?);
+        }
+        self.expect_sign(")", "in arguments")?;
+        Ok(args)
     }
 
     fn arguments(&mut self) -> Result<Vec<Expr>, ParseError> {

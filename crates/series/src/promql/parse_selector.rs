@@ -29,7 +29,7 @@ impl Parser {
             return Err(ParseError::at(start, "metric name must not be set twice"));
         }
         let empty = crate::promql::metric::matches_empty;
-        if matchers.iter().all(empty) {
+        if matchers.iter().all(empty) && !self.may_mean_all {
             return Err(ParseError::at(start, "vector selector must contain at least one non-empty matcher"));
         }
         Ok(ExprKind::Selector(Box::new(Selector { matchers, ..Selector::default() })))
@@ -90,7 +90,6 @@ impl Parser {
         if !minus {
             self.take_sign("+");
         }
-        #[expect(clippy::cast_precision_loss, reason = "a duration as a number is a float of seconds")]
         let seconds = match self.peek().kind {
             TokenKind::Number(n) => n,
             TokenKind::Duration(ms) => ms as f64 / 1000.0,
@@ -102,7 +101,6 @@ impl Parser {
         if !ms.is_finite() || ms.abs() > 9.2e18 {
             return Err(ParseError::at(place, format!("timestamp out of bounds for @ modifier: {seconds}")));
         }
-        #[expect(clippy::cast_possible_truncation, reason = "within bounds, checked above")]
         let ms = ms.round() as i64;
         shift.at = Some(At::Time(ms));
         Ok(())

@@ -128,7 +128,6 @@ pub(super) fn label_float(value: f64) -> String {
 }
 
 /// Unix seconds, as a JSON number.
-#[expect(clippy::cast_precision_loss, reason = "milliseconds of any real time are exact in a float")]
 fn seconds(at_ms: i64) -> f64 {
     at_ms as f64 / 1000.0
 }

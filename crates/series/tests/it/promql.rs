@@ -4,6 +4,7 @@
 mod cost;
 mod language;
 mod literal;
+mod robust;
 mod same;
 mod verdict;
 
@@ -62,7 +63,7 @@ fn prometheus_s_own_evaluation_tests_pass() {
         for command in &script.commands {
             match command {
                 Command::Clear => source = MemorySource::default(),
-                Command::Load(load) => load.into_source(&mut source),
+                Command::Load(load) => load.fill(&mut source),
                 Command::Eval(case) => {
                     let place = format!("{name}:{}", case.line);
                     let verdict = verdict::judge(case, &ask(&source, case));

@@ -119,7 +119,6 @@ impl Evaluator<'_> {
                 for step in 0..column.len() {
                     self.budget.work(group.members.len())?;
                     let present = group.members.iter().filter(|line| line.column.is_present(step)).count();
-                    #[expect(clippy::cast_precision_loss, reason = "a count of series")]
                     let value = if op == AggregateOp::Count { present as f64 } else { 1.0 };
                     if present > 0 {
                         column.set(step, value);

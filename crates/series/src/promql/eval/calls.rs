@@ -45,7 +45,6 @@ impl Evaluator<'_> {
         Ok(Evaluated::Lines(lines))
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds of any real time are exact in a float")]
     fn scalar_call(&self, name: &str, args: &[Expr], grid: Grid) -> Result<Vec<f64>, QueryError> {
         self.budget.column(grid.steps)?;
         let all = |ms: i64| Ok(vec![ms as f64 / 1000.0; grid.steps]);
@@ -147,10 +146,6 @@ impl Evaluator<'_> {
             for step in 0..grid.steps {
                 if line.column.is_present(step) {
                     line.column.clear(step);
-                    #[expect(
-                        clippy::cast_precision_loss,
-                        reason = "milliseconds of any real time are exact in a float"
-                    )]
                     line.column.set(step, grid.at(step) as f64 / 1000.0);
                 }
             }
@@ -176,7 +171,6 @@ impl Evaluator<'_> {
         }
         let change = |counter, per_second| Change { counter, per_second };
         let scalar = |at: usize| self.scalar(&args[at], grid);
-        #[expect(clippy::cast_precision_loss, reason = "a count of samples")]
         if matches!(name, "rate" | "increase") {
             self.check_counter_name(&windows);
         }

@@ -63,7 +63,7 @@ impl Evaluator<'_> {
     }
 
     /// One number a step from each histogram, classic or native.
-    fn from_families(
+    fn each_family(
         &self,
         families: &[Family],
         grid: Grid,
@@ -117,7 +117,7 @@ impl Evaluator<'_> {
             }
             value
         };
-        self.from_families(families, grid, span, classic, native)
+        self.each_family(families, grid, span, classic, native)
     }
 
     fn check_quantile(&self, q: &[f64], span: Span) {
@@ -172,19 +172,21 @@ impl Evaluator<'_> {
             }
             value
         };
-        self.from_families(&families, grid, span, classic, native)
+        self.each_family(&families, grid, span, classic, native)
     }
 }
+
+/// Counts fell from one bound to the next and were raised: the lowest and highest bound of those, and by how much at most.
+type Raised = Option<(f64, f64, f64)>;
 
 /// A quantile, and what had to be done to find it.
 struct Found {
     value: f64,
-    /// Counts fell from one bound to the next and were raised: the lowest and highest bound of those, and by how much.
-    forced: Option<(f64, f64, f64)>,
+    forced: Raised,
 }
 
 /// Sorted, each bound once, rising in count. `None` without a bucket for everything.
-fn tidy(buckets: &mut [Below]) -> Option<(Vec<Below>, Option<(f64, f64, f64)>)> {
+fn tidy(buckets: &mut [Below]) -> Option<(Vec<Below>, Raised)> {
     buckets.sort_by(|a, b| a.upper.total_cmp(&b.upper));
     if buckets.last()?.upper != f64::INFINITY {
         return None;
@@ -196,7 +198,7 @@ fn tidy(buckets: &mut [Below]) -> Option<(Vec<Below>, Option<(f64, f64, f64)>)> 
             _ => merged.push(*bucket),
         }
     }
-    let mut forced: Option<(f64, f64, f64)> = None;
+    let mut forced: Raised = None;
     let mut before = merged[0].count;
     for bucket in &mut merged[1..] {
         // Differences this small come from rounding.

@@ -40,11 +40,8 @@ pub(super) fn part(name: &str) -> Option<fn(f64) -> f64> {
         if !seconds.is_finite() {
             return f64::NAN;
         }
-        #[expect(clippy::cast_possible_truncation, reason = "clamped to times that a calendar has")]
         let whole = seconds.trunc().clamp(-1e14, 1e14) as i64;
-        #[expect(clippy::cast_precision_loss, reason = "parts of a date are small")]
-        let part = take(whole.div_euclid(86_400), whole.rem_euclid(86_400)) as f64;
-        part
+        take(whole.div_euclid(86_400), whole.rem_euclid(86_400)) as f64
     }
     Some(match name {
         "year" => |s| of(s, |days, _| date(days).year),

@@ -29,7 +29,6 @@ pub(super) fn of_floats(name: &str) -> Option<OfFloats> {
     })
 }
 
-#[expect(clippy::cast_precision_loss, reason = "milliseconds of any real time are exact in a float")]
 fn seconds(at_ms: i64) -> f64 {
     at_ms as f64 / 1000.0
 }
@@ -78,10 +77,8 @@ pub(super) fn quantile(q: f64, values: &mut [f64]) -> f64 {
         return f64::INFINITY;
     }
     values.sort_unstable_by(|a, b| b.is_nan().cmp(&a.is_nan()).then(a.total_cmp(b)));
-    #[expect(clippy::cast_precision_loss, reason = "a count of values")]
     let rank = q * (values.len() - 1) as f64;
     let weight = rank - rank.floor();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and the count of values")]
     let lower = rank.floor() as usize;
     let upper = (lower + 1).min(values.len() - 1);
     values[lower] * (1.0 - weight) + values[upper] * weight

@@ -26,7 +26,7 @@ impl Evaluator<'_> {
         }
         let parameter: Vec<f64> =
             parameter.iter().map(|value| if ratio { self.capped(*value, aggregate) } else { *value }).collect();
-        if !ratio && let Some(value) = parameter.iter().find(|value| **value >= 9.223_372_036_854_775_8e18) {
+        if !ratio && let Some(value) = parameter.iter().find(|value| **value >= i64::MAX as f64) {
             return execution(format!("Scalar value {} overflows int64", plain_float(*value)));
         }
         let lines = self.lines(&aggregate.inner, grid)?;
@@ -56,9 +56,9 @@ impl Evaluator<'_> {
         let mut kept: Vec<Option<Column>> = vec![None; members.len()];
         // The order in which an instant query lists them.
         let mut order: Vec<usize> = (0..members.len()).collect();
-        for step in 0..grid.steps {
+        for (step, parameter) in parameter.iter().enumerate() {
             self.budget.work(members.len())?;
-            let chosen = choose(op, &members, &shares, parameter[step], step);
+            let chosen = choose(op, &members, &shares, *parameter, step);
             for place in &chosen {
                 let column = match &mut kept[*place] {
                     Some(column) => column,
@@ -112,7 +112,6 @@ impl Evaluator<'_> {
 }
 
 /// Where a series stands between 0 and 1, always the same for the same labels.
-#[expect(clippy::cast_precision_loss, reason = "a share of a hash")]
 fn share(line: &Line) -> f64 {
     let mut hasher = Xxh3::new();
     line.metric.feed(|_| true, &mut hasher);
@@ -129,7 +128,6 @@ fn choose(op: AggregateOp, members: &[Line], shares: &[f64], parameter: f64, ste
     if parameter < 1.0 {
         return Vec::new();
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded by the count of series")]
     let most = parameter.min(members.len() as f64) as usize;
     if op == AggregateOp::Limitk {
         return present.take(most).collect();

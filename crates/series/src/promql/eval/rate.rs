@@ -19,7 +19,6 @@ pub(super) struct Change {
     pub(super) per_second: bool,
 }
 
-#[expect(clippy::cast_precision_loss, reason = "milliseconds of a window are exact in a float")]
 fn seconds(ms: i64) -> f64 {
     ms as f64 / 1000.0
 }
@@ -230,7 +229,6 @@ fn extrapolation(
     let mut to_start = seconds(first_ms - window.start_ms);
     let mut to_end = seconds(window.end_ms - last_ms);
     let sampled = seconds(last_ms - first_ms);
-    #[expect(clippy::cast_precision_loss, reason = "a count of samples")]
     let mean_distance = sampled / (samples - 1) as f64;
     let near = mean_distance * 1.1;
     if to_start >= near {

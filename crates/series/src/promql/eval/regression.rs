@@ -17,7 +17,6 @@ fn regression(floats: &[(i64, f64)], at_ms: i64) -> (f64, f64) {
     let mut count = 0.0;
     for (time, value) in floats {
         count += 1.0;
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds near each other are exact in a float")]
         let time = (time - at_ms) as f64 / 1000.0;
         x.add(time);
         y.add(*value);

@@ -70,10 +70,6 @@ impl Evaluator<'_> {
                 match (take, cell) {
                     (_, Cell::Absent) => {}
                     (Take::Value, cell) => column.set_cell(step, cell),
-                    #[expect(
-                        clippy::cast_precision_loss,
-                        reason = "milliseconds of any real time are exact in a float"
-                    )]
                     (Take::Time, _) => column.set(step, at as f64 / 1000.0),
                 }
             }

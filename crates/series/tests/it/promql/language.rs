@@ -14,7 +14,7 @@ pub struct Script {
 pub enum Command {
     Clear,
     Load(Load),
-    Eval(Case),
+    Eval(Box<Case>),
 }
 
 pub struct Load {
@@ -96,7 +96,7 @@ impl Script {
                     with_native: word != "load",
                     series: lines.block().into_iter().map(series_line).collect::<Result<_, _>>()?,
                 }),
-                Some(word) if word.starts_with("eval") => Command::Eval(case(number, line, &lines.block())?),
+                Some(word) if word.starts_with("eval") => Command::Eval(Box::new(case(number, line, &lines.block())?)),
                 Some(other) => return Err(format!("line {number}: unknown command {other:?}")),
             };
             commands.push(command);
@@ -190,7 +190,7 @@ fn result_line(text: &str, expected: &mut Expected) -> Result<(), String> {
 }
 
 impl Load {
-    pub fn into_source(&self, source: &mut MemorySource) {
+    pub fn fill(&self, source: &mut MemorySource) {
         for (metric, items) in &self.series {
             for (at_ms, item) in (0..).map(|step| step * self.gap_ms).zip(items) {
                 match item {

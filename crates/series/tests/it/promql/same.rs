@@ -57,7 +57,7 @@ fn a_range_query_is_its_instant_queries() {
                     continue;
                 }
                 Command::Load(load) => {
-                    load.into_source(&mut source);
+                    load.fill(&mut source);
                     continue;
                 }
                 Command::Eval(case) => case,
