@@ -71,8 +71,8 @@ impl<'a> Budget<'a> {
 
     /// Pays for samples read or values produced, before they are made.
     pub(super) fn take(&self, samples: usize, bytes: usize) -> Result<(), QueryError> {
-        self.samples.set(self.samples.get() + samples as u64);
-        self.bytes.set(self.bytes.get() + bytes as u64);
+        self.samples.set(self.samples.get().saturating_add(samples as u64));
+        self.bytes.set(self.bytes.get().saturating_add(bytes as u64));
         if self.samples.get() > self.limits.max_samples {
             return Err(QueryError::TooManySamples { limit: self.limits.max_samples });
         }
@@ -84,13 +84,13 @@ impl<'a> Budget<'a> {
 
     /// Pays for a new column of `steps` values.
     pub(super) fn column(&self, steps: usize) -> Result<(), QueryError> {
-        self.take(steps, 8 * steps + 64)
+        self.take(steps, steps.saturating_mul(8).saturating_add(64))
     }
 
     /// Notes work that holds no memory, and looks at clock and token now and then.
     #[inline]
     pub(super) fn work(&self, units: usize) -> Result<(), QueryError> {
-        let unseen = self.unseen.get() + units as u64 + 1;
+        let unseen = self.unseen.get().saturating_add(units as u64).saturating_add(1);
         self.unseen.set(unseen);
         if unseen < LOOK_EVERY { Ok(()) } else { self.look() }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::ast::{Expr, ExprKind, Type};
+use super::ast::{Expr, Type};
 use super::column::{Cell, Line};
 use super::error::{ParseError, QueryError};
 use super::eval::{Evaluated, Evaluator, Grid};
@@ -130,9 +130,9 @@ impl Query {
         Answer { value, warnings, infos, samples: evaluator.samples() }
     }
 
-    /// Whether the answer of a range query is always the same series at every step, as `vector(1)` is.
+    /// Whether it is nothing but a string.
     pub fn is_text(&self) -> bool {
-        matches!(self.expr.unwrapped().kind, ExprKind::Text(_))
+        self.expr.value_type() == Type::Text
     }
 }
 

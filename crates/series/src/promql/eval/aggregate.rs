@@ -22,12 +22,11 @@ pub(super) struct Group {
 }
 
 impl Evaluator<'_> {
-    pub(super) fn aggregate(&self, aggregate: &Aggregate, span: Span, grid: Grid) -> Result<Vec<Line>, QueryError> {
+    pub(super) fn aggregate(&self, aggregate: &Aggregate, grid: Grid) -> Result<Vec<Line>, QueryError> {
         let parameter = |expr: &Option<Expr>| match expr {
             Some(expr) => self.scalar(expr, grid),
             None => execution(format!("{} needs a parameter", aggregate.op.name())),
         };
-        let _ = span;
         match aggregate.op {
             AggregateOp::Topk | AggregateOp::Bottomk | AggregateOp::Limitk | AggregateOp::LimitRatio => {
                 let parameter = parameter(&aggregate.parameter)?;

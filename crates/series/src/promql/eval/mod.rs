@@ -115,7 +115,7 @@ impl<'a> Evaluator<'a> {
     }
 
     fn frame(&self) -> Frame {
-        Frame { step_ms: self.query.step_ms, range_ms: self.end_ms - self.query.start_ms }
+        Frame { step_ms: self.query.step_ms, range_ms: self.end_ms.saturating_sub(self.query.start_ms) }
     }
 
     /// The answer to the whole query: names that no longer fit are dropped.
@@ -150,7 +150,7 @@ impl<'a> Evaluator<'a> {
             ExprKind::Wrapped { inner, .. } => self.eval(inner, grid),
             ExprKind::Negate(inner) => self.negate(inner, grid),
             ExprKind::Call { function, args } => self.call(expr, function, args, grid),
-            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, expr.span, grid).map(Evaluated::Lines),
+            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, grid).map(Evaluated::Lines),
             ExprKind::Binary(binary) => self.with_totals(false, || self.binary(binary, expr.span, grid)),
             ExprKind::Range { .. } | ExprKind::Subquery(_) => {
                 super::error::execution("a range vector can only be the argument of a function, or the whole query")

@@ -226,8 +226,8 @@ fn extrapolation(
     change: Change,
     (first_value, difference): (f64, f64),
 ) -> f64 {
-    let mut to_start = seconds(first_ms - window.start_ms);
-    let mut to_end = seconds(window.end_ms - last_ms);
+    let mut to_start = seconds(first_ms.saturating_sub(window.start_ms));
+    let mut to_end = seconds(window.end_ms.saturating_sub(last_ms));
     let sampled = seconds(last_ms - first_ms);
     let mean_distance = sampled / (samples - 1) as f64;
     let near = mean_distance * 1.1;
@@ -261,7 +261,7 @@ fn extended(window: &Window<'_>, change: Change) -> Cell {
     }
     let between = |one: (i64, f64), other: (i64, f64), at: i64| {
         let from = if change.counter && other.1 < one.1 { 0.0 } else { one.1 };
-        from + (other.1 - from) * seconds(at - one.0) / seconds(other.0 - one.0)
+        from + (other.1 - from) * seconds(at.saturating_sub(one.0)) / seconds(other.0 - one.0)
     };
     let left = if smoothed && floats[first].0 < start && first < last_index {
         between(floats[first], floats[first + 1], start)

@@ -17,7 +17,7 @@ fn regression(floats: &[(i64, f64)], at_ms: i64) -> (f64, f64) {
     let mut count = 0.0;
     for (time, value) in floats {
         count += 1.0;
-        let time = (time - at_ms) as f64 / 1000.0;
+        let time = time.saturating_sub(at_ms) as f64 / 1000.0;
         x.add(time);
         y.add(*value);
         xy.add(time * value);

@@ -65,7 +65,7 @@ impl Evaluator<'_> {
             for (step, moment) in moments.iter().enumerate() {
                 floats = passed(&series.floats, floats, *moment);
                 histograms = passed(&series.histograms, histograms, *moment);
-                let oldest = moment - self.settings.lookback_ms;
+                let oldest = moment.saturating_sub(self.settings.lookback_ms);
                 let (at, cell) = newest(&series.floats[..floats], &series.histograms[..histograms], oldest);
                 match (take, cell) {
                     (_, Cell::Absent) => {}

@@ -25,8 +25,8 @@ impl Evaluator<'_> {
         };
         // Steps stand at multiples of the step, so that overlapping subqueries read the same moments.
         let before = first.saturating_sub(range_ms);
-        let start_ms = (before.div_euclid(step_ms) + 1).saturating_mul(step_ms);
-        let steps = if last < start_ms { 0 } else { (last - start_ms) / step_ms + 1 };
+        let start_ms = before.div_euclid(step_ms).saturating_add(1).saturating_mul(step_ms);
+        let steps = if last < start_ms { 0 } else { start_ms.abs_diff(last) / step_ms.unsigned_abs() + 1 };
         let steps = usize::try_from(steps).unwrap_or(usize::MAX);
         let inner = Grid { start_ms, step_ms, steps };
         let mut series = Vec::new();

@@ -150,8 +150,8 @@ impl Evaluator<'_> {
             let mut found = false;
             for (step, end) in windows.ends.iter().enumerate() {
                 let start = end.saturating_sub(windows.range_ms);
-                floats.0 = passed(&samples.floats, floats.0, start - before);
-                floats.1 = passed(&samples.floats, floats.1.max(floats.0), end + after);
+                floats.0 = passed(&samples.floats, floats.0, start.saturating_sub(before));
+                floats.1 = passed(&samples.floats, floats.1.max(floats.0), end.saturating_add(after));
                 histograms.0 = passed(&samples.histograms, histograms.0, start);
                 histograms.1 = passed(&samples.histograms, histograms.1.max(histograms.0), *end);
                 let window = Window {

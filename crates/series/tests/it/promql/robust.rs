@@ -41,7 +41,11 @@ fn queries() -> Vec<String> {
 }
 
 /// Pieces that are put into queries.
-const PIECES: [&str; 24] = [
+const PIECES: [&str; 28] = [
+    "[290000000y]",
+    " offset 290000000y",
+    " @ -9000000000000000",
+    "[290000000y:1ms]",
     "(",
     ")",
     "[5m]",
