@@ -13,6 +13,8 @@ use super::lex::{Token, TokenKind, parse_number, tokens};
 
 /// Expressions nest at most so deep, so that no query exhausts the stack.
 const MAX_DEPTH: usize = 100;
+/// A query holds at most so many operators: `a + b + c` is a tree as deep as it is long.
+const MAX_OPERATORS: usize = 500;
 /// Longer queries are refused.
 const MAX_BYTES: usize = 1 << 18;
 
@@ -24,7 +26,7 @@ pub fn parse(text: &str) -> Result<Expr, ParseError> {
     if text.len() > MAX_BYTES {
         return Err(ParseError::at(0, format!("the query is longer than {MAX_BYTES} bytes")));
     }
-    let mut parser = Parser { tokens: tokens(text)?, at: 0, depth: 0, may_mean_all: false };
+    let mut parser = Parser { tokens: tokens(text)?, at: 0, depth: 0, operators: 0, may_mean_all: false };
     if parser.peek().kind == TokenKind::End {
         return Err(ParseError::at(0, "no expression found in input"));
     }
@@ -39,6 +41,7 @@ pub(super) struct Parser {
     tokens: Vec<Token>,
     at: usize,
     depth: usize,
+    operators: usize,
     /// A selector may mean all series here: the second argument of `info` only says which labels are wanted.
     pub(super) may_mean_all: bool,
 }
@@ -110,7 +113,7 @@ impl Parser {
     }
 
     /// Guards against deep nesting.
-    fn nested<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T, ParseError>) -> Result<T, ParseError> {
+    pub(super) fn nested<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T, ParseError>) -> Result<T, ParseError> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return Err(ParseError::at(self.peek().span.start, format!("more than {MAX_DEPTH} levels of nesting")));
@@ -129,7 +132,7 @@ impl Parser {
             if precedence < least {
                 return Ok(left);
             }
-            let sign = self.next().span;
+            let sign = self.operator_taken()?;
             let (as_bool, matching) = self.modifiers(op)?;
             // `^` is the only operator that groups to the right.
             let tighter = if op == BinaryOp::Pow { precedence } else { precedence + 1 };
@@ -139,6 +142,16 @@ impl Parser {
             check::binary(&binary, sign)?;
             left = Expr { kind: ExprKind::Binary(Box::new(binary)), span };
         }
+    }
+
+    /// Passes an operator, of which there may be only so many.
+    pub(super) fn operator_taken(&mut self) -> Result<Span, ParseError> {
+        let place = self.next().span;
+        self.operators += 1;
+        if self.operators > MAX_OPERATORS {
+            return Err(ParseError::at(place.start, format!("more than {MAX_OPERATORS} operators")));
+        }
+        Ok(place)
     }
 
     fn operator(&self) -> Option<BinaryOp> {

@@ -121,7 +121,7 @@ impl Parser {
 
     /// A duration with operators that bind at least as tightly as `least`.
     pub(super) fn duration(&mut self, least: u8) -> Result<Duration, ParseError> {
-        let mut left = self.duration_operand()?;
+        let mut left = self.nested(Self::duration_operand)?;
         loop {
             let (op, precedence) = match self.peek().kind {
                 TokenKind::Sign("+") => (DurationOp::Add, 1),
@@ -135,7 +135,7 @@ impl Parser {
             if precedence < least {
                 return Ok(left);
             }
-            self.next();
+            self.operator_taken()?;
             let right = self.duration(if op == DurationOp::Power { precedence } else { precedence + 1 })?;
             left = Duration::Combined(op, Box::new(left), Box::new(right));
         }
@@ -143,13 +143,13 @@ impl Parser {
 
     fn duration_operand(&mut self) -> Result<Duration, ParseError> {
         if self.take_sign("-") {
-            return Ok(match self.duration_operand()? {
+            return Ok(match self.nested(Self::duration_operand)? {
                 Duration::Fixed(ms) => Duration::Fixed(-ms),
                 other => Duration::Negate(Box::new(other)),
             });
         }
         if self.take_sign("+") {
-            return self.duration_operand();
+            return self.nested(Self::duration_operand);
         }
         if self.take_sign("(") {
             let inner = self.duration(0)?;

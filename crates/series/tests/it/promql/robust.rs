@@ -157,8 +157,27 @@ fn what_is_no_query_is_refused_with_its_place() {
         let error = Query::parse(text).expect_err(why);
         assert_eq!(error.offset, offset, "{why}: {error}");
     }
-    let deep = format!("{}1{}", "(".repeat(10_000), ")".repeat(10_000));
-    assert!(Query::parse(&deep).is_err(), "too deep for the stack");
+    let deep = [
+        format!("{}1{}", "(".repeat(10_000), ")".repeat(10_000)),
+        format!("a[{}1{}]", "(".repeat(10_000), ")".repeat(10_000)),
+        format!("a[{}1m]", "-".repeat(10_000)),
+        format!("a offset {}1m", "+".repeat(10_000)),
+        format!("{}a", "-".repeat(10_000)),
+        format!("a{}", " + a".repeat(10_000)),
+        format!("a{}", " ^ a".repeat(10_000)),
+        format!("a[1m{}]", " + 1m".repeat(10_000)),
+        format!("a{}", "[1m:1m]".repeat(10_000)),
+    ];
+    for query in deep {
+        assert!(Query::parse(&query).is_err(), "too deep for the stack: {}", &query[..20]);
+    }
+}
+
+#[test]
+fn a_long_query_is_answered() {
+    let query = Query::parse(&format!("b{}", " + b".repeat(400))).expect("a query");
+    let answer = query.instant(&source(), 60_000, &Settings::default(), &Limits::default()).expect("an answer");
+    assert_eq!(serde_json::to_value(&answer.value).expect("JSON")["result"][0]["value"][1], "401");
 }
 
 #[tokio::test]
