@@ -32,6 +32,7 @@ pub const ALL: &[(&str, Parser)] = &[
     ("series_exposition", series_exposition),
     ("series_otlp", series_otlp),
     ("series_lines", series_lines),
+    ("promql", promql),
 ];
 
 /// What a parser answered: computed, and not looked at.
@@ -212,6 +213,23 @@ pub fn series_log(bytes: &[u8]) {
 /// A sealed file of chunks, found on the disk.
 pub fn series_block(bytes: &[u8]) {
     series_file("blocks/1795248000000.1.blk", bytes);
+}
+
+/// A query: read, written and read again, and answered from a few samples within narrow limits.
+pub fn promql(bytes: &[u8]) {
+    use series::promql::{Limits, MemorySource, Metric, Query, Settings};
+    let Ok(query) = Query::parse(&text(bytes)) else { return };
+    let written = query.formatted();
+    let again = Query::parse(&written).expect("a query that was written can be read");
+    assert_eq!(written, again.formatted(), "a query written again stays as it is");
+    let mut source = MemorySource::default();
+    for (name, job) in [("a", "x"), ("a", "y"), ("b", "x")] {
+        let metric = Metric::new([("__name__", name), ("job", job)]);
+        (0..20_u32).for_each(|at| source.push(&metric, i64::from(at) * 15_000, f64::from(at % 7)));
+    }
+    let limits = Limits { max_samples: 20_000, max_bytes: 1 << 24, ..Limits::default() };
+    answer(query.instant(&source, 300_000, &Settings::default(), &limits));
+    answer(query.range(&source, (0, 300_000, 30_000), &Settings::default(), &limits));
 }
 
 /// Verifies a folder of samples that holds one file, as it is and with every checksum made to fit: whatever is in it is

@@ -36,8 +36,7 @@ macro_rules! each_parser {
 
 each_parser! {
     filter span schedule user_class cursor calendar apply import_cell probe_target probe_dns probe_http probe_ntp probe_tls
-    probe_host probe_systemd edge_files edge_netlink edge_hands series_log series_block
-    series_remote_write series_exposition series_otlp series_lines
+    probe_host probe_systemd edge_files edge_netlink edge_hands series_log series_block series_remote_write series_exposition series_otlp series_lines promql
 }
 
 fn takes_any_bytes(name: &str) {

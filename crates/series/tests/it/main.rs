@@ -2,6 +2,7 @@
 
 mod damage;
 mod kill;
+mod promql;
 mod reading;
 mod sealing;
 mod survival;

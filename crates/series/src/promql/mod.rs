@@ -1,0 +1,40 @@
+//! PromQL: queries over series, with Prometheus's own meaning down to the last digit. Knows no HTTP, rule or dashboard.
+//!
+//! [`Query::parse`] reads a query, [`Query::instant`] and [`Query::range`] answer it from any [`Source`] within
+//! [`Limits`]. An evaluation goes series by series over all steps at once, in columns: a selector reads its series once,
+//! a range function slides its window along them, an operator matches series once and then runs down their columns.
+//! The steps of one series never wait for those of another, and no sample is copied into a window.
+
+mod annotation;
+mod ast;
+mod check;
+mod column;
+mod duration;
+mod error;
+mod eval;
+mod format;
+mod functions;
+mod kahan;
+mod lex;
+mod limits;
+mod metric;
+mod parse;
+mod parse_selector;
+mod query;
+mod source;
+mod value;
+
+pub use ast::{
+    Aggregate, AggregateOp, At, Binary, BinaryOp, Cardinality, Duration, DurationOp, Edges, Expr, ExprKind, Grouping,
+    Matching, Selector, Shift, Span, Subquery, Type,
+};
+pub use error::{ParseError, QueryError};
+pub use functions::Function;
+pub(crate) use kahan::Kahan;
+pub use limits::{Cancel, Limits};
+pub use metric::Metric;
+pub use parse::parse;
+pub use query::{Query, Settings};
+pub use source::{EngineSource, MemorySource, Select, Selected, SeriesSamples, Source};
+pub(crate) use value::go_float;
+pub use value::{Answer, MatrixSeries, SampleValue, Value, VectorSample, json_float, plain_float};

@@ -1,0 +1,137 @@
+//! Where a query's samples come from: any store that can select series by matchers within a time.
+
+use std::sync::Arc;
+
+use super::metric::Metric;
+use crate::engine::Engine;
+use crate::error::SeriesError;
+use crate::histogram::Histogram;
+use crate::matcher::Matcher;
+
+/// What a query wants to read.
+#[derive(Clone, Copy, Debug)]
+pub struct Select<'a> {
+    /// All of them must mean the series.
+    pub matchers: &'a [Matcher],
+    /// First Unix millisecond wanted.
+    pub from_ms: i64,
+    /// Last Unix millisecond wanted.
+    pub to_ms: i64,
+    /// The step of the query, in milliseconds; 0 for one moment. A store with down-sampled tiers may choose by it.
+    pub step_ms: i64,
+    /// The window that a range function looks at, in milliseconds; 0 without one.
+    pub range_ms: i64,
+    /// The function that the samples go to directly, if any: `rate` needs other samples than `max_over_time`.
+    pub function: Option<&'static str>,
+    /// More samples than these make the query fail, so a store may stop reading there.
+    pub most_samples: u64,
+}
+
+/// Samples of one series. Stale markers are among the floats, and a stale histogram has one as its sum.
+#[derive(Clone, Debug, Default)]
+pub struct SeriesSamples {
+    /// Which series.
+    pub metric: Metric,
+    /// Unix milliseconds and value, rising in time.
+    pub floats: Vec<(i64, f64)>,
+    /// Unix milliseconds and histogram, rising in time; no time is also among the floats.
+    pub histograms: Vec<(i64, Arc<Histogram>)>,
+}
+
+/// What a store has found.
+#[derive(Clone, Debug, Default)]
+pub struct Selected {
+    /// In order of labels, each series once, none without samples.
+    pub series: Vec<SeriesSamples>,
+    /// What people should know: stretches that cannot be read.
+    pub warnings: Vec<String>,
+}
+
+/// A store that can be queried.
+pub trait Source {
+    /// The samples of all series that are meant.
+    ///
+    /// # Errors
+    /// The store's own; the query fails with it.
+    fn select(&self, what: &Select<'_>) -> Result<Selected, SeriesError>;
+}
+
+/// One tenant of an engine as a source.
+#[derive(Clone, Copy)]
+pub struct EngineSource<'a> {
+    /// The engine.
+    pub engine: &'a Engine,
+    /// Whose series are read; a query never sees another's.
+    pub tenant: u64,
+}
+
+impl Source for EngineSource<'_> {
+    fn select(&self, what: &Select<'_>) -> Result<Selected, SeriesError> {
+        let found = self.engine.select(self.tenant, what.matchers, what.from_ms, what.to_ms)?;
+        let mut selected = Selected::default();
+        for data in found {
+            for (from, to) in &data.lost {
+                let text = format!("samples of {:?} from {from} to {to} ms are damaged and left out", data.labels);
+                selected.warnings.push(text);
+            }
+            if !data.points.is_empty() {
+                let metric = Metric::from(data.labels);
+                selected.series.push(SeriesSamples { metric, floats: data.points, histograms: Vec::new() });
+            }
+        }
+        Ok(selected)
+    }
+}
+
+/// Series held in memory, for tests of rules and of the evaluation itself.
+#[derive(Clone, Debug, Default)]
+pub struct MemorySource {
+    series: std::collections::BTreeMap<Metric, SeriesSamples>,
+}
+
+impl MemorySource {
+    /// Adds a float. A sample at or before the last one of its series is put in its place; of two at one time the later
+    /// call wins.
+    pub fn push(&mut self, metric: &Metric, at_ms: i64, value: f64) {
+        let floats = &mut self.entry(metric).floats;
+        match floats.binary_search_by_key(&at_ms, |(at, _)| *at) {
+            Ok(place) => floats[place].1 = value,
+            Err(place) => floats.insert(place, (at_ms, value)),
+        }
+    }
+
+    /// Adds a histogram after those the series has, with the hint that storage would give it.
+    pub fn push_histogram(&mut self, metric: &Metric, at_ms: i64, mut histogram: Histogram) {
+        let series = self.entry(metric);
+        // A float in between ends the chunk, so that nothing is known of the histogram before.
+        let last_float = series.floats.last().map_or(i64::MIN, |(at, _)| *at);
+        let before = series.histograms.last().filter(|(at, _)| *at > last_float).map(|(_, h)| h.as_ref());
+        histogram.hint = histogram.hint_after(before);
+        series.histograms.push((at_ms, Arc::new(histogram)));
+    }
+
+    fn entry(&mut self, metric: &Metric) -> &mut SeriesSamples {
+        let new = || SeriesSamples { metric: metric.clone(), ..SeriesSamples::default() };
+        self.series.entry(metric.clone()).or_insert_with(new)
+    }
+}
+
+fn within<T: Clone>(samples: &[(i64, T)], from_ms: i64, to_ms: i64) -> Vec<(i64, T)> {
+    let first = samples.partition_point(|(at, _)| *at < from_ms);
+    let end = samples.partition_point(|(at, _)| *at <= to_ms);
+    samples[first..end.max(first)].to_vec()
+}
+
+impl Source for MemorySource {
+    fn select(&self, what: &Select<'_>) -> Result<Selected, SeriesError> {
+        let meant = |series: &&SeriesSamples| what.matchers.iter().all(|matcher| series.metric.is_meant_by(matcher));
+        let cut = |series: &SeriesSamples| SeriesSamples {
+            metric: series.metric.clone(),
+            floats: within(&series.floats, what.from_ms, what.to_ms),
+            histograms: within(&series.histograms, what.from_ms, what.to_ms),
+        };
+        let found = self.series.values().filter(meant).map(cut);
+        let series = found.filter(|s| !s.floats.is_empty() || !s.histograms.is_empty()).collect();
+        Ok(Selected { series, warnings: Vec::new() })
+    }
+}

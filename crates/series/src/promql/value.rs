@@ -1,0 +1,249 @@
+//! Answers, in the shape of Prometheus's HTTP API.
+
+use std::sync::Arc;
+
+use serde::ser::{SerializeSeq, SerializeStruct};
+use serde::{Serialize, Serializer};
+
+use super::metric::Metric;
+use crate::histogram::Histogram;
+
+/// The answer to a query.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// What was asked for.
+    pub value: Value,
+    /// What is wrong with it, for people.
+    pub warnings: Vec<String>,
+    /// What might be wrong with it, for people.
+    pub infos: Vec<String>,
+    /// Samples read and values produced on the way.
+    pub samples: u64,
+}
+
+/// A value of one of PromQL's types.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A number at a time.
+    Scalar {
+        /// Unix milliseconds.
+        at_ms: i64,
+        /// The number.
+        value: f64,
+    },
+    /// A text at a time.
+    Text {
+        /// Unix milliseconds.
+        at_ms: i64,
+        /// The text.
+        text: String,
+    },
+    /// One sample a series, all at one time.
+    Vector(Vec<VectorSample>),
+    /// Several samples a series, in order of labels.
+    Matrix(Vec<MatrixSeries>),
+}
+
+/// A float or a histogram.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SampleValue {
+    /// A float.
+    Float(f64),
+    /// A native histogram.
+    Histogram(Arc<Histogram>),
+}
+
+/// One series of a vector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VectorSample {
+    /// Its labels.
+    pub metric: Metric,
+    /// Unix milliseconds.
+    pub at_ms: i64,
+    /// Its value.
+    pub value: SampleValue,
+}
+
+/// One series of a matrix.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MatrixSeries {
+    /// Its labels.
+    pub metric: Metric,
+    /// Unix milliseconds and float, rising in time.
+    pub floats: Vec<(i64, f64)>,
+    /// Unix milliseconds and histogram, rising in time.
+    pub histograms: Vec<(i64, Arc<Histogram>)>,
+}
+
+impl Value {
+    /// The `resultType` of Prometheus's HTTP API.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::Scalar { .. } => "scalar",
+            Self::Text { .. } => "string",
+            Self::Vector(_) => "vector",
+            Self::Matrix(_) => "matrix",
+        }
+    }
+}
+
+/// As Go's `%g` and `strconv` write a float: shortest, with an exponent when it is large or small.
+pub(crate) fn go_float(value: f64) -> String {
+    let magnitude = value.abs();
+    if magnitude != 0.0 && magnitude.is_finite() && !(1e-4..1e21).contains(&magnitude) {
+        let text = format!("{value:e}");
+        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |rest| ('-', rest));
+        return format!("{digits}e{sign}{exponent:0>2}");
+    }
+    plain_float(value)
+}
+
+/// As Prometheus writes a float in labels and answers: shortest, without an exponent.
+pub fn plain_float(value: f64) -> String {
+    if value.is_nan() {
+        "NaN".to_owned()
+    } else if value.is_infinite() {
+        if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned()
+    } else {
+        format!("{value}")
+    }
+}
+
+/// As Prometheus writes a float in JSON: very large and very small ones with an exponent.
+pub fn json_float(value: f64) -> String {
+    let magnitude = value.abs();
+    if magnitude != 0.0 && magnitude.is_finite() && !(1e-6..1e21).contains(&magnitude) {
+        let text = format!("{value:e}");
+        return if magnitude < 1.0 { text } else { text.replace('e', "e+") };
+    }
+    plain_float(value)
+}
+
+/// As OpenMetrics writes a float in a label: whole numbers keep a decimal.
+pub(super) fn label_float(value: f64) -> String {
+    let text = plain_float(value);
+    let whole = text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    if whole { format!("{text}.0") } else { text }
+}
+
+/// Unix seconds, as a JSON number.
+fn seconds(at_ms: i64) -> f64 {
+    at_ms as f64 / 1000.0
+}
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut data = to.serialize_struct("data", 2)?;
+        data.serialize_field("resultType", self.type_name())?;
+        match self {
+            Self::Scalar { at_ms, value } => data.serialize_field("result", &(seconds(*at_ms), json_float(*value)))?,
+            Self::Text { at_ms, text } => data.serialize_field("result", &(seconds(*at_ms), text))?,
+            Self::Vector(samples) => data.serialize_field("result", samples)?,
+            Self::Matrix(series) => data.serialize_field("result", series)?,
+        }
+        data.end()
+    }
+}
+
+impl Serialize for VectorSample {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut sample = to.serialize_struct("sample", 2)?;
+        sample.serialize_field("metric", &self.metric)?;
+        match &self.value {
+            SampleValue::Float(value) => sample.serialize_field("value", &(seconds(self.at_ms), json_float(*value)))?,
+            SampleValue::Histogram(histogram) => {
+                sample.serialize_field("histogram", &(seconds(self.at_ms), JsonHistogram(histogram)))?;
+            }
+        }
+        sample.end()
+    }
+}
+
+impl Serialize for MatrixSeries {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut series = to.serialize_struct("series", 3)?;
+        series.serialize_field("metric", &self.metric)?;
+        if !self.floats.is_empty() {
+            series.serialize_field("values", &JsonFloats(&self.floats))?;
+        }
+        if !self.histograms.is_empty() {
+            let list: Vec<_> = self.histograms.iter().map(|(at, h)| (seconds(*at), JsonHistogram(h))).collect();
+            series.serialize_field("histograms", &list)?;
+        }
+        series.end()
+    }
+}
+
+struct JsonFloats<'a>(&'a [(i64, f64)]);
+
+impl Serialize for JsonFloats<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.iter().map(|(at, value)| (seconds(*at), json_float(*value))))
+    }
+}
+
+struct JsonHistogram<'a>(&'a Histogram);
+
+impl Serialize for JsonHistogram<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut json = to.serialize_struct("histogram", 3)?;
+        json.serialize_field("count", &json_float(self.0.count))?;
+        json.serialize_field("sum", &json_float(self.0.sum))?;
+        if self.0.buckets().any(|bucket| bucket.count != 0.0) {
+            json.serialize_field("buckets", &JsonBuckets(self.0))?;
+        }
+        json.end()
+    }
+}
+
+struct JsonBuckets<'a>(&'a Histogram);
+
+impl Serialize for JsonBuckets<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut list = to.serialize_seq(None)?;
+        for bucket in self.0.buckets().filter(|bucket| bucket.count != 0.0) {
+            // Which of the bounds belong to the bucket: 0 the upper, 1 the lower, 2 none, 3 both.
+            let rule = match (bucket.lower_inclusive, bucket.upper_inclusive) {
+                (false, true) => 0,
+                (true, false) => 1,
+                (false, false) => 2,
+                (true, true) => 3,
+            };
+            list.serialize_element(&(
+                rule,
+                json_float(bucket.lower),
+                json_float(bucket.upper),
+                json_float(bucket.count),
+            ))?;
+        }
+        list.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_are_written_as_prometheus_writes_them() {
+        let table = [
+            (1.0, "1", "1", "1"),
+            (0.1, "0.1", "0.1", "0.1"),
+            (1e21, "1e+21", "1000000000000000000000", "1e+21"),
+            (1e20, "100000000000000000000", "100000000000000000000", "100000000000000000000"),
+            (1e-7, "1e-7", "0.0000001", "1e-07"),
+            (-0.0, "-0", "-0", "-0"),
+            (f64::INFINITY, "+Inf", "+Inf", "+Inf"),
+            (f64::NEG_INFINITY, "-Inf", "-Inf", "-Inf"),
+            (f64::NAN, "NaN", "NaN", "NaN"),
+        ];
+        for (value, json, plain, go) in table {
+            assert_eq!(
+                (json_float(value).as_str(), plain_float(value).as_str(), go_float(value).as_str()),
+                (json, plain, go)
+            );
+        }
+        assert_eq!((label_float(1.0), label_float(0.5)), ("1.0".into(), "0.5".into()));
+    }
+}
