@@ -23,6 +23,9 @@ pub const ALL: &[(&str, Parser)] = &[
     ("probe_tls", probe_tls),
     ("probe_host", probe_host),
     ("probe_systemd", probe_systemd),
+    ("probe_caches", probe_caches),
+    ("probe_mail", probe_mail),
+    ("probe_udp", probe_udp),
     ("edge_files", edge_files),
     ("edge_netlink", edge_netlink),
     ("edge_hands", edge_hands),
@@ -159,6 +162,28 @@ pub fn probe_host(bytes: &[u8]) {
 /// What systemd says of a unit.
 pub fn probe_systemd(bytes: &[u8]) {
     answer(probe::systemd::parse_unit(bytes));
+}
+
+/// Answers of caches: RESP replies, INFO, statistics.
+pub fn probe_caches(bytes: &[u8]) {
+    answer(probe::redis::parse_reply(bytes));
+    answer(probe::redis::parse_info(bytes));
+    answer(probe::memcached::parse_stats(bytes));
+}
+
+/// Answers of mail and file servers.
+pub fn probe_mail(bytes: &[u8]) {
+    answer(probe::reply::parse_reply(bytes));
+    answer(probe::imap::parse_greeting(bytes));
+    answer(probe::imap::parse_answer(bytes));
+    answer(probe::imap::parse_status(bytes));
+    answer(probe::pop3::parse_status(bytes));
+    answer(probe::pop3::parse_stat(bytes));
+}
+
+/// Datagrams that users write.
+pub fn probe_udp(bytes: &[u8]) {
+    answer(probe::udp::parse_datagram(probe::udp::Encoding::Hex, bytes));
 }
 
 /// Files of a machine: packages, users, mounts, sockets, processes.

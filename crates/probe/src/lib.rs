@@ -19,30 +19,45 @@
 //! [`dns::parse_resolv_conf`], [`http::parse_json_condition`], [`ntp::parse_answer`], [`tls::parse_certificate`],
 //! [`tls::parse_authorities`], [`process::parse_status`], [`process::parse_command_line`],
 //! [`process::parse_pid_file`], [`systemd::parse_unit`], [`disk::parse_mounts`], [`memory::parse_meminfo`],
-//! [`load::parse_load_average`], [`load::parse_cpu_list`].
+//! [`load::parse_load_average`], [`load::parse_cpu_list`], [`udp::parse_datagram`], [`redis::parse_reply`],
+//! [`redis::parse_info`], [`memcached::parse_stats`], [`reply::parse_reply`], [`imap::parse_greeting`],
+//! [`imap::parse_answer`], [`imap::parse_status`], [`pop3::parse_status`], [`pop3::parse_stat`], [`ftp::parse_file`].
 
+mod dialog;
 pub mod env;
+pub mod facts;
 mod outcome;
 pub mod params;
 mod protocol;
 mod registry;
+pub mod reply;
+pub mod secret;
 pub mod target;
 mod trace;
 
 pub mod disk;
 pub mod dns;
+pub mod ftp;
 pub mod http;
 pub mod icmp;
+pub mod imap;
 pub mod load;
+pub mod memcached;
 pub mod memory;
 pub mod ntp;
+pub mod pop3;
 pub mod process;
+pub mod redis;
+pub mod smtp;
 pub mod systemd;
 pub mod tcp;
 pub mod tls;
+pub mod udp;
 
+pub use dialog::{Measured, Security};
 pub use env::{Clock, Env, Failure, Host, Net};
 pub use outcome::{Outcome, Reading, State};
 pub use params::ParamError;
 pub use protocol::{ProbeError, Protocol, Request};
 pub use registry::{check, protocol, protocols, validate};
+pub use secret::Secret;

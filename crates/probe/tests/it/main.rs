@@ -2,16 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
+mod caches;
 mod dns;
+mod ftp;
 mod hostile;
 mod http;
 mod icmp;
 mod local;
+mod mail;
 mod ntp;
 mod peers;
 mod scripted;
 mod tcp;
 mod tls;
+mod troubles;
+mod udp;
 
 use std::time::Duration;
 

@@ -1,6 +1,8 @@
 //! Peers: real servers of Debian, started with their own configuration in a temporary folder, ended by pid.
 
+use std::fs::Permissions;
 use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -34,12 +36,25 @@ pub fn free_port() -> u16 {
 }
 
 /// Starts a program of Debian with that configuration, written to `FOLDER/peer.conf` where `{folder}` is replaced.
+/// A file whose name ends in `/` is a folder that everyone may write to, since servers give up their rights.
 #[expect(clippy::disallowed_methods, reason = "tests start the real peers here and nowhere else")]
 pub fn start(program: &str, configuration: &str, arguments: &[&str], files: &[(&str, String)]) -> Peer {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let place = folder.path().to_str().expect("temporary folders have plain names");
+    let permit = |path: &Path, mode| {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("the folder is ours");
+    };
+    permit(folder.path(), 0o755);
     for (name, content) in files {
-        std::fs::write(folder.path().join(name), content).expect("the folder is ours");
+        let path = folder.path().join(name);
+        if name.ends_with('/') {
+            std::fs::create_dir_all(&path).expect("the folder is ours");
+            permit(&path, 0o777);
+        } else {
+            std::fs::write(&path, content.replace("{folder}", place)).expect("the folder is ours");
+            // Servers refuse keys and passwords that everyone can read.
+            permit(&path, if name.ends_with("key") || name.ends_with("passwd") { 0o600 } else { 0o644 });
+        }
     }
     std::fs::write(folder.path().join("peer.conf"), configuration.replace("{folder}", place))
         .expect("the folder is ours");
