@@ -26,6 +26,7 @@ pub const ALL: &[(&str, Parser)] = &[
     ("probe_caches", probe_caches),
     ("probe_mail", probe_mail),
     ("probe_udp", probe_udp),
+    ("probe_ssh", probe_ssh),
     ("edge_files", edge_files),
     ("edge_netlink", edge_netlink),
     ("edge_hands", edge_hands),
@@ -184,6 +185,15 @@ pub fn probe_mail(bytes: &[u8]) {
 /// Datagrams that users write.
 pub fn probe_udp(bytes: &[u8]) {
     answer(probe::udp::parse_datagram(probe::udp::Encoding::Hex, bytes));
+}
+
+/// What SSH servers say before anything is encrypted.
+pub fn probe_ssh(bytes: &[u8]) {
+    answer(probe::ssh::parse_identification(bytes));
+    answer(probe::ssh::parse_packet(bytes));
+    answer(probe::ssh::parse_offers(bytes));
+    answer(probe::ssh::parse_server_key(bytes));
+    answer(probe::ssh::parse_disconnect(bytes));
 }
 
 /// Files of a machine: packages, users, mounts, sockets, processes.

@@ -21,7 +21,8 @@
 //! [`process::parse_pid_file`], [`systemd::parse_unit`], [`disk::parse_mounts`], [`memory::parse_meminfo`],
 //! [`load::parse_load_average`], [`load::parse_cpu_list`], [`udp::parse_datagram`], [`redis::parse_reply`],
 //! [`redis::parse_info`], [`memcached::parse_stats`], [`reply::parse_reply`], [`imap::parse_greeting`],
-//! [`imap::parse_answer`], [`imap::parse_status`], [`pop3::parse_status`], [`pop3::parse_stat`], [`ftp::parse_file`].
+//! [`imap::parse_answer`], [`imap::parse_status`], [`pop3::parse_status`], [`pop3::parse_stat`], [`ftp::parse_file`],
+//! [`ssh::parse_identification`], [`ssh::parse_packet`], [`ssh::parse_offers`], [`ssh::parse_server_key`].
 
 mod dialog;
 pub mod env;
@@ -49,6 +50,7 @@ pub mod pop3;
 pub mod process;
 pub mod redis;
 pub mod smtp;
+pub mod ssh;
 pub mod systemd;
 pub mod tcp;
 pub mod tls;

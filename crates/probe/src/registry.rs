@@ -13,7 +13,7 @@ use crate::protocol::{Cx, ProbeError, Protocol, Request, entry};
 use crate::secret::veil;
 use crate::trace::Trace;
 use crate::{disk, dns, http, icmp, load, memory, ntp, process, systemd, tcp, tls};
-use crate::{ftp, imap, memcached, pop3, redis, smtp, udp};
+use crate::{ftp, imap, memcached, pop3, redis, smtp, ssh, udp};
 
 /// Sorted by name. To add a protocol: one file, and one line here.
 static PROTOCOLS: &[Protocol] = &[
@@ -31,6 +31,7 @@ static PROTOCOLS: &[Protocol] = &[
     entry::<process::Process>(),
     entry::<redis::Redis>(),
     entry::<smtp::Smtp>(),
+    entry::<ssh::Ssh>(),
     entry::<systemd::Systemd>(),
     entry::<tcp::Tcp>(),
     entry::<tls::Tls>(),

@@ -70,6 +70,17 @@ pub fn start(program: &str, configuration: &str, arguments: &[&str], files: &[(&
     Peer { _child: child, folder }
 }
 
+/// Runs a tool of Debian to its end and gives what it printed; a failure stops the test.
+#[expect(clippy::disallowed_methods, reason = "tests run the tools of the real peers here and nowhere else")]
+pub fn run(program: &str, arguments: &[&str]) -> String {
+    let ran = std::process::Command::new(program)
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("{program} cannot be started ({error}): run `make test-deps` once"));
+    assert!(ran.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8_lossy(&ran.stdout).into_owned()
+}
+
 /// Waits until the peer accepts connections, at most ten seconds; then its log says why not.
 pub async fn until_it_listens(peer: &Peer, port: u16) {
     let ready = tokio::time::timeout(Duration::from_secs(10), async {

@@ -21,6 +21,7 @@ fn protocols() -> Vec<(&'static str, Value)> {
         ("pop3", json!({})),
         ("redis", json!({})),
         ("smtp", json!({})),
+        ("ssh", json!({})),
     ]
 }
 
