@@ -27,6 +27,7 @@ pub const ALL: &[(&str, Parser)] = &[
     ("probe_mail", probe_mail),
     ("probe_udp", probe_udp),
     ("probe_ssh", probe_ssh),
+    ("probe_sql", probe_sql),
     ("edge_files", edge_files),
     ("edge_netlink", edge_netlink),
     ("edge_hands", edge_hands),
@@ -194,6 +195,17 @@ pub fn probe_ssh(bytes: &[u8]) {
     answer(probe::ssh::parse_offers(bytes));
     answer(probe::ssh::parse_server_key(bytes));
     answer(probe::ssh::parse_disconnect(bytes));
+}
+
+/// Answers of databases.
+pub fn probe_sql(bytes: &[u8]) {
+    answer(probe::sql::mysql::parse_packet(bytes));
+    answer(probe::sql::mysql::parse_first_packet(bytes));
+    answer(probe::sql::mysql::parse_greeting(bytes));
+    answer(probe::sql::mysql::parse_error(bytes));
+    answer(probe::sql::mysql::parse_columns(bytes));
+    answer(probe::sql::mysql::parse_row(bytes, 3));
+    answer(probe::sql::clickhouse::parse_table(bytes));
 }
 
 /// Files of a machine: packages, users, mounts, sockets, processes.

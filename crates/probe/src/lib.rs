@@ -22,7 +22,8 @@
 //! [`load::parse_load_average`], [`load::parse_cpu_list`], [`udp::parse_datagram`], [`redis::parse_reply`],
 //! [`redis::parse_info`], [`memcached::parse_stats`], [`reply::parse_reply`], [`imap::parse_greeting`],
 //! [`imap::parse_answer`], [`imap::parse_status`], [`pop3::parse_status`], [`pop3::parse_stat`], [`ftp::parse_file`],
-//! [`ssh::parse_identification`], [`ssh::parse_packet`], [`ssh::parse_offers`], [`ssh::parse_server_key`].
+//! [`ssh::parse_identification`], [`ssh::parse_packet`], [`ssh::parse_offers`], [`ssh::parse_server_key`],
+//! [`sql::mysql::parse_packet`], [`sql::mysql::parse_greeting`], [`sql::mysql::parse_row`], [`sql::clickhouse::parse_table`].
 
 mod dialog;
 pub mod env;
@@ -50,6 +51,7 @@ pub mod pop3;
 pub mod process;
 pub mod redis;
 pub mod smtp;
+pub mod sql;
 pub mod ssh;
 pub mod systemd;
 pub mod tcp;

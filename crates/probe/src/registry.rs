@@ -11,12 +11,14 @@ use crate::outcome::{Outcome, State, in_words};
 use crate::params::{ParamError, near_names};
 use crate::protocol::{Cx, ProbeError, Protocol, Request, entry};
 use crate::secret::veil;
+use crate::sql::{clickhouse, mysql, postgresql};
 use crate::trace::Trace;
 use crate::{disk, dns, http, icmp, load, memory, ntp, process, systemd, tcp, tls};
 use crate::{ftp, imap, memcached, pop3, redis, smtp, ssh, udp};
 
 /// Sorted by name. To add a protocol: one file, and one line here.
 static PROTOCOLS: &[Protocol] = &[
+    entry::<clickhouse::Clickhouse>(),
     entry::<disk::Disk>(),
     entry::<dns::Dns>(),
     entry::<ftp::Ftp>(),
@@ -26,8 +28,10 @@ static PROTOCOLS: &[Protocol] = &[
     entry::<load::Load>(),
     entry::<memcached::Memcached>(),
     entry::<memory::Memory>(),
+    entry::<mysql::Mysql>(),
     entry::<ntp::Ntp>(),
     entry::<pop3::Pop3>(),
+    entry::<postgresql::Postgresql>(),
     entry::<process::Process>(),
     entry::<redis::Redis>(),
     entry::<smtp::Smtp>(),

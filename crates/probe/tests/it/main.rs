@@ -13,6 +13,7 @@ mod mail;
 mod ntp;
 mod peers;
 mod scripted;
+mod sql;
 mod ssh;
 mod tcp;
 mod tls;

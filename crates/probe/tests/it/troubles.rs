@@ -20,6 +20,8 @@ fn protocols() -> Vec<(&'static str, Value)> {
         ("memcached", json!({})),
         ("pop3", json!({})),
         ("redis", json!({})),
+        ("mysql", json!({})),
+        ("postgresql", json!({})),
         ("smtp", json!({})),
         ("ssh", json!({})),
     ]
