@@ -28,6 +28,8 @@ pub const ALL: &[(&str, Parser)] = &[
     ("probe_udp", probe_udp),
     ("probe_ssh", probe_ssh),
     ("probe_sql", probe_sql),
+    ("probe_directory", probe_directory),
+    ("probe_brokers", probe_brokers),
     ("edge_files", edge_files),
     ("edge_netlink", edge_netlink),
     ("edge_hands", edge_hands),
@@ -206,6 +208,25 @@ pub fn probe_sql(bytes: &[u8]) {
     answer(probe::sql::mysql::parse_columns(bytes));
     answer(probe::sql::mysql::parse_row(bytes, 3));
     answer(probe::sql::clickhouse::parse_table(bytes));
+}
+
+/// Answers of directories and authentication servers, and filters.
+pub fn probe_directory(bytes: &[u8]) {
+    answer(probe::ldap::parse_message(bytes));
+    answer(probe::ldap::parse_filter(bytes));
+    answer(probe::radius::parse_reply(bytes));
+}
+
+/// Answers of message brokers and of ZooKeeper.
+pub fn probe_brokers(bytes: &[u8]) {
+    answer(probe::mqtt::parse_packet(bytes));
+    answer(probe::amqp::parse_frame(bytes));
+    answer(probe::amqp::parse_product(bytes));
+    answer(probe::amqp::parse_close(bytes));
+    answer(probe::amqp::parse_queue(bytes));
+    answer(probe::kafka::parse_answer(bytes));
+    answer(probe::kafka::parse_metadata(bytes));
+    answer(probe::zookeeper::parse_state(bytes));
 }
 
 /// Files of a machine: packages, users, mounts, sockets, processes.

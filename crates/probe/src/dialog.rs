@@ -108,6 +108,14 @@ impl Dialog {
         }
     }
 
+    /// Everything until the peer ends, at most `limit` bytes of it.
+    pub(crate) async fn rest(&mut self, limit: usize) -> Result<Vec<u8>, Failure> {
+        while self.held.len() < limit && self.read_some().await? > 0 {}
+        let mut all = std::mem::take(&mut self.held);
+        all.truncate(limit);
+        Ok(all)
+    }
+
     async fn read_some(&mut self) -> Result<usize, Failure> {
         let mut chunk = [0; 8192];
         let read = self.stream.read(&mut chunk).await;

@@ -23,8 +23,11 @@
 //! [`redis::parse_info`], [`memcached::parse_stats`], [`reply::parse_reply`], [`imap::parse_greeting`],
 //! [`imap::parse_answer`], [`imap::parse_status`], [`pop3::parse_status`], [`pop3::parse_stat`], [`ftp::parse_file`],
 //! [`ssh::parse_identification`], [`ssh::parse_packet`], [`ssh::parse_offers`], [`ssh::parse_server_key`],
-//! [`sql::mysql::parse_packet`], [`sql::mysql::parse_greeting`], [`sql::mysql::parse_row`], [`sql::clickhouse::parse_table`].
+//! [`sql::mysql::parse_packet`], [`sql::mysql::parse_greeting`], [`sql::mysql::parse_row`], [`sql::clickhouse::parse_table`],
+//! [`ldap::parse_message`], [`ldap::parse_filter`], [`radius::parse_reply`], [`mqtt::parse_packet`], [`mqtt::parse_message`],
+//! [`amqp::parse_frame`], [`amqp::parse_product`], [`kafka::parse_metadata`], [`zookeeper::parse_state`].
 
+mod asn1;
 mod dialog;
 pub mod env;
 pub mod facts;
@@ -37,18 +40,23 @@ pub mod secret;
 pub mod target;
 mod trace;
 
+pub mod amqp;
 pub mod disk;
 pub mod dns;
 pub mod ftp;
 pub mod http;
 pub mod icmp;
 pub mod imap;
+pub mod kafka;
+pub mod ldap;
 pub mod load;
 pub mod memcached;
 pub mod memory;
+pub mod mqtt;
 pub mod ntp;
 pub mod pop3;
 pub mod process;
+pub mod radius;
 pub mod redis;
 pub mod smtp;
 pub mod sql;
@@ -57,6 +65,7 @@ pub mod systemd;
 pub mod tcp;
 pub mod tls;
 pub mod udp;
+pub mod zookeeper;
 
 pub use dialog::{Measured, Security};
 pub use env::{Clock, Env, Failure, Host, Net};

@@ -13,11 +13,12 @@ use crate::protocol::{Cx, ProbeError, Protocol, Request, entry};
 use crate::secret::veil;
 use crate::sql::{clickhouse, mysql, postgresql};
 use crate::trace::Trace;
+use crate::{amqp, ftp, imap, kafka, ldap, memcached, mqtt, pop3, radius, redis, smtp, ssh, udp, zookeeper};
 use crate::{disk, dns, http, icmp, load, memory, ntp, process, systemd, tcp, tls};
-use crate::{ftp, imap, memcached, pop3, redis, smtp, ssh, udp};
 
 /// Sorted by name. To add a protocol: one file, and one line here.
 static PROTOCOLS: &[Protocol] = &[
+    entry::<amqp::Amqp>(),
     entry::<clickhouse::Clickhouse>(),
     entry::<disk::Disk>(),
     entry::<dns::Dns>(),
@@ -25,14 +26,18 @@ static PROTOCOLS: &[Protocol] = &[
     entry::<http::Http>(),
     entry::<icmp::Icmp>(),
     entry::<imap::Imap>(),
+    entry::<kafka::Kafka>(),
+    entry::<ldap::Ldap>(),
     entry::<load::Load>(),
     entry::<memcached::Memcached>(),
     entry::<memory::Memory>(),
+    entry::<mqtt::Mqtt>(),
     entry::<mysql::Mysql>(),
     entry::<ntp::Ntp>(),
     entry::<pop3::Pop3>(),
     entry::<postgresql::Postgresql>(),
     entry::<process::Process>(),
+    entry::<radius::Radius>(),
     entry::<redis::Redis>(),
     entry::<smtp::Smtp>(),
     entry::<ssh::Ssh>(),
@@ -40,6 +45,7 @@ static PROTOCOLS: &[Protocol] = &[
     entry::<tcp::Tcp>(),
     entry::<tls::Tls>(),
     entry::<udp::Udp>(),
+    entry::<zookeeper::Zookeeper>(),
 ];
 
 /// The longest timeout a request may have. A check that takes longer is not a check.

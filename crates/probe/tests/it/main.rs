@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
+mod brokers;
 mod caches;
+mod directories;
 mod dns;
 mod ftp;
 mod hostile;

@@ -83,7 +83,12 @@ pub fn run(program: &str, arguments: &[&str]) -> String {
 
 /// Waits until the peer accepts connections, at most ten seconds; then its log says why not.
 pub async fn until_it_listens(peer: &Peer, port: u16) {
-    let ready = tokio::time::timeout(Duration::from_secs(10), async {
+    until_it_listens_for(peer, port, Duration::from_secs(10)).await;
+}
+
+/// The same for peers that take long to start.
+pub async fn until_it_listens_for(peer: &Peer, port: u16, patience: Duration) {
+    let ready = tokio::time::timeout(patience, async {
         while !accepts(port).await {
             tokio::time::sleep(Duration::from_millis(20)).await; // polls: the peer accepts
         }

@@ -15,15 +15,20 @@ use crate::peers::free_port;
 /// Every protocol over TCP with a port of its own, and the least parameters it needs.
 fn protocols() -> Vec<(&'static str, Value)> {
     vec![
+        ("amqp", json!({})),
         ("ftp", json!({})),
         ("imap", json!({})),
+        ("kafka", json!({})),
+        ("ldap", json!({})),
         ("memcached", json!({})),
+        ("mqtt", json!({})),
         ("pop3", json!({})),
         ("redis", json!({})),
         ("mysql", json!({})),
         ("postgresql", json!({})),
         ("smtp", json!({})),
         ("ssh", json!({})),
+        ("zookeeper", json!({})),
     ]
 }
 
