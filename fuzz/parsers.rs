@@ -208,6 +208,12 @@ pub fn probe_sql(bytes: &[u8]) {
     answer(probe::sql::mysql::parse_columns(bytes));
     answer(probe::sql::mysql::parse_row(bytes, 3));
     answer(probe::sql::clickhouse::parse_table(bytes));
+    answer(probe::sql::postgresql::parse_message(bytes));
+    answer(probe::sql::postgresql::parse_error(bytes));
+    answer(probe::sql::postgresql::parse_columns(bytes));
+    answer(probe::sql::postgresql::parse_row(bytes));
+    answer(probe::sql::postgresql::parse_wants(bytes));
+    answer(probe::sql::postgresql::answer("a", "b", bytes));
 }
 
 /// Answers of directories and authentication servers, and filters.

@@ -125,11 +125,6 @@ impl Dialog {
         Ok(length)
     }
 
-    /// The connection itself, for a protocol that a library speaks. What was read and not taken yet is lost.
-    pub(crate) fn into_stream(self) -> Box<dyn Stream> {
-        self.stream
-    }
-
     /// What was measured until now.
     pub(crate) fn measured(&self, cx: &Cx<'_>) -> Measured {
         Measured {

@@ -29,8 +29,9 @@ pub struct Clickhouse {
     password: Option<Secret>,
     /// Database; the user's own when left out.
     database: Option<String>,
-    /// The query, without FORMAT. Its numbers become readings, with the texts of the same row as labels.
-    query: String,
+    /// The query, without FORMAT. Its numbers become readings, with the texts of the same row as labels. Only whether the
+    /// server is there is asked when left out, and that without signing in.
+    query: Option<String>,
     /// Columns of the first row and what they must be: {"lag_seconds": "< 10"}.
     columns: Conditions,
     /// How many rows there must be, for example 1 or "< 100".
@@ -53,7 +54,7 @@ impl Default for Clickhouse {
             user: "default".to_owned(),
             password: None,
             database: None,
-            query: "SELECT 1".to_owned(),
+            query: None,
             columns: Conditions::new(),
             rows: None,
             verify: true,
@@ -77,7 +78,7 @@ impl Check for Clickhouse {
         problems.extend(one_line_problem("user", Some(&self.user)));
         problems.extend(one_line_problem("password", self.password.as_ref().map(Secret::reveal)));
         problems.extend(one_line_problem("database", self.database.as_deref()));
-        problems.extend(query_problem(&self.query));
+        problems.extend(query_problem(self.query.as_deref(), &self.columns, self.rows.as_ref()));
         let ca = self.ca.as_deref().and_then(|pem| parse_authorities(pem.as_bytes()).err());
         problems.extend(ca.map(|why| ParamError::new("ca", why)));
         problems.extend(ordered(("warn_time", "critical_time"), self.warn_time, self.critical_time, |a, b| a > b));
@@ -96,11 +97,15 @@ impl Check for Clickhouse {
         if let Some(database) = &self.database {
             headers.insert("X-ClickHouse-Database".to_owned(), database.clone());
         }
-        let asked = Http::asking("POST", headers, format!("{}\nFORMAT JSONCompact", self.query)).over(
-            self.family,
-            self.verify,
-            self.ca.clone(),
-        );
+        // Without a query the interface answers "Ok."
+        let (method, body) = match &self.query {
+            Some(query) => ("POST", format!("{query}\nFORMAT JSONCompact")),
+            None => {
+                headers.clear();
+                ("GET", String::new())
+            }
+        };
+        let asked = Http::asking(method, headers, body).over(self.family, self.verify, self.ca.clone());
         let answer = asked.fetch(cx).await?;
         let peer = cx.target;
         if answer.status != 200 {
@@ -110,7 +115,14 @@ impl Check for Clickhouse {
         if answer.cut {
             return Err(Failure::Peer(format!("{peer} answers with more than 1 MiB; ask for fewer rows")));
         }
-        let (version, table) = parse_table(&answer.body).map_err(|why| Failure::Peer(format!("{peer} {why}")))?;
+        let table = match &self.query {
+            Some(_) => Some(parse_table(&answer.body).map_err(|why| Failure::Peer(format!("{peer} {why}")))?),
+            None if answer.body == b"Ok.\n" => None,
+            None => {
+                let said = excerpt(&answer.body);
+                return Err(Failure::Peer(format!("{peer} does not answer as ClickHouse does: {said}")));
+            }
+        };
         let measured = Measured {
             peer: peer.to_owned(),
             seconds: answer.total_seconds,
@@ -122,7 +134,7 @@ impl Check for Clickhouse {
             rows: self.rows.as_ref(),
             times: (self.warn_time, self.critical_time),
         };
-        Ok(decide(&want, &version, &table, &measured))
+        Ok(decide(&want, "ClickHouse", table.as_ref(), &measured))
     }
 }
 
@@ -130,7 +142,7 @@ impl Check for Clickhouse {
 ///
 /// # Errors
 /// The end of a sentence about the peer.
-pub fn parse_table(bytes: &[u8]) -> Result<(String, Table), String> {
+pub fn parse_table(bytes: &[u8]) -> Result<Table, String> {
     let wrong = || format!("does not answer as ClickHouse does: {}", excerpt(bytes));
     let value: Value = serde_json::from_slice(bytes).map_err(|_| wrong())?;
     let columns = value["meta"].as_array().ok_or_else(wrong)?;
@@ -141,7 +153,7 @@ pub fn parse_table(bytes: &[u8]) -> Result<(String, Table), String> {
         let cells = row.as_array().filter(|cells| cells.len() == table.columns.len()).ok_or_else(wrong)?;
         table.push(cells.iter().map(cell).collect());
     }
-    Ok(("ClickHouse".to_owned(), table))
+    Ok(table)
 }
 
 fn cell(value: &Value) -> Option<String> {
@@ -161,7 +173,7 @@ mod tests {
     #[test]
     fn an_answer_is_read_or_told_as_another() {
         let answer = br#"{"meta":[{"name":"n","type":"UInt8"},{"name":"t","type":"String"}],"data":[[1,"a"],["2",null]],"rows":2}"#;
-        let (_, table) = parse_table(answer).unwrap();
+        let table = parse_table(answer).unwrap();
         assert_eq!((table.columns.len(), table.count), (2, 2));
         assert_eq!(table.rows[1], [Some("2".to_owned()), None]);
         for wrong in ["<html>", "{}", r#"{"meta":[{"name":"n"}],"data":[[1,2]]}"#] {

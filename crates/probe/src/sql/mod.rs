@@ -5,6 +5,8 @@ pub mod clickhouse;
 pub mod mysql;
 mod mysql_packet;
 pub mod postgresql;
+mod postgresql_message;
+mod scram;
 mod table;
 
 pub use table::{Table, Wanted, decide};

@@ -31,8 +31,9 @@ pub struct Mysql {
     password: Option<Secret>,
     /// Database to use; none when left out.
     database: Option<String>,
-    /// The query. Its numbers become readings, with the texts of the same row as labels.
-    query: String,
+    /// The query. Its numbers become readings, with the texts of the same row as labels. Only the sign-in is tried when
+    /// left out.
+    query: Option<String>,
     /// Columns of the first row and what they must be: {"lag_seconds": "< 10"}.
     columns: Conditions,
     /// How many rows there must be, for example 1 or "< 100".
@@ -57,7 +58,7 @@ impl Default for Mysql {
             user: "root".to_owned(),
             password: None,
             database: None,
-            query: "SELECT 1".to_owned(),
+            query: None,
             columns: Conditions::new(),
             rows: None,
             tls: false,
@@ -83,7 +84,7 @@ impl Check for Mysql {
         let mut problems = problems(target, self.ca.as_deref(), (self.warn_time, self.critical_time));
         problems.extend(one_line_problem("user", Some(&self.user)));
         problems.extend(one_line_problem("database", self.database.as_deref()));
-        problems.extend(query_problem(&self.query));
+        problems.extend(query_problem(self.query.as_deref(), &self.columns, self.rows.as_ref()));
         problems
     }
 
@@ -106,18 +107,22 @@ impl Check for Mysql {
         }
         cx.trace.phase("auth", "waiting to be let in");
         self.sign_in(&mut talk, &greeting).await?;
-        cx.trace.phase("query", "waiting for the query's answer");
-        talk.number = 0;
-        const COM_QUERY: u8 = 3;
-        talk.say(&[&[COM_QUERY], self.query.as_bytes()].concat()).await?;
-        let table = talk.table().await?;
+        let mut table = None;
+        if let Some(query) = &self.query {
+            const COM_QUERY: u8 = 3;
+            cx.trace.phase("query", "waiting for the query's answer");
+            talk.number = 0;
+            talk.say(&[&[COM_QUERY], query.as_bytes()].concat()).await?;
+            table = Some(talk.table().await?);
+        }
+        let measured = talk.dialog.measured(cx);
         let want = Wanted {
             protocol: Self::NAME,
             columns: &self.columns,
             rows: self.rows.as_ref(),
             times: (self.warn_time, self.critical_time),
         };
-        Ok(decide(&want, &greeting.version, &table, &talk.dialog.measured(cx)))
+        Ok(decide(&want, &greeting.version, table.as_ref(), &measured))
     }
 }
 

@@ -1,28 +1,28 @@
-//! PostgreSQL: does the server let us in and answer a query as expected? The protocol is spoken by tokio-postgres, over a
-//! connection and TLS of our own, and no more than a fixed number of bytes is taken from the server.
+//! PostgreSQL: does the server let us in and answer a query as expected? A small client of its own, since it needs only the
+//! sign-in and the simple query, and takes no more than a fixed number of bytes from the server.
 
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
-
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ring::rand::{SecureRandom, SystemRandom};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::task::JoinSet;
-use tokio_postgres::config::SslMode;
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+
+pub use super::postgresql_message::{
+    Message, Wants, parse_columns, parse_error, parse_message, parse_row, parse_wants,
+};
+pub use super::scram::{Last, answer};
 
 use crate::dialog::{Dialog, one_line_problem, problems};
-use crate::env::{Failure, Stream};
+use crate::env::Failure;
 use crate::facts::Conditions;
 use crate::http::Condition;
 use crate::outcome::{Outcome, excerpt};
 use crate::params::{Family, ParamError, Span};
 use crate::protocol::{Check, Cx};
 use crate::secret::Secret;
+use crate::sql::postgresql_message::{md5_proof, message, parse_setting};
 use crate::sql::table::query_problem;
-use crate::sql::{Table, Wanted, decide};
+use crate::sql::{Table, Wanted, decide, scram};
 
 /// Parameters of `postgresql`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -34,8 +34,9 @@ pub struct Postgresql {
     password: Option<Secret>,
     /// Database; the one named as the user when left out.
     database: Option<String>,
-    /// The query. Its numbers become readings, with the texts of the same row as labels.
-    query: String,
+    /// The query. Its numbers become readings, with the texts of the same row as labels. Only the sign-in is tried when
+    /// left out.
+    query: Option<String>,
     /// Columns of the first row and what they must be: {"lag_seconds": "< 10"}.
     columns: Conditions,
     /// How many rows there must be, for example 1 or "< 100".
@@ -60,7 +61,7 @@ impl Default for Postgresql {
             user: "postgres".to_owned(),
             password: None,
             database: None,
-            query: "SELECT 1".to_owned(),
+            query: None,
             columns: Conditions::new(),
             rows: None,
             tls: false,
@@ -86,7 +87,7 @@ impl Check for Postgresql {
         let mut problems = problems(target, self.ca.as_deref(), (self.warn_time, self.critical_time));
         problems.extend(one_line_problem("user", Some(&self.user)));
         problems.extend(one_line_problem("database", self.database.as_deref()));
-        problems.extend(query_problem(&self.query));
+        problems.extend(query_problem(self.query.as_deref(), &self.columns, self.rows.as_ref()));
         problems
     }
 
@@ -95,34 +96,30 @@ impl Check for Postgresql {
         if self.tls {
             cx.trace.phase("tls", "waiting for TLS to be offered");
             dialog.say(&SSL_REQUEST).await?;
-            let answer = dialog.next(1, |bytes| Ok(bytes.first().map(|byte| (*byte, 1)))).await?;
-            match answer {
+            match dialog.next(1, |bytes| Ok(bytes.first().map(|byte| (*byte, 1)))).await? {
                 b'S' => dialog = dialog.secure(cx, self.verify, self.ca.as_deref()).await?,
                 b'N' => return Err(Failure::Peer(format!("{} offers no TLS", dialog.peer()))),
-                _ => return Err(not_postgresql(dialog.peer())),
+                _ => return Err(Failure::Peer(format!("{} does not speak the PostgreSQL protocol", dialog.peer()))),
             }
         }
+        let mut talk = Talk { dialog, read_bytes: 0 };
         cx.trace.phase("auth", "waiting to be let in");
-        let (peer, mut measured) = (dialog.peer().to_owned(), dialog.measured(cx));
-        let overrun = Arc::new(AtomicBool::new(false));
-        let stream = Bounded { inner: dialog.into_stream(), left_bytes: Table::MAX_BYTES, overrun: overrun.clone() };
-        let mut driver = JoinSet::new(); // Ends the connection when dropped.
-        let client = self.connect(&peer, stream, &mut driver).await?;
-        cx.trace.phase("query", "waiting for the query's answer");
-        let messages = client.simple_query(&self.query).await.map_err(|error| {
-            if overrun.load(Ordering::Relaxed) {
-                return Failure::Peer(format!("{peer} answers with more than {} MiB", Table::MAX_BYTES >> 20));
-            }
-            failure(&peer, "the query", &error)
-        })?;
-        measured.seconds = cx.trace.elapsed().as_secs_f64();
+        let version = self.sign_in(&mut talk).await?;
+        let mut table = None;
+        if let Some(query) = &self.query {
+            cx.trace.phase("query", "waiting for the query's answer");
+            talk.dialog.say(&message(Some(b'Q'), &[query.as_bytes(), &[0]].concat())).await?;
+            table = Some(talk.table().await?);
+        }
+        let measured = talk.dialog.measured(cx);
+        let _ = talk.dialog.say(&message(Some(b'X'), &[])).await; // A goodbye is not answered.
         let want = Wanted {
             protocol: Self::NAME,
             columns: &self.columns,
             rows: self.rows.as_ref(),
             times: (self.warn_time, self.critical_time),
         };
-        Ok(decide(&want, "PostgreSQL", &table(messages), &measured))
+        Ok(decide(&want, &format!("PostgreSQL {version}"), table.as_ref(), &measured))
     }
 }
 
@@ -130,106 +127,135 @@ impl Check for Postgresql {
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
 impl Postgresql {
-    async fn connect(&self, peer: &str, stream: Bounded, driver: &mut JoinSet<()>) -> Result<Client, Failure> {
-        let mut config = tokio_postgres::Config::new();
-        // TLS is ours, below what the library sees.
-        config.user(&self.user).application_name("mainstay").ssl_mode(SslMode::Disable);
-        if let Some(password) = &self.password {
-            config.password(password.reveal());
+    /// Proves who we are, and gives the server's version.
+    async fn sign_in(&self, talk: &mut Talk) -> Result<String, Failure> {
+        const MAX_STEPS: usize = 100;
+        const VERSION_3: u32 = 3 << 16;
+        let mut start = VERSION_3.to_be_bytes().to_vec();
+        let database = self.database.as_ref().unwrap_or(&self.user);
+        for (name, value) in [("user", &*self.user), ("database", database), ("application_name", "mainstay")] {
+            start.extend_from_slice(format!("{name}\0{value}\0").as_bytes());
         }
-        if let Some(database) = &self.database {
-            config.dbname(database);
-        }
+        start.push(0);
+        talk.dialog.say(&message(None, &start)).await?;
         let who = format!("the user {:?}", self.user);
-        let connected = config.connect_raw(stream, NoTls).await;
-        let (client, connection) = connected.map_err(|error| failure(peer, &who, &error))?;
-        driver.spawn(async move {
-            let _ = connection.await; // Whoever waits for the answer is told what went wrong.
-        });
-        Ok(client)
-    }
-}
-
-fn not_postgresql(peer: &str) -> Failure {
-    Failure::Peer(format!("{peer} does not speak the PostgreSQL protocol"))
-}
-
-fn failure(peer: &str, what: &str, error: &tokio_postgres::Error) -> Failure {
-    if let Some(said) = error.as_db_error() {
-        let why = format!("{}: {}", said.code().code(), said.message());
-        return Failure::Peer(format!("{peer} refuses {what} ({})", excerpt(why.as_bytes())));
-    }
-    let source = std::error::Error::source(error);
-    match source.and_then(|source| source.downcast_ref::<std::io::Error>()) {
-        // What cannot be parsed comes as an I/O error too.
-        Some(io) if matches!(io.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData) => {
-            not_postgresql(peer)
-        }
-        Some(io) => Failure::from_io(&format!("asking {peer}"), io),
-        None if error.is_closed() => Failure::Peer(format!("{peer} hung up in the middle of its answer")),
-        None => {
-            let why = error.to_string();
-            if why.contains("unexpected message") {
-                return not_postgresql(peer);
+        let (mut proof, mut version) = (Proof::default(), String::new());
+        for _ in 0..MAX_STEPS {
+            let (kind, content) = talk.next(&who).await?;
+            match kind {
+                b'R' => {
+                    let wants = parse_wants(&content).ok_or_else(|| talk.odd("asks for a password in no known way"))?;
+                    if let Some(reply) = self.reply(&mut proof, wants).map_err(|why| talk.odd(&why))? {
+                        talk.dialog.say(&message(Some(b'p'), &reply)).await?;
+                    }
+                }
+                b'S' => {
+                    if let Some((name, value)) = parse_setting(&content)
+                        && name == "server_version"
+                    {
+                        version = value.split(' ').next().unwrap_or_default().to_owned();
+                    }
+                }
+                b'Z' => return Ok(version),
+                _ => {}
             }
-            Failure::Peer(format!("{peer} refuses {what} ({})", excerpt(why.as_bytes())))
         }
+        Err(talk.odd("does not come to an end with signing in"))
     }
-}
 
-fn table(messages: Vec<SimpleQueryMessage>) -> Table {
-    let mut table = Table::default();
-    for message in messages {
-        match message {
-            SimpleQueryMessage::RowDescription(columns) => {
-                // Of several statements the last one counts.
-                table = Table::default();
-                table.columns = columns.iter().map(|column| column.name().to_owned()).collect();
+    /// What to say to what the server wants. An error is the end of a sentence about it.
+    fn reply(&self, proof: &mut Proof, wants: Wants) -> Result<Option<Vec<u8>>, String> {
+        let password = match (&self.password, &wants) {
+            (Some(password), _) => password.reveal(),
+            (None, Wants::Nothing | Wants::Other(_)) => "",
+            (None, _) => return Err("wants a password, and none is given".to_owned()),
+        };
+        Ok(match wants {
+            Wants::Nothing => None,
+            Wants::Password => Some([password.as_bytes(), &[0]].concat()),
+            Wants::Md5(salt) => Some(format!("{}\0", md5_proof(&self.user, password, salt)).into_bytes()),
+            Wants::Sasl(mechanisms) => {
+                if !mechanisms.iter().any(|name| name == "SCRAM-SHA-256") {
+                    return Err(format!("wants a proof by {}, which is not known here", mechanisms.join(", ")));
+                }
+                proof.nonce = nonce()?;
+                let first = format!("n,,{}", scram::first(&proof.nonce));
+                let length = u32::try_from(first.len()).expect("a short text").to_be_bytes();
+                Some([b"SCRAM-SHA-256\0".as_slice(), &length, first.as_bytes()].concat())
             }
-            SimpleQueryMessage::Row(row) => {
-                table.push((0..row.len()).map(|index| row.get(index).map(str::to_owned)).collect());
+            Wants::SaslStep(challenge) => {
+                let last = answer(&proof.nonce, password, &challenge)?;
+                proof.expected = Some(last.expected);
+                Some(last.message.into_bytes())
             }
-            _ => {}
+            Wants::SaslDone(theirs) => {
+                if proof.expected.as_ref().is_none_or(|expected| expected.as_bytes() != theirs) {
+                    return Err("does not prove that it knows the password: it is another server".to_owned());
+                }
+                None
+            }
+            Wants::Other(number) => return Err(format!("wants to be signed in to in a way not known here ({number})")),
+        })
+    }
+}
+
+/// How far a proof by SCRAM has come.
+#[derive(Default)]
+struct Proof {
+    nonce: String,
+    expected: Option<String>,
+}
+
+fn nonce() -> Result<String, String> {
+    let mut dice = [0; 18];
+    SystemRandom::new().fill(&mut dice).map_err(|_| "cannot be answered: no random numbers here".to_owned())?;
+    Ok(STANDARD.encode(dice))
+}
+
+/// A conversation that ends when the server has said too much.
+struct Talk {
+    dialog: Dialog,
+    read_bytes: usize,
+}
+
+impl Talk {
+    fn odd(&self, why: &str) -> Failure {
+        Failure::Peer(format!("{} {why}", self.dialog.peer()))
+    }
+
+    /// The next message; an error says that `what` is refused.
+    async fn next(&mut self, what: &str) -> Result<Message, Failure> {
+        let (kind, content) = self.dialog.next(Table::MAX_BYTES, parse_message).await?;
+        self.read_bytes += content.len() + 5;
+        if self.read_bytes > Table::MAX_BYTES {
+            return Err(self.odd(&format!("answers with more than {} MiB", Table::MAX_BYTES >> 20)));
         }
-    }
-    table
-}
-
-/// A connection from which only so much is read.
-struct Bounded {
-    inner: Box<dyn Stream>,
-    left_bytes: usize,
-    /// Set when there was more; the library tells only of a connection that ended.
-    overrun: Arc<AtomicBool>,
-}
-
-impl AsyncRead for Bounded {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        if self.left_bytes == 0 {
-            self.overrun.store(true, Ordering::Relaxed);
-            return Poll::Ready(Err(std::io::ErrorKind::InvalidData.into()));
+        if kind == b'E' {
+            let why = parse_error(&content).unwrap_or_else(|| "without a reason".to_owned());
+            return Err(self.odd(&format!("refuses {what} ({})", excerpt(why.as_bytes()))));
         }
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
-        self.left_bytes = self.left_bytes.saturating_sub(buffer.filled().len() - before);
-        read
-    }
-}
-
-impl AsyncWrite for Bounded {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, bytes)
+        Ok((kind, content))
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+    /// The answer to a query; of several statements the last one with rows counts.
+    async fn table(&mut self) -> Result<Table, Failure> {
+        let mut table = Table::default();
+        loop {
+            let (kind, content) = self.next("the query").await?;
+            match kind {
+                b'T' => {
+                    let columns = parse_columns(&content);
+                    let columns = columns.ok_or_else(|| self.odd("describes its columns in no known way"))?;
+                    table = Table { columns, ..Table::default() };
+                }
+                b'D' => {
+                    let row = parse_row(&content).filter(|row| row.len() == table.columns.len());
+                    table.push(row.ok_or_else(|| self.odd("sends a row in no known way"))?);
+                }
+                b'G' | b'H' | b'W' => return Err(self.odd("wants to copy data, which is no query's answer")),
+                b'Z' => return Ok(table),
+                _ => {}
+            }
+        }
     }
 }

@@ -49,14 +49,23 @@ pub struct Wanted<'a> {
 }
 
 /// What is wrong with a query, before anybody is asked.
-pub(crate) fn query_problem(query: &str) -> Option<ParamError> {
+pub(crate) fn query_problem(query: Option<&str>, columns: &Conditions, rows: Option<&Condition>) -> Option<ParamError> {
+    let Some(query) = query else {
+        let judged = !columns.is_empty() || rows.is_some();
+        return judged.then(|| ParamError::new("query", "is needed to judge rows or columns"));
+    };
     (query.trim().is_empty() || query.len() > 64 << 10 || query.contains('\0'))
         .then(|| ParamError::new("query", "is one statement of at most 64 KiB"))
 }
 
-/// The whole judgement. Numbers of each row become readings that carry the row's texts as labels.
-pub fn decide(want: &Wanted<'_>, version: &str, table: &Table, measured: &Measured) -> Outcome {
+/// The whole judgement. Numbers of each row become readings that carry the row's texts as labels. Without a table nothing
+/// was asked but to be let in.
+pub fn decide(want: &Wanted<'_>, version: &str, table: Option<&Table>, measured: &Measured) -> Outcome {
     let peer = &measured.peer;
+    let Some(table) = table else {
+        let sentence = format!("{peer} ({version}) lets the user in");
+        return measured.outcome(want.protocol, State::Ok, &sentence, want.times);
+    };
     let first: Facts = match table.rows.first() {
         Some(row) => {
             let cells = table.columns.iter().zip(row);
@@ -124,7 +133,7 @@ mod tests {
             let rows: Option<Condition> = rows.map(|rows| serde_json::from_value(json!(rows)).unwrap());
             let want = Wanted { protocol: "sql", columns: &columns, rows: rows.as_ref(), times: (None, None) };
             let measured = Measured { peer: "d:1".into(), seconds: 0.1, certificate_left_days: None };
-            let outcome = decide(&want, "15", &table, &measured);
+            let outcome = decide(&want, "15", Some(&table), &measured);
             assert_eq!(outcome.state, state, "{}", outcome.summary);
             assert!(outcome.summary.contains(part), "{}", outcome.summary);
             let read = outcome.readings.iter().find(|reading| reading.name == "sql_value").unwrap();

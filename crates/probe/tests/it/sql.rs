@@ -40,6 +40,13 @@ async fn postgresql() -> (Peer, u16, String) {
     let files = [("crt", certificate), ("key", key)];
     let peer = start("/bin/sh", &script, &["{folder}/peer.conf", "{folder}"], &files);
     until_it_listens(&peer, port).await;
+    for _ in 0..100 {
+        let params = json!({"user": "mia", "password": "hunter2", "database": "postgres"});
+        if check("postgresql", &format!("localhost:{port}"), params, SECONDS_5).await.state == State::Ok {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await; // polls: it listens before it lets in
+    }
     (peer, port, authority.pem())
 }
 
@@ -54,8 +61,8 @@ async fn a_real_postgresql_is_judged_by_what_its_rows_say() {
         "postgresql",
         &base,
         vec![
-            (at.clone(), json!({}), State::Ok, "answers with \"1\""),
-            (at.clone(), json!({"tls": true}), State::Ok, "answers with \"1\""),
+            (at.clone(), json!({}), State::Ok, "(PostgreSQL 15."),
+            (at.clone(), json!({"tls": true, "query": "SELECT 1"}), State::Ok, "answers with \"1\""),
             (at.clone(), json!({"query": two, "rows": 2, "columns": {"depth": "< 8"}}), State::Ok, "2 rows"),
             (at.clone(), json!({"query": two, "columns": {"depth": "> 8"}}), State::Critical, "depth is \"7\""),
             (at.clone(), json!({"query": two, "rows": 1}), State::Critical, "2 rows, where 1 is expected"),
@@ -125,7 +132,7 @@ async fn a_real_mariadb_is_judged_by_what_its_rows_say() {
         &base,
         vec![
             (at.clone(), json!({}), State::Ok, "MariaDB"),
-            (at.clone(), json!({"tls": true}), State::Ok, "answers with \"1\""),
+            (at.clone(), json!({"tls": true, "query": "SELECT 1"}), State::Ok, "answers with \"1\""),
             (at.clone(), json!({"query": two, "rows": 2, "columns": {"depth": "< 20"}}), State::Ok, "2 rows"),
             (at.clone(), json!({"query": two, "columns": {"depth": "> 20"}}), State::Critical, "depth is \"12\""),
             (at.clone(), json!({"database": "mysql", "query": "SELECT COUNT(*) AS n FROM user"}), State::Ok, "answers"),
@@ -165,12 +172,13 @@ async fn a_real_clickhouse_is_judged_by_what_its_rows_say() {
         "clickhouse",
         &base,
         vec![
-            (at.clone(), json!({}), State::Ok, "answers with \"1\""),
+            (at.clone(), json!({}), State::Ok, "lets the user in"),
+            (at.clone(), json!({"query": "SELECT 1"}), State::Ok, "answers with \"1\""),
             (at.clone(), json!({"query": two, "rows": 1, "columns": {"depth": "< 8"}}), State::Ok, "1 rows"),
             (at.clone(), json!({"query": two, "columns": {"name": "none"}}), State::Critical, "where none is expected"),
             (at.clone(), json!({"query": "SELECT nonsense"}), State::Critical, "refuses the query (status 4"),
             (at.clone(), json!({"query": "SELECT number FROM system.numbers"}), State::Critical, "more than 1 MiB"),
-            (at, json!({"password": "letmein"}), State::Critical, "refuses the query (status"),
+            (at, json!({"password": "letmein", "query": "SELECT 1"}), State::Critical, "refuses the query (status"),
             (format!("http://127.0.0.1:{}/", free_port()), json!({}), State::Critical, "connection refused"),
         ],
     )
