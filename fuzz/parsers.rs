@@ -30,6 +30,10 @@ pub const ALL: &[(&str, Parser)] = &[
     ("probe_sql", probe_sql),
     ("probe_directory", probe_directory),
     ("probe_brokers", probe_brokers),
+    ("probe_agents", probe_agents),
+    ("receive_logs", receive_logs),
+    ("receive_flows", receive_flows),
+    ("receive_reports", receive_reports),
     ("edge_files", edge_files),
     ("edge_netlink", edge_netlink),
     ("edge_hands", edge_hands),
@@ -233,6 +237,41 @@ pub fn probe_brokers(bytes: &[u8]) {
     answer(probe::kafka::parse_answer(bytes));
     answer(probe::kafka::parse_metadata(bytes));
     answer(probe::zookeeper::parse_state(bytes));
+}
+
+/// Answers of agents and output of plugins.
+pub fn probe_agents(bytes: &[u8]) {
+    answer(probe::plugin::parse_output(bytes));
+    answer(probe::plugin::parse_performance(bytes));
+    answer(probe::nrpe::parse_answer(bytes));
+    answer(probe::zabbix::parse_value(bytes));
+}
+
+/// Log messages and events that are sent to us.
+pub fn receive_logs(bytes: &[u8]) {
+    answer(probe::receive::syslog::parse_message(&text(bytes)));
+    answer(probe::receive::syslog::parse_frame(bytes, 1000));
+    answer(probe::receive::gelf::parse_message(bytes));
+    answer(probe::receive::gelf::parse_chunk(bytes));
+    answer(probe::receive::fluent::parse_message(bytes));
+    answer(probe::receive::cloudevents::parse_request(&[("content-type", "application/cloudevents-batch+json")], bytes));
+    answer(probe::receive::cloudevents::parse_request(&[("ce-id", &text(bytes))], bytes));
+}
+
+/// Flows and samples of packets.
+pub fn receive_flows(bytes: &[u8]) {
+    answer(probe::receive::netflow::parse_datagram(bytes, &mut probe::receive::netflow::Templates::default()));
+    answer(probe::receive::sflow::parse_datagram(bytes));
+}
+
+/// What agents and other monitoring systems report.
+pub fn receive_reports(bytes: &[u8]) {
+    answer(probe::receive::zabbix::parse_frame(bytes));
+    answer(probe::receive::zabbix::parse_asked(bytes));
+    answer(probe::receive::collectd::parse_datagram(bytes));
+    answer(probe::receive::alertmanager::parse_group(bytes));
+    answer(probe::receive::pagerduty::parse_event(bytes));
+    answer(probe::receive::inventory::parse_inventory(bytes));
 }
 
 /// Files of a machine: packages, users, mounts, sockets, processes.

@@ -25,7 +25,9 @@
 //! [`ssh::parse_identification`], [`ssh::parse_packet`], [`ssh::parse_offers`], [`ssh::parse_server_key`],
 //! [`sql::postgresql::parse_message`], [`sql::mysql::parse_packet`], [`sql::mysql::parse_greeting`], [`sql::mysql::parse_row`], [`sql::clickhouse::parse_table`],
 //! [`ldap::parse_message`], [`ldap::parse_filter`], [`radius::parse_reply`], [`mqtt::parse_packet`], [`mqtt::parse_message`],
-//! [`amqp::parse_frame`], [`amqp::parse_product`], [`kafka::parse_metadata`], [`zookeeper::parse_state`].
+//! [`amqp::parse_frame`], [`amqp::parse_product`], [`kafka::parse_metadata`], [`zookeeper::parse_state`],
+//! [`plugin::parse_output`], [`plugin::parse_performance`], [`nrpe::parse_answer`], [`zabbix::parse_value`], and those of
+//! [`receive`].
 
 mod asn1;
 mod dialog;
@@ -34,6 +36,7 @@ pub mod facts;
 mod outcome;
 pub mod params;
 mod protocol;
+pub mod receive;
 mod registry;
 pub mod reply;
 pub mod secret;
@@ -53,7 +56,9 @@ pub mod load;
 pub mod memcached;
 pub mod memory;
 pub mod mqtt;
+pub mod nrpe;
 pub mod ntp;
+pub mod plugin;
 pub mod pop3;
 pub mod process;
 pub mod radius;
@@ -65,6 +70,7 @@ pub mod systemd;
 pub mod tcp;
 pub mod tls;
 pub mod udp;
+pub mod zabbix;
 pub mod zookeeper;
 
 pub use dialog::{Measured, Security};

@@ -13,7 +13,9 @@ use crate::protocol::{Cx, ProbeError, Protocol, Request, entry};
 use crate::secret::veil;
 use crate::sql::{clickhouse, mysql, postgresql};
 use crate::trace::Trace;
-use crate::{amqp, ftp, imap, kafka, ldap, memcached, mqtt, pop3, radius, redis, smtp, ssh, udp, zookeeper};
+use crate::{
+    amqp, ftp, imap, kafka, ldap, memcached, mqtt, nrpe, plugin, pop3, radius, redis, smtp, ssh, udp, zabbix, zookeeper,
+};
 use crate::{disk, dns, http, icmp, load, memory, ntp, process, systemd, tcp, tls};
 
 /// Sorted by name. To add a protocol: one file, and one line here.
@@ -33,7 +35,9 @@ static PROTOCOLS: &[Protocol] = &[
     entry::<memory::Memory>(),
     entry::<mqtt::Mqtt>(),
     entry::<mysql::Mysql>(),
+    entry::<nrpe::Nrpe>(),
     entry::<ntp::Ntp>(),
+    entry::<plugin::Plugin>(),
     entry::<pop3::Pop3>(),
     entry::<postgresql::Postgresql>(),
     entry::<process::Process>(),
@@ -45,6 +49,7 @@ static PROTOCOLS: &[Protocol] = &[
     entry::<tcp::Tcp>(),
     entry::<tls::Tls>(),
     entry::<udp::Udp>(),
+    entry::<zabbix::Zabbix>(),
     entry::<zookeeper::Zookeeper>(),
 ];
 

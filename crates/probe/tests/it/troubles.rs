@@ -22,12 +22,14 @@ fn protocols() -> Vec<(&'static str, Value)> {
         ("ldap", json!({})),
         ("memcached", json!({})),
         ("mqtt", json!({})),
+        ("nrpe", json!({"tls": false})),
         ("pop3", json!({})),
         ("redis", json!({})),
         ("mysql", json!({})),
         ("postgresql", json!({})),
         ("smtp", json!({})),
         ("ssh", json!({})),
+        ("zabbix", json!({})),
         ("zookeeper", json!({})),
     ]
 }
