@@ -254,7 +254,10 @@ pub fn receive_logs(bytes: &[u8]) {
     answer(probe::receive::gelf::parse_message(bytes));
     answer(probe::receive::gelf::parse_chunk(bytes));
     answer(probe::receive::fluent::parse_message(bytes));
-    answer(probe::receive::cloudevents::parse_request(&[("content-type", "application/cloudevents-batch+json")], bytes));
+    answer(probe::receive::cloudevents::parse_request(
+        &[("content-type", "application/cloudevents-batch+json")],
+        bytes,
+    ));
     answer(probe::receive::cloudevents::parse_request(&[("ce-id", &text(bytes))], bytes));
 }
 

@@ -121,7 +121,7 @@ mod tests {
         let two = [&[0, 2, 2, 0], (-3i64).to_be_bytes().as_slice(), &7u64.to_be_bytes()].concat();
         let datagram = [
             part(HOST, b"web-1\0"),
-            part(TIME_FINE, &(5u64 << 30 | 1 << 29).to_be_bytes()),
+            part(TIME_FINE, &((5u64 << 30) | (1 << 29)).to_be_bytes()),
             part(PLUGIN, b"load\0"),
             part(KIND, b"load\0"),
             part(VALUES, &one),

@@ -81,11 +81,14 @@ pub fn parse_chunk(bytes: &[u8]) -> Result<Option<Chunk<'_>>, String> {
     Ok(Some(Chunk { id: *id, number: *number, count: *count, content }))
 }
 
+/// What came of a message, by the number of the part.
+type Parts = Vec<Option<Vec<u8>>>;
+
 /// Puts chunks together. It holds so many unfinished messages and no more: a new one takes the place of the oldest, so a
 /// sender that loses parts costs a fixed amount of memory.
 #[derive(Debug, Default)]
 pub struct Chunks {
-    unfinished: VecDeque<([u8; 8], Vec<Option<Vec<u8>>>)>,
+    unfinished: VecDeque<([u8; 8], Parts)>,
 }
 
 impl Chunks {

@@ -222,7 +222,7 @@ mod tests {
         let records =
             a_set(256, &[192, 0, 2, 1, 0, 0, 3, 232, 0, 0, 0xea, 0, 192, 0, 2, 2, 0, 0, 0, 1, 0, 0, 0xea, 0x60, 0]);
         let mut templates = Templates::default();
-        let early = parse_datagram(&nine(&[records.clone()]), &mut templates).unwrap();
+        let early = parse_datagram(&nine(std::slice::from_ref(&records)), &mut templates).unwrap();
         assert_eq!((early.flows.len(), early.untold), (0, 1));
         let export = parse_datagram(&nine(&[template, records]), &mut templates).unwrap();
         assert_eq!((export.flows.len(), export.untold, export.sequence), (2, 0, 7));

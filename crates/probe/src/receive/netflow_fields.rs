@@ -108,7 +108,7 @@ pub(super) fn set(flow: &mut Flow, field: Field, bytes: &[u8], clock: Clock) {
 fn ntp_millis(stamp: u64) -> u64 {
     const FROM_1900_TO_1970_SECONDS: u64 = 2_208_988_800;
     let seconds = (stamp >> 32).saturating_sub(FROM_1900_TO_1970_SECONDS);
-    seconds * 1000 + ((stamp & 0xffff_ffff) * 1000 >> 32)
+    seconds * 1000 + (((stamp & 0xffff_ffff) * 1000) >> 32)
 }
 
 fn address(bytes: &[u8]) -> Option<IpAddr> {
@@ -128,6 +128,6 @@ mod tests {
         let clock = Clock { export_millis: 1_000_000, uptime_millis: 5 };
         assert_eq!(clock.at_uptime(5), 1_000_000);
         assert_eq!(clock.at_uptime(u32::MAX), 1_000_000 - 6);
-        assert_eq!(ntp_millis((2_208_988_800 + 7) << 32 | 1 << 31), 7500);
+        assert_eq!(ntp_millis(((2_208_988_800 + 7) << 32) | (1 << 31)), 7500);
     }
 }

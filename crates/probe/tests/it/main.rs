@@ -15,6 +15,7 @@ mod local;
 mod mail;
 mod ntp;
 mod peers;
+mod receive;
 mod scripted;
 mod sql;
 mod ssh;

@@ -12,9 +12,24 @@ use tokio::process::{Child, Command};
 
 /// A running server; its end ends it.
 pub struct Peer {
-    /// Kept for its pid: `kill_on_drop` ends it.
-    _child: Child,
+    child: Child,
     folder: TempDir,
+}
+
+/// Asks the server to end, since one that is killed leaves its own children behind; `kill_on_drop` ends one that does not.
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
+        let Some(pid) = pid else { return };
+        let asked = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        for _ in 0..100 {
+            if asked.is_err() || !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            #[expect(clippy::disallowed_methods, reason = "a drop cannot wait in any other way")]
+            std::thread::sleep(Duration::from_millis(10)); // polls: the server has ended
+        }
+    }
 }
 
 impl Peer {
@@ -67,7 +82,7 @@ pub fn start(program: &str, configuration: &str, arguments: &[&str], files: &[(&
         .kill_on_drop(true)
         .spawn()
         .unwrap_or_else(|error| panic!("{program} cannot be started ({error}): run `make test-deps` once"));
-    Peer { _child: child, folder }
+    Peer { child, folder }
 }
 
 /// Runs a tool of Debian to its end and gives what it printed; a failure stops the test.
