@@ -34,6 +34,7 @@ pub const ALL: &[(&str, Parser)] = &[
     ("receive_logs", receive_logs),
     ("receive_flows", receive_flows),
     ("receive_reports", receive_reports),
+    ("probe_devices", probe_devices),
     ("edge_files", edge_files),
     ("edge_netlink", edge_netlink),
     ("edge_hands", edge_hands),
@@ -275,6 +276,15 @@ pub fn receive_reports(bytes: &[u8]) {
     answer(probe::receive::alertmanager::parse_group(bytes));
     answer(probe::receive::pagerduty::parse_event(bytes));
     answer(probe::receive::inventory::parse_inventory(bytes));
+}
+
+/// Answers of devices and of servers that stay connected.
+pub fn probe_devices(bytes: &[u8]) {
+    answer(probe::websocket::parse_frame(bytes));
+    answer(probe::websocket::parse_head(bytes));
+    answer(probe::websocket::parse_address(bytes));
+    answer(probe::modbus::parse_answer(bytes, 1, 3));
+    answer(probe::sip::parse_answer(bytes));
 }
 
 /// Files of a machine: packages, users, mounts, sockets, processes.

@@ -10,7 +10,7 @@ use crate::env::{Failure, Stream, dial, parse_server_name};
 use crate::outcome::{Outcome, State, in_words};
 use crate::params::{Family, ParamError, Span, ordered};
 use crate::protocol::Cx;
-use crate::target::parse_host_port;
+use crate::target::{HostPort, parse_host_port};
 use crate::tls::{days_between, handshake_failure, parse_authorities, parse_certificate};
 
 /// A connection, and what arrived on it and was not read yet.
@@ -44,12 +44,17 @@ impl Dialog {
     /// Connects to the check's target, at `port` where it names none.
     pub(crate) async fn open(cx: &Cx<'_>, port: u16, family: Family) -> Result<Dialog, Failure> {
         let target = parse_host_port(cx.target.as_bytes()).map_err(Failure::Local)?;
-        let port = target.port.unwrap_or(port);
-        let (stream, _) = dial(cx, &target.host, port, family).await?;
+        Dialog::dial(cx, &target.host, target.port.unwrap_or(port), family).await
+    }
+
+    /// Connects to that host and port.
+    pub(crate) async fn dial(cx: &Cx<'_>, host: &str, port: u16, family: Family) -> Result<Dialog, Failure> {
+        let (stream, _) = dial(cx, host, port, family).await?;
+        let named = HostPort { host: host.to_owned(), port: Some(port) };
         Ok(Dialog {
             stream,
-            peer: target.with_port(port),
-            host: target.host,
+            peer: named.with_port(port),
+            host: named.host,
             held: Vec::new(),
             certificate_left_days: None,
         })

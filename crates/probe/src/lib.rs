@@ -26,8 +26,8 @@
 //! [`sql::postgresql::parse_message`], [`sql::mysql::parse_packet`], [`sql::mysql::parse_greeting`], [`sql::mysql::parse_row`], [`sql::clickhouse::parse_table`],
 //! [`ldap::parse_message`], [`ldap::parse_filter`], [`radius::parse_reply`], [`mqtt::parse_packet`], [`mqtt::parse_message`],
 //! [`amqp::parse_frame`], [`amqp::parse_product`], [`kafka::parse_metadata`], [`zookeeper::parse_state`],
-//! [`plugin::parse_output`], [`plugin::parse_performance`], [`nrpe::parse_answer`], [`zabbix::parse_value`], and those of
-//! [`receive`].
+//! [`plugin::parse_output`], [`plugin::parse_performance`], [`nrpe::parse_answer`], [`zabbix::parse_value`],
+//! [`websocket::parse_frame`], [`modbus::parse_answer`], [`sip::parse_answer`], and those of [`receive`].
 
 mod asn1;
 mod dialog;
@@ -55,6 +55,7 @@ pub mod ldap;
 pub mod load;
 pub mod memcached;
 pub mod memory;
+pub mod modbus;
 pub mod mqtt;
 pub mod nrpe;
 pub mod ntp;
@@ -63,6 +64,7 @@ pub mod pop3;
 pub mod process;
 pub mod radius;
 pub mod redis;
+pub mod sip;
 pub mod smtp;
 pub mod sql;
 pub mod ssh;
@@ -70,6 +72,7 @@ pub mod systemd;
 pub mod tcp;
 pub mod tls;
 pub mod udp;
+pub mod websocket;
 pub mod zabbix;
 pub mod zookeeper;
 

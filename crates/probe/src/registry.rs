@@ -14,7 +14,8 @@ use crate::secret::veil;
 use crate::sql::{clickhouse, mysql, postgresql};
 use crate::trace::Trace;
 use crate::{
-    amqp, ftp, imap, kafka, ldap, memcached, mqtt, nrpe, plugin, pop3, radius, redis, smtp, ssh, udp, zabbix, zookeeper,
+    amqp, ftp, imap, kafka, ldap, memcached, modbus, mqtt, nrpe, plugin, pop3, radius, redis, sip, smtp, ssh, udp,
+    websocket, zabbix, zookeeper,
 };
 use crate::{disk, dns, http, icmp, load, memory, ntp, process, systemd, tcp, tls};
 
@@ -33,6 +34,7 @@ static PROTOCOLS: &[Protocol] = &[
     entry::<load::Load>(),
     entry::<memcached::Memcached>(),
     entry::<memory::Memory>(),
+    entry::<modbus::Modbus>(),
     entry::<mqtt::Mqtt>(),
     entry::<mysql::Mysql>(),
     entry::<nrpe::Nrpe>(),
@@ -43,12 +45,14 @@ static PROTOCOLS: &[Protocol] = &[
     entry::<process::Process>(),
     entry::<radius::Radius>(),
     entry::<redis::Redis>(),
+    entry::<sip::Sip>(),
     entry::<smtp::Smtp>(),
     entry::<ssh::Ssh>(),
     entry::<systemd::Systemd>(),
     entry::<tcp::Tcp>(),
     entry::<tls::Tls>(),
     entry::<udp::Udp>(),
+    entry::<websocket::Websocket>(),
     entry::<zabbix::Zabbix>(),
     entry::<zookeeper::Zookeeper>(),
 ];

@@ -5,6 +5,7 @@
 mod agents;
 mod brokers;
 mod caches;
+mod devices;
 mod directories;
 mod dns;
 mod ftp;
