@@ -226,6 +226,7 @@ pub fn probe_directory(bytes: &[u8]) {
     answer(probe::ldap::parse_message(bytes));
     answer(probe::ldap::parse_filter(bytes));
     answer(probe::radius::parse_reply(bytes));
+    answer(probe::kerberos::parse_answer(bytes));
 }
 
 /// Answers of message brokers and of ZooKeeper.

@@ -65,6 +65,11 @@ impl Dialog {
         &self.peer
     }
 
+    /// The host as the target names it.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Shakes hands over TLS; from now on all is said through it. With `verify` false anyone is believed.
     pub(crate) async fn secure(mut self, cx: &Cx<'_>, verify: bool, ca: Option<&str>) -> Result<Dialog, Failure> {
         if !self.held.is_empty() {

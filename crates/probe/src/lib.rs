@@ -27,7 +27,8 @@
 //! [`ldap::parse_message`], [`ldap::parse_filter`], [`radius::parse_reply`], [`mqtt::parse_packet`], [`mqtt::parse_message`],
 //! [`amqp::parse_frame`], [`amqp::parse_product`], [`kafka::parse_metadata`], [`zookeeper::parse_state`],
 //! [`plugin::parse_output`], [`plugin::parse_performance`], [`nrpe::parse_answer`], [`zabbix::parse_value`],
-//! [`websocket::parse_frame`], [`modbus::parse_answer`], [`sip::parse_answer`], and those of [`receive`].
+//! [`websocket::parse_frame`], [`modbus::parse_answer`], [`sip::parse_answer`],
+//! [`kerberos::parse_answer`], and those of [`receive`].
 
 mod asn1;
 mod dialog;
@@ -51,6 +52,7 @@ pub mod http;
 pub mod icmp;
 pub mod imap;
 pub mod kafka;
+pub mod kerberos;
 pub mod ldap;
 pub mod load;
 pub mod memcached;

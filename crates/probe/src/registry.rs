@@ -14,8 +14,8 @@ use crate::secret::veil;
 use crate::sql::{clickhouse, mysql, postgresql};
 use crate::trace::Trace;
 use crate::{
-    amqp, ftp, imap, kafka, ldap, memcached, modbus, mqtt, nrpe, plugin, pop3, radius, redis, sip, smtp, ssh, udp,
-    websocket, zabbix, zookeeper,
+    amqp, ftp, imap, kafka, kerberos, ldap, memcached, modbus, mqtt, nrpe, plugin, pop3, radius, redis, sip, smtp, ssh,
+    udp, websocket, zabbix, zookeeper,
 };
 use crate::{disk, dns, http, icmp, load, memory, ntp, process, systemd, tcp, tls};
 
@@ -30,6 +30,7 @@ static PROTOCOLS: &[Protocol] = &[
     entry::<icmp::Icmp>(),
     entry::<imap::Imap>(),
     entry::<kafka::Kafka>(),
+    entry::<kerberos::Kerberos>(),
     entry::<ldap::Ldap>(),
     entry::<load::Load>(),
     entry::<memcached::Memcached>(),

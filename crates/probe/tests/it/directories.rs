@@ -1,4 +1,4 @@
-//! LDAP against slapd and RADIUS against freeradius, each with one user of its own.
+//! LDAP against slapd, RADIUS against freeradius and Kerberos against MIT's KDC, each with one user of its own.
 
 use std::time::Duration;
 
@@ -152,4 +152,42 @@ async fn an_answer_without_the_secret_is_not_believed() {
     let outcome = check("radius", &target, params, SECONDS_5).await;
     assert_eq!(outcome.state, State::Critical, "{}", outcome.summary);
     assert!(outcome.summary.contains("a proof that does not fit"), "{}", outcome.summary);
+}
+
+#[tokio::test]
+async fn a_real_key_server_serves_its_realm_and_no_other() {
+    let port = free_port();
+    let realm = "EXAMPLE.TEST";
+    let kdc = format!(
+        "[kdcdefaults]\nkdc_listen = 127.0.0.1:{port}\nkdc_tcp_listen = 127.0.0.1:{port}\n[realms]\n{realm} = {{\n\
+         database_name = {{folder}}/db\nkey_stash_file = {{folder}}/stash\n}}\n[logging]\nkdc = STDERR\n"
+    );
+    let client = format!("[libdefaults]\ndefault_realm = {realm}\ndns_lookup_kdc = false\n");
+    let script = format!(
+        "set -e; export KRB5_CONFIG=$1/krb5.conf KRB5_KDC_PROFILE=$1/kdc.conf\n\
+         /usr/sbin/kdb5_util create -s -W -r {realm} -P master >/dev/null\n\
+         /usr/sbin/kadmin.local -r {realm} -q 'addprinc +requires_preauth -pw hunter2 mia' >/dev/null\n\
+         exec /usr/sbin/krb5kdc -n -r {realm}\n"
+    );
+    let files = [("kdc.conf", kdc), ("krb5.conf", client)];
+    let peer = start("/bin/sh", &script, &["{folder}/peer.conf", "{folder}"], &files);
+    until_it_listens(&peer, port).await;
+    let target = format!("127.0.0.1:{port}");
+    for (params, state, part) in [
+        (json!({"realm": realm}), State::Ok, "answers as a key server"),
+        (json!({"realm": realm, "principal": "mia"}), State::Ok, "knows mia"),
+        (json!({"realm": realm, "principal": "eve"}), State::Critical, "does not know the principal, code 6"),
+        (
+            json!({"realm": "ELSEWHERE.TEST", "principal": "mia"}),
+            State::Critical,
+            "refuses to answer for ELSEWHERE.TEST",
+        ),
+    ] {
+        let outcome = check("kerberos", &target, params.clone(), SECONDS_5).await;
+        assert_eq!(outcome.state, state, "{params}: {}", outcome.summary);
+        assert!(outcome.summary.contains(part), "{params}: {}", outcome.summary);
+        if state == State::Ok {
+            assert!(outcome.reading("kerberos_clock_offset_seconds").unwrap().abs() < 3.0, "{:?}", outcome.readings);
+        }
+    }
 }

@@ -19,6 +19,7 @@ fn protocols() -> Vec<(&'static str, Value)> {
         ("ftp", json!({})),
         ("imap", json!({})),
         ("kafka", json!({})),
+        ("kerberos", json!({"realm": "EXAMPLE.TEST"})),
         ("ldap", json!({})),
         ("memcached", json!({})),
         ("modbus", json!({})),
