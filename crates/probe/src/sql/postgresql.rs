@@ -171,6 +171,9 @@ impl Postgresql {
             (None, _) => return Err("wants a password, and none is given".to_owned()),
         };
         Ok(match wants {
+            Wants::Nothing if proof.expected.is_some() => {
+                return Err("lets us in without proving that it knows the password: it is another server".to_owned());
+            }
             Wants::Nothing => None,
             Wants::Password => Some([password.as_bytes(), &[0]].concat()),
             Wants::Md5(salt) => Some(format!("{}\0", md5_proof(&self.user, password, salt)).into_bytes()),
@@ -189,7 +192,7 @@ impl Postgresql {
                 Some(last.message.into_bytes())
             }
             Wants::SaslDone(theirs) => {
-                if proof.expected.as_ref().is_none_or(|expected| expected.as_bytes() != theirs) {
+                if proof.expected.take().is_none_or(|expected| expected.as_bytes() != theirs) {
                     return Err("does not prove that it knows the password: it is another server".to_owned());
                 }
                 None

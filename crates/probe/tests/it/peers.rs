@@ -96,9 +96,9 @@ pub fn run(program: &str, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&ran.stdout).into_owned()
 }
 
-/// Waits until the peer accepts connections, at most ten seconds; then its log says why not.
+/// Waits until the peer accepts connections, at most half a minute; then its log says why not.
 pub async fn until_it_listens(peer: &Peer, port: u16) {
-    until_it_listens_for(peer, port, Duration::from_secs(10)).await;
+    until_it_listens_for(peer, port, Duration::from_secs(30)).await;
 }
 
 /// The same for peers that take long to start.

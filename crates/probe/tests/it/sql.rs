@@ -22,8 +22,8 @@ async fn hold(protocol: &str, base: &Value, rows: Vec<(String, Value, State, &st
 
 const ENDLESS: &str = "SELECT repeat('x', 1000000) FROM generate_series(1, 1000)";
 
-/// A PostgreSQL that wants SCRAM, with a certificate; PostgreSQL refuses to run as root.
-async fn postgresql() -> (Peer, u16, String) {
+/// A PostgreSQL with that way to sign in, and a certificate; PostgreSQL refuses to run as root.
+async fn postgresql(way: &str) -> (Peer, u16, String) {
     const BIN: &str = "/usr/lib/postgresql/15/bin";
     assert!(Path::new(BIN).exists(), "postgresql is not installed: run `make test-deps` once");
     let authority = authority();
@@ -33,7 +33,7 @@ async fn postgresql() -> (Peer, u16, String) {
         "set -e; export LC_ALL=C.UTF-8; install -d -o postgres $1/own; printf hunter2 > $1/first; chmod 644 $1/first\n\
          cp $1/crt $1/own.crt; cp $1/key $1/own.key; chown postgres $1/own.crt $1/own.key; chmod 600 $1/own.key\n\
          as='setpriv --reuid postgres --regid postgres --clear-groups'\n\
-         $as {BIN}/initdb -A scram-sha-256 --pwfile=$1/first -U mia -E UTF8 --no-sync -D $1/own/data >/dev/null\n\
+         $as {BIN}/initdb -A {way} --pwfile=$1/first -U mia -E UTF8 --no-sync -D $1/own/data >/dev/null\n\
          exec $as {BIN}/postgres -D $1/own/data -h 127.0.0.1 -p {port} -k $1/own -c ssl=on -c ssl_cert_file=$1/own.crt \
          -c ssl_key_file=$1/own.key -c fsync=off\n"
     );
@@ -52,7 +52,7 @@ async fn postgresql() -> (Peer, u16, String) {
 
 #[tokio::test]
 async fn a_real_postgresql_is_judged_by_what_its_rows_say() {
-    let (_peer, port, ca) = postgresql().await;
+    let (_peer, port, ca) = postgresql("scram-sha-256").await;
     let at = format!("localhost:{port}");
     let nobody = format!("localhost:{}", free_port());
     let base = json!({"user": "mia", "password": "hunter2", "database": "postgres", "ca": ca});
@@ -88,8 +88,24 @@ async fn a_real_postgresql_is_judged_by_what_its_rows_say() {
 }
 
 #[tokio::test]
+async fn older_ways_to_sign_in_are_known_too() {
+    for way in ["password", "md5"] {
+        let (_peer, port, _) = postgresql(way).await;
+        let at = format!("localhost:{port}");
+        let base = json!({"user": "mia", "password": "hunter2", "database": "postgres"});
+        let wrong = json!({"password": "letmein"});
+        let rows = vec![
+            (at.clone(), json!({}), State::Ok, "lets the user in"),
+            (at.clone(), wrong, State::Critical, "refuses the user \"mia\" (\"28P01: password"),
+            (at, json!({"password": null}), State::Critical, "wants a password, and none is given"),
+        ];
+        hold("postgresql", &base, rows).await;
+    }
+}
+
+#[tokio::test]
 async fn a_postgresql_that_does_not_come_to_an_end_runs_into_the_timeout() {
-    let (_peer, port, _) = postgresql().await;
+    let (_peer, port, _) = postgresql("md5").await;
     let params = json!({"user": "mia", "password": "hunter2", "database": "postgres", "query": "SELECT pg_sleep(60)"});
     let within = std::time::Duration::from_millis(700);
     let outcome = check("postgresql", &format!("localhost:{port}"), params, within).await;
