@@ -23,6 +23,18 @@ pub const ALL: &[(&str, Parser)] = &[
     ("probe_tls", probe_tls),
     ("probe_host", probe_host),
     ("probe_systemd", probe_systemd),
+    ("probe_caches", probe_caches),
+    ("probe_mail", probe_mail),
+    ("probe_udp", probe_udp),
+    ("probe_ssh", probe_ssh),
+    ("probe_sql", probe_sql),
+    ("probe_directory", probe_directory),
+    ("probe_brokers", probe_brokers),
+    ("probe_agents", probe_agents),
+    ("receive_logs", receive_logs),
+    ("receive_flows", receive_flows),
+    ("receive_reports", receive_reports),
+    ("probe_devices", probe_devices),
     ("edge_files", edge_files),
     ("edge_netlink", edge_netlink),
     ("edge_hands", edge_hands),
@@ -164,6 +176,121 @@ pub fn probe_host(bytes: &[u8]) {
 /// What systemd says of a unit.
 pub fn probe_systemd(bytes: &[u8]) {
     answer(probe::systemd::parse_unit(bytes));
+}
+
+/// Answers of caches: RESP replies, INFO, statistics.
+pub fn probe_caches(bytes: &[u8]) {
+    answer(probe::redis::parse_reply(bytes));
+    answer(probe::redis::parse_info(bytes));
+    answer(probe::memcached::parse_stats(bytes));
+}
+
+/// Answers of mail and file servers.
+pub fn probe_mail(bytes: &[u8]) {
+    answer(probe::reply::parse_reply(bytes));
+    answer(probe::imap::parse_greeting(bytes));
+    answer(probe::imap::parse_answer(bytes));
+    answer(probe::imap::parse_status(bytes));
+    answer(probe::pop3::parse_status(bytes));
+    answer(probe::pop3::parse_stat(bytes));
+}
+
+/// Datagrams that users write.
+pub fn probe_udp(bytes: &[u8]) {
+    answer(probe::udp::parse_datagram(probe::udp::Encoding::Hex, bytes));
+}
+
+/// What SSH servers say before anything is encrypted.
+pub fn probe_ssh(bytes: &[u8]) {
+    answer(probe::ssh::parse_identification(bytes));
+    answer(probe::ssh::parse_packet(bytes));
+    answer(probe::ssh::parse_offers(bytes));
+    answer(probe::ssh::parse_server_key(bytes));
+    answer(probe::ssh::parse_disconnect(bytes));
+}
+
+/// Answers of databases.
+pub fn probe_sql(bytes: &[u8]) {
+    answer(probe::sql::mysql::parse_packet(bytes));
+    answer(probe::sql::mysql::parse_first_packet(bytes));
+    answer(probe::sql::mysql::parse_greeting(bytes));
+    answer(probe::sql::mysql::parse_error(bytes));
+    answer(probe::sql::mysql::parse_columns(bytes));
+    answer(probe::sql::mysql::parse_row(bytes, 3));
+    answer(probe::sql::clickhouse::parse_table(bytes));
+    answer(probe::sql::postgresql::parse_message(bytes));
+    answer(probe::sql::postgresql::parse_error(bytes));
+    answer(probe::sql::postgresql::parse_columns(bytes));
+    answer(probe::sql::postgresql::parse_row(bytes));
+    answer(probe::sql::postgresql::parse_wants(bytes));
+    answer(probe::sql::postgresql::answer("a", "b", bytes));
+}
+
+/// Answers of directories and authentication servers, and filters.
+pub fn probe_directory(bytes: &[u8]) {
+    answer(probe::ldap::parse_message(bytes));
+    answer(probe::ldap::parse_filter(bytes));
+    answer(probe::radius::parse_reply(bytes));
+    answer(probe::kerberos::parse_answer(bytes));
+}
+
+/// Answers of message brokers and of ZooKeeper.
+pub fn probe_brokers(bytes: &[u8]) {
+    answer(probe::mqtt::parse_packet(bytes));
+    answer(probe::amqp::parse_frame(bytes));
+    answer(probe::amqp::parse_product(bytes));
+    answer(probe::amqp::parse_close(bytes));
+    answer(probe::amqp::parse_queue(bytes));
+    answer(probe::kafka::parse_answer(bytes));
+    answer(probe::kafka::parse_metadata(bytes));
+    answer(probe::zookeeper::parse_state(bytes));
+}
+
+/// Answers of agents and output of plugins.
+pub fn probe_agents(bytes: &[u8]) {
+    answer(probe::plugin::parse_output(bytes));
+    answer(probe::plugin::parse_performance(bytes));
+    answer(probe::nrpe::parse_answer(bytes));
+    answer(probe::zabbix::parse_value(bytes));
+}
+
+/// Log messages and events that are sent to us.
+pub fn receive_logs(bytes: &[u8]) {
+    answer(probe::receive::syslog::parse_message(&text(bytes)));
+    answer(probe::receive::syslog::parse_frame(bytes, 1000));
+    answer(probe::receive::gelf::parse_message(bytes));
+    answer(probe::receive::gelf::parse_chunk(bytes));
+    answer(probe::receive::fluent::parse_message(bytes));
+    answer(probe::receive::cloudevents::parse_request(
+        &[("content-type", "application/cloudevents-batch+json")],
+        bytes,
+    ));
+    answer(probe::receive::cloudevents::parse_request(&[("ce-id", &text(bytes))], bytes));
+}
+
+/// Flows and samples of packets.
+pub fn receive_flows(bytes: &[u8]) {
+    answer(probe::receive::netflow::parse_datagram(bytes, &mut probe::receive::netflow::Templates::default()));
+    answer(probe::receive::sflow::parse_datagram(bytes));
+}
+
+/// What agents and other monitoring systems report.
+pub fn receive_reports(bytes: &[u8]) {
+    answer(probe::receive::zabbix::parse_frame(bytes));
+    answer(probe::receive::zabbix::parse_asked(bytes));
+    answer(probe::receive::collectd::parse_datagram(bytes));
+    answer(probe::receive::alertmanager::parse_group(bytes));
+    answer(probe::receive::pagerduty::parse_event(bytes));
+    answer(probe::receive::inventory::parse_inventory(bytes));
+}
+
+/// Answers of devices and of servers that stay connected.
+pub fn probe_devices(bytes: &[u8]) {
+    answer(probe::websocket::parse_frame(bytes));
+    answer(probe::websocket::parse_head(bytes));
+    answer(probe::websocket::parse_address(bytes));
+    answer(probe::modbus::parse_answer(bytes, 1, 3));
+    answer(probe::sip::parse_answer(bytes));
 }
 
 /// Files of a machine: packages, users, mounts, sockets, processes.

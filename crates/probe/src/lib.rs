@@ -19,30 +19,69 @@
 //! [`dns::parse_resolv_conf`], [`http::parse_json_condition`], [`ntp::parse_answer`], [`tls::parse_certificate`],
 //! [`tls::parse_authorities`], [`process::parse_status`], [`process::parse_command_line`],
 //! [`process::parse_pid_file`], [`systemd::parse_unit`], [`disk::parse_mounts`], [`memory::parse_meminfo`],
-//! [`load::parse_load_average`], [`load::parse_cpu_list`].
+//! [`load::parse_load_average`], [`load::parse_cpu_list`], [`udp::parse_datagram`], [`redis::parse_reply`],
+//! [`redis::parse_info`], [`memcached::parse_stats`], [`reply::parse_reply`], [`imap::parse_greeting`],
+//! [`imap::parse_answer`], [`imap::parse_status`], [`pop3::parse_status`], [`pop3::parse_stat`], [`ftp::parse_file`],
+//! [`ssh::parse_identification`], [`ssh::parse_packet`], [`ssh::parse_offers`], [`ssh::parse_server_key`],
+//! [`sql::postgresql::parse_message`], [`sql::mysql::parse_packet`], [`sql::mysql::parse_greeting`], [`sql::mysql::parse_row`], [`sql::clickhouse::parse_table`],
+//! [`ldap::parse_message`], [`ldap::parse_filter`], [`radius::parse_reply`], [`mqtt::parse_packet`], [`mqtt::parse_message`],
+//! [`amqp::parse_frame`], [`amqp::parse_product`], [`kafka::parse_metadata`], [`zookeeper::parse_state`],
+//! [`plugin::parse_output`], [`plugin::parse_performance`], [`nrpe::parse_answer`], [`zabbix::parse_value`],
+//! [`websocket::parse_frame`], [`modbus::parse_answer`], [`sip::parse_answer`],
+//! [`kerberos::parse_answer`], and those of [`receive`].
 
+mod asn1;
+mod dialog;
 pub mod env;
+pub mod facts;
 mod outcome;
 pub mod params;
 mod protocol;
+pub mod receive;
 mod registry;
+pub mod reply;
+pub mod secret;
 pub mod target;
 mod trace;
 
+pub mod amqp;
 pub mod disk;
 pub mod dns;
+pub mod ftp;
 pub mod http;
 pub mod icmp;
+pub mod imap;
+pub mod kafka;
+pub mod kerberos;
+pub mod ldap;
 pub mod load;
+pub mod memcached;
 pub mod memory;
+pub mod modbus;
+pub mod mqtt;
+pub mod nrpe;
 pub mod ntp;
+pub mod plugin;
+pub mod pop3;
 pub mod process;
+pub mod radius;
+pub mod redis;
+pub mod sip;
+pub mod smtp;
+pub mod sql;
+pub mod ssh;
 pub mod systemd;
 pub mod tcp;
 pub mod tls;
+pub mod udp;
+pub mod websocket;
+pub mod zabbix;
+pub mod zookeeper;
 
+pub use dialog::{Measured, Security};
 pub use env::{Clock, Env, Failure, Host, Net};
 pub use outcome::{Outcome, Reading, State};
 pub use params::ParamError;
 pub use protocol::{ProbeError, Protocol, Request};
 pub use registry::{check, protocol, protocols, validate};
+pub use secret::Secret;

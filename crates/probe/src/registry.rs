@@ -10,22 +10,52 @@ use crate::env::{Env, Failure};
 use crate::outcome::{Outcome, State, in_words};
 use crate::params::{ParamError, near_names};
 use crate::protocol::{Cx, ProbeError, Protocol, Request, entry};
+use crate::secret::veil;
+use crate::sql::{clickhouse, mysql, postgresql};
 use crate::trace::Trace;
+use crate::{
+    amqp, ftp, imap, kafka, kerberos, ldap, memcached, modbus, mqtt, nrpe, plugin, pop3, radius, redis, sip, smtp, ssh,
+    udp, websocket, zabbix, zookeeper,
+};
 use crate::{disk, dns, http, icmp, load, memory, ntp, process, systemd, tcp, tls};
 
 /// Sorted by name. To add a protocol: one file, and one line here.
-static PROTOCOLS: [Protocol; 11] = [
+static PROTOCOLS: &[Protocol] = &[
+    entry::<amqp::Amqp>(),
+    entry::<clickhouse::Clickhouse>(),
     entry::<disk::Disk>(),
     entry::<dns::Dns>(),
+    entry::<ftp::Ftp>(),
     entry::<http::Http>(),
     entry::<icmp::Icmp>(),
+    entry::<imap::Imap>(),
+    entry::<kafka::Kafka>(),
+    entry::<kerberos::Kerberos>(),
+    entry::<ldap::Ldap>(),
     entry::<load::Load>(),
+    entry::<memcached::Memcached>(),
     entry::<memory::Memory>(),
+    entry::<modbus::Modbus>(),
+    entry::<mqtt::Mqtt>(),
+    entry::<mysql::Mysql>(),
+    entry::<nrpe::Nrpe>(),
     entry::<ntp::Ntp>(),
+    entry::<plugin::Plugin>(),
+    entry::<pop3::Pop3>(),
+    entry::<postgresql::Postgresql>(),
     entry::<process::Process>(),
+    entry::<radius::Radius>(),
+    entry::<redis::Redis>(),
+    entry::<sip::Sip>(),
+    entry::<smtp::Smtp>(),
+    entry::<ssh::Ssh>(),
     entry::<systemd::Systemd>(),
     entry::<tcp::Tcp>(),
     entry::<tls::Tls>(),
+    entry::<udp::Udp>(),
+    entry::<websocket::Websocket>(),
+    entry::<zabbix::Zabbix>(),
+    entry::<zookeeper::Zookeeper>(),
 ];
 
 /// The longest timeout a request may have. A check that takes longer is not a check.
@@ -33,7 +63,7 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Every protocol, sorted by name.
 pub fn protocols() -> &'static [Protocol] {
-    &PROTOCOLS
+    PROTOCOLS
 }
 
 /// The protocol of that name. `https` is spoken by `http`.
@@ -91,6 +121,7 @@ pub async fn check(env: &Env, request: &Request) -> Outcome {
         }
         Err(_) => timed_out(protocol, request, trace.doing()),
     };
+    outcome.summary = veil(outcome.summary, &request.params);
     outcome.timings = trace.finish();
     outcome
 }
@@ -150,6 +181,8 @@ mod tests {
             for (field, property) in schema["properties"].as_object().unwrap() {
                 assert!(property["description"].is_string(), "{}.{field} has no help", protocol.name);
                 assert!(property.get("default").is_some(), "{}.{field} has no default", protocol.name);
+                let secret = property.to_string().contains("x-secret");
+                assert_eq!(secret, crate::secret::NAMES.contains(&field.as_str()), "{}.{field}", protocol.name);
             }
             assert!(!protocol.help.is_empty() && !protocol.title.is_empty() && !protocol.target.is_empty());
         }
@@ -166,7 +199,7 @@ mod tests {
     #[test]
     fn a_request_is_refused_with_the_field_that_is_wrong() {
         for (given, field) in [
-            (request("ftp", "x", json!({})), "protocol"),
+            (request("gopher", "x", json!({})), "protocol"),
             (request("tcp", "no-port", json!({})), "target"),
             (request("http", "https://example.org/", json!({"status": "2yy"})), "status"),
             (request("http", "https://example.org/", json!({"boddy": "x"})), "boddy"),

@@ -36,7 +36,7 @@ macro_rules! each_parser {
 
 each_parser! {
     filter span schedule user_class cursor calendar apply import_cell probe_target probe_dns probe_http probe_ntp probe_tls
-    probe_host probe_systemd edge_files edge_netlink edge_hands series_log series_block series_remote_write series_exposition series_otlp series_lines promql
+    probe_host probe_systemd edge_files edge_netlink edge_hands series_log series_block series_remote_write series_exposition series_otlp series_lines promql probe_caches probe_mail probe_udp probe_ssh probe_sql probe_directory probe_brokers probe_agents probe_devices receive_logs receive_flows receive_reports
 }
 
 fn takes_any_bytes(name: &str) {

@@ -73,6 +73,17 @@ impl Trust {
         Ok(config)
     }
 
+    /// Settings for a protocol that is not HTTP over TLS. With `verify` false anyone is believed.
+    ///
+    /// # Errors
+    /// [`Failure::Local`] when there are no authorities to judge by.
+    pub(crate) fn for_stream(&self, verify: bool, own: Option<&str>) -> Result<Arc<ClientConfig>, Failure> {
+        if !verify {
+            return Ok(Arc::new(self.recording(Arc::new(Recording::new(self.provider.clone())), &[])));
+        }
+        Ok(Arc::new(self.versions()?.with_root_certificates(self.authorities(own)?).with_no_client_auth()))
+    }
+
     /// Settings that believe anyone and keep what was shown, for a check that judges afterwards.
     pub(crate) fn for_inspection(&self) -> (ClientConfig, Arc<Recording>) {
         let recording = Arc::new(Recording::new(self.provider.clone()));

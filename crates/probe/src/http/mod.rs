@@ -82,6 +82,23 @@ impl Default for Http {
     }
 }
 
+impl Http {
+    /// A request of a protocol that is spoken over HTTP: any status is taken, no redirect is followed.
+    pub(crate) fn asking(method: &str, send_headers: BTreeMap<String, String>, send_body: String) -> Http {
+        Http { method: method.to_owned(), send_headers, send_body: Some(send_body), redirects: 0, ..Http::default() }
+    }
+
+    /// The same over connections of that kind.
+    pub(crate) fn over(self, family: Family, verify: bool, ca: Option<String>) -> Http {
+        Http { family, verify, ca, ..self }
+    }
+
+    /// Sends it to the check's target.
+    pub(crate) async fn fetch(&self, cx: &Cx<'_>) -> Result<Answer, Failure> {
+        fetch::fetch(self, cx).await
+    }
+}
+
 /// The most of a body that is read; what comes after is neither waited for nor judged.
 pub const BODY_LIMIT_BYTES: usize = 1 << 20;
 

@@ -2,16 +2,28 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
+mod agents;
+mod brokers;
+mod caches;
+mod devices;
+mod directories;
 mod dns;
+mod ftp;
 mod hostile;
 mod http;
 mod icmp;
 mod local;
+mod mail;
 mod ntp;
 mod peers;
+mod receive;
 mod scripted;
+mod sql;
+mod ssh;
 mod tcp;
 mod tls;
+mod troubles;
+mod udp;
 
 use std::time::Duration;
 

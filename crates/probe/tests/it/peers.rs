@@ -1,6 +1,8 @@
 //! Peers: real servers of Debian, started with their own configuration in a temporary folder, ended by pid.
 
+use std::fs::Permissions;
 use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,9 +12,24 @@ use tokio::process::{Child, Command};
 
 /// A running server; its end ends it.
 pub struct Peer {
-    /// Kept for its pid: `kill_on_drop` ends it.
-    _child: Child,
+    child: Child,
     folder: TempDir,
+}
+
+/// Asks the server to end, since one that is killed leaves its own children behind; `kill_on_drop` ends one that does not.
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
+        let Some(pid) = pid else { return };
+        let asked = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        for _ in 0..100 {
+            if asked.is_err() || !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            #[expect(clippy::disallowed_methods, reason = "a drop cannot wait in any other way")]
+            std::thread::sleep(Duration::from_millis(10)); // polls: the server has ended
+        }
+    }
 }
 
 impl Peer {
@@ -34,12 +51,25 @@ pub fn free_port() -> u16 {
 }
 
 /// Starts a program of Debian with that configuration, written to `FOLDER/peer.conf` where `{folder}` is replaced.
+/// A file whose name ends in `/` is a folder that everyone may write to, since servers give up their rights.
 #[expect(clippy::disallowed_methods, reason = "tests start the real peers here and nowhere else")]
 pub fn start(program: &str, configuration: &str, arguments: &[&str], files: &[(&str, String)]) -> Peer {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let place = folder.path().to_str().expect("temporary folders have plain names");
+    let permit = |path: &Path, mode| {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("the folder is ours");
+    };
+    permit(folder.path(), 0o755);
     for (name, content) in files {
-        std::fs::write(folder.path().join(name), content).expect("the folder is ours");
+        let path = folder.path().join(name);
+        if name.ends_with('/') {
+            std::fs::create_dir_all(&path).expect("the folder is ours");
+            permit(&path, 0o777);
+        } else {
+            std::fs::write(&path, content.replace("{folder}", place)).expect("the folder is ours");
+            // Servers refuse keys and passwords that everyone can read.
+            permit(&path, if name.ends_with("key") || name.ends_with("passwd") { 0o600 } else { 0o644 });
+        }
     }
     std::fs::write(folder.path().join("peer.conf"), configuration.replace("{folder}", place))
         .expect("the folder is ours");
@@ -52,12 +82,28 @@ pub fn start(program: &str, configuration: &str, arguments: &[&str], files: &[(&
         .kill_on_drop(true)
         .spawn()
         .unwrap_or_else(|error| panic!("{program} cannot be started ({error}): run `make test-deps` once"));
-    Peer { _child: child, folder }
+    Peer { child, folder }
 }
 
-/// Waits until the peer accepts connections, at most ten seconds; then its log says why not.
+/// Runs a tool of Debian to its end and gives what it printed; a failure stops the test.
+#[expect(clippy::disallowed_methods, reason = "tests run the tools of the real peers here and nowhere else")]
+pub fn run(program: &str, arguments: &[&str]) -> String {
+    let ran = std::process::Command::new(program)
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("{program} cannot be started ({error}): run `make test-deps` once"));
+    assert!(ran.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8_lossy(&ran.stdout).into_owned()
+}
+
+/// Waits until the peer accepts connections, at most half a minute; then its log says why not.
 pub async fn until_it_listens(peer: &Peer, port: u16) {
-    let ready = tokio::time::timeout(Duration::from_secs(10), async {
+    until_it_listens_for(peer, port, Duration::from_secs(30)).await;
+}
+
+/// The same for peers that take long to start.
+pub async fn until_it_listens_for(peer: &Peer, port: u16, patience: Duration) {
+    let ready = tokio::time::timeout(patience, async {
         while !accepts(port).await {
             tokio::time::sleep(Duration::from_millis(20)).await; // polls: the peer accepts
         }

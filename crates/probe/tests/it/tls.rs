@@ -7,23 +7,23 @@ use serde_json::json;
 use crate::peers::{Peer, free_port, nginx};
 use crate::{SECONDS_5, check};
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+pub type Authority = CertifiedIssuer<'static, KeyPair>;
 
-fn authority() -> Authority {
+pub fn authority() -> Authority {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.distinguished_name.push(DnType::CommonName, "Test Authority");
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-fn named(name: &str) -> CertificateParams {
+pub fn named(name: &str) -> CertificateParams {
     let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
     params
 }
 
 /// Certificate and key as PEM.
-fn issue(authority: &Authority, params: CertificateParams) -> (String, String) {
+pub fn issue(authority: &Authority, params: CertificateParams) -> (String, String) {
     let key = KeyPair::generate().unwrap();
     (params.signed_by(&key, authority).unwrap().pem(), key.serialize_pem())
 }
