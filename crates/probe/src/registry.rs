@@ -10,11 +10,12 @@ use crate::env::{Env, Failure};
 use crate::outcome::{Outcome, State, in_words};
 use crate::params::{ParamError, near_names};
 use crate::protocol::{Cx, ProbeError, Protocol, Request, entry};
+use crate::secret::veil;
 use crate::trace::Trace;
-use crate::{disk, dns, http, icmp, load, memory, ntp, process, systemd, tcp, tls};
+use crate::{disk, dns, http, icmp, load, memory, ntp, process, snmp, systemd, tcp, tls};
 
 /// Sorted by name. To add a protocol: one file, and one line here.
-static PROTOCOLS: [Protocol; 11] = [
+static PROTOCOLS: &[Protocol] = &[
     entry::<disk::Disk>(),
     entry::<dns::Dns>(),
     entry::<http::Http>(),
@@ -23,6 +24,7 @@ static PROTOCOLS: [Protocol; 11] = [
     entry::<memory::Memory>(),
     entry::<ntp::Ntp>(),
     entry::<process::Process>(),
+    entry::<snmp::Snmp>(),
     entry::<systemd::Systemd>(),
     entry::<tcp::Tcp>(),
     entry::<tls::Tls>(),
@@ -33,7 +35,7 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Every protocol, sorted by name.
 pub fn protocols() -> &'static [Protocol] {
-    &PROTOCOLS
+    PROTOCOLS
 }
 
 /// The protocol of that name. `https` is spoken by `http`.
@@ -91,6 +93,7 @@ pub async fn check(env: &Env, request: &Request) -> Outcome {
         }
         Err(_) => timed_out(protocol, request, trace.doing()),
     };
+    outcome.summary = veil(outcome.summary, &request.params);
     outcome.timings = trace.finish();
     outcome
 }
@@ -150,6 +153,8 @@ mod tests {
             for (field, property) in schema["properties"].as_object().unwrap() {
                 assert!(property["description"].is_string(), "{}.{field} has no help", protocol.name);
                 assert!(property.get("default").is_some(), "{}.{field} has no default", protocol.name);
+                let secret = property.to_string().contains("x-secret");
+                assert_eq!(secret, crate::secret::NAMES.contains(&field.as_str()), "{}.{field}", protocol.name);
             }
             assert!(!protocol.help.is_empty() && !protocol.title.is_empty() && !protocol.target.is_empty());
         }

@@ -10,6 +10,7 @@ mod local;
 mod ntp;
 mod peers;
 mod scripted;
+mod snmp;
 mod tcp;
 mod tls;
 
