@@ -22,6 +22,7 @@
 //! [`load::parse_load_average`], [`load::parse_cpu_list`].
 
 pub mod env;
+pub mod extract;
 mod outcome;
 pub mod params;
 mod protocol;

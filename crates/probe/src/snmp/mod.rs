@@ -7,6 +7,7 @@
 
 mod ber;
 mod check;
+mod inspect;
 mod message;
 mod notification;
 mod oid;
@@ -18,6 +19,7 @@ mod walk;
 
 pub use ber::BerError;
 pub use check::{Snmp, Version};
+pub use inspect::{Inspection, inspect};
 pub use message::{Body, Message, Payload, Scoped, V3, community_message, parse_message};
 pub use notification::{Notification, NotificationError, parse_notification, parse_notification_v3};
 pub use oid::Oid;
