@@ -17,7 +17,17 @@ pub struct Library {
 const SYSTEMS: &[(&str, &str)] = &[("os/systems.yaml", include_str!("../../profiles/os/systems.yaml"))];
 
 /// Profiles; a new one is a file and a line.
-const PROFILES: &[(&str, &str)] = &[("if-mib.yaml", include_str!("../../profiles/if-mib.yaml"))];
+const PROFILES: &[(&str, &str)] = &[
+    ("if-mib.yaml", include_str!("../../profiles/if-mib.yaml")),
+    ("entity-mib.yaml", include_str!("../../profiles/entity-mib.yaml")),
+    ("entity-sensor-mib.yaml", include_str!("../../profiles/entity-sensor-mib.yaml")),
+    ("cisco-entity-sensor-mib.yaml", include_str!("../../profiles/cisco-entity-sensor-mib.yaml")),
+    ("cisco.yaml", include_str!("../../profiles/cisco.yaml")),
+    ("host-resources-mib.yaml", include_str!("../../profiles/host-resources-mib.yaml")),
+    ("network.yaml", include_str!("../../profiles/network.yaml")),
+    ("printer-mib.yaml", include_str!("../../profiles/printer-mib.yaml")),
+    ("ups-mib.yaml", include_str!("../../profiles/ups-mib.yaml")),
+];
 
 impl Library {
     /// The one that Mainstay brings.
@@ -46,13 +56,16 @@ impl Library {
             }
         }
         for (file, text) in profiles {
-            match Profile::parse(file, text) {
-                Ok(profile) if library.profile(&profile.profile).is_some() => faults.push(Fault {
-                    file: (*file).to_owned(),
-                    line: 1,
-                    message: format!("there is a profile {:?} already", profile.profile),
-                }),
-                Ok(profile) => library.profiles.push(profile),
+            match Profile::parse_all(file, text) {
+                Ok(profiles) => {
+                    for profile in profiles {
+                        if library.profile(&profile.profile).is_some() {
+                            let message = format!("there is a profile {:?} already", profile.profile);
+                            faults.push(Fault { file: (*file).to_owned(), line: 1, message });
+                        }
+                        library.profiles.push(profile);
+                    }
+                }
                 Err(found) => faults.extend(found),
             }
         }

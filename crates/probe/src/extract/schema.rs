@@ -277,6 +277,26 @@ pub struct Oids(pub Vec<Oid>);
 pub struct Key(pub String);
 
 impl Profile {
+    /// Reads the profiles of a file: documents that are parted by `---`.
+    ///
+    /// # Errors
+    /// Every mistake in any of them, with its line in the file.
+    pub fn parse_all(file: &str, text: &str) -> Result<Vec<Profile>, Vec<Fault>> {
+        let mut profiles = Vec::new();
+        let mut faults = Vec::new();
+        let mut before = 0;
+        for document in text.split("\n---\n") {
+            match Profile::parse(file, document) {
+                Ok(profile) => profiles.push(profile),
+                Err(found) => {
+                    faults.extend(found.into_iter().map(|fault| Fault { line: fault.line + before, ..fault }));
+                }
+            }
+            before += document.lines().count() + 1;
+        }
+        if faults.is_empty() { Ok(profiles) } else { Err(faults) }
+    }
+
     /// Reads a profile. `file` is its name in messages.
     ///
     /// # Errors
