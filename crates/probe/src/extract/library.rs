@@ -14,7 +14,12 @@ pub struct Library {
 }
 
 /// Lists of operating systems; the first entry that fits is taken, so the general ones come last.
-const SYSTEMS: &[(&str, &str)] = &[("os/systems.yaml", include_str!("../../profiles/os/systems.yaml"))];
+const SYSTEMS: &[(&str, &str)] = &[
+    ("os/network.yaml", include_str!("../../profiles/os/network.yaml")),
+    ("os/power.yaml", include_str!("../../profiles/os/power.yaml")),
+    ("os/printers.yaml", include_str!("../../profiles/os/printers.yaml")),
+    ("os/servers.yaml", include_str!("../../profiles/os/servers.yaml")),
+];
 
 /// Profiles; a new one is a file and a line.
 const PROFILES: &[(&str, &str)] = &[
