@@ -192,7 +192,7 @@ fn port_fits(row: &Value, item: &Item) -> bool {
     let mac = field("mac").map(|mac| mac.replace(':', ""));
     same(row, "ifDescr", field("descr").or(field("name")))
         && same(row, "ifName", field("name").or(field("descr")))
-        && same(row, "ifAlias", field("alias").or(field("name")).or(field("descr")))
+        && same(row, "ifAlias", field("alias").or(field("descr")).or(field("name")))
         && same(row, "ifType", field("type"))
         && same(row, "ifMtu", field("mtu"))
         && same(row, "ifPhysAddress", mac.as_ref())
