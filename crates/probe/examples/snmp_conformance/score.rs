@@ -150,9 +150,8 @@ fn fits(table: &str, row: &Value, items: &[&Item]) -> bool {
                 })
         }),
         "neighbours" => items.iter().any(|item| {
-            [("remote_hostname", "remote_name"), ("remote_port", "remote_port")].iter().all(|(field, ours)| {
-                text(row, field).is_none_or(|want| item.fields.get(*ours).is_some_and(|have| want.trim() == *have))
-            })
+            same(row, "remote_hostname", item.fields.get("remote_name"))
+                && text(row, "remote_port").is_none_or(|want| port_names(item).contains(&want.trim().to_owned()))
         }),
         "entities" => items.iter().any(|item| {
             Some(&item.key) == text(row, "entPhysicalIndex").as_ref()
@@ -181,6 +180,19 @@ fn fits(table: &str, row: &Value, items: &[&Item]) -> bool {
 
 fn same(row: &Value, field: &str, have: Option<&String>) -> bool {
     text(row, field).is_none_or(|want| want.trim().is_empty() || have.is_some_and(|have| have.trim() == want.trim()))
+}
+
+/// A neighbour's port as the recordings write it: its name or its description, perhaps with an address behind it.
+fn port_names(item: &Item) -> Vec<String> {
+    let get = |name: &str| item.fields.get(name).cloned().unwrap_or_default();
+    let mut names = Vec::new();
+    for name in [get("remote_port"), get("remote_port_descr"), get("remote_port").replace(':', "")] {
+        for address in [get("remote_chassis"), get("remote_port")] {
+            names.push(format!("{name} ({})", address.replace(':', "")));
+        }
+        names.push(name);
+    }
+    names
 }
 
 /// What of a port is compared, and how ours is called.
