@@ -139,7 +139,7 @@ mod tests {
             let error = protocol(wrong).unwrap_err();
             assert!(error.to_string().contains(near), "{error}");
         }
-        assert!(protocol("snmp-v9").unwrap_err().to_string().contains("check list"));
+        assert!(protocol("gopher").unwrap_err().to_string().contains("check list"));
         assert_eq!(protocol("https").unwrap().name, "http");
     }
 

@@ -258,3 +258,133 @@ fn standing(rule: &StateRule, joined: &Joined<'_>) -> Option<Standing> {
         value,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::extract::source::Snapshot;
+    use crate::snmp::{Value, VarBind};
+
+    fn snapshot(objects: &[(&str, Value)]) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        snapshot.add(objects.iter().map(|(oid, value)| VarBind { oid: oid.parse().unwrap(), value: value.clone() }));
+        snapshot
+    }
+
+    fn text(text: &str) -> Value {
+        Value::Octets(text.as_bytes().to_vec())
+    }
+
+    fn profile(yaml: &str) -> Profile {
+        Profile::parse("test.yaml", yaml).unwrap_or_else(|faults| panic!("{faults:?}"))
+    }
+
+    #[test]
+    fn one_rule_finds_every_port_with_the_wide_counter_where_there_is_one() {
+        let library = crate::extract::Library::own();
+        let snapshot = snapshot(&[
+            ("1.3.6.1.2.1.2.2.1.2.1", text("eth0")),
+            ("1.3.6.1.2.1.2.2.1.10.1", Value::Counter32(7)),
+            ("1.3.6.1.2.1.31.1.1.1.6.1", Value::Counter64(1 << 40)),
+            ("1.3.6.1.2.1.2.2.1.8.1", Value::Integer(1)),
+            ("1.3.6.1.2.1.2.2.1.2.2", text("eth1")),
+            ("1.3.6.1.2.1.2.2.1.10.2", Value::Counter32(9)),
+            ("1.3.6.1.2.1.2.2.1.6.2", Value::Octets(vec![0, 0x1b, 0x21, 1, 2, 3])),
+        ]);
+        let found = extract(&[library.profile("if-mib").unwrap()], Input::Snmp(&snapshot));
+        let names: Vec<&str> = found.items.iter().map(|item| item.name.as_str()).collect();
+        assert_eq!(names, ["eth0", "eth1"]);
+        let octets: Vec<f64> = found.items.iter().map(|item| item.samples[0].value).collect();
+        assert_eq!(octets, [(1u64 << 40) as f64, 9.0]);
+        assert_eq!(found.items[0].samples[0].origin.as_ref().unwrap().to_string(), "1.3.6.1.2.1.31.1.1.1.6.1");
+        assert_eq!((found.items[0].states[0].word.as_str(), found.items[0].states[0].state), ("up", State::Ok));
+        assert_eq!(found.items[1].fields["mac"], "00:1b:21:01:02:03");
+    }
+
+    #[test]
+    fn a_sensor_is_named_by_the_part_it_is_and_scaled_as_it_says() {
+        let library = crate::extract::Library::own();
+        let snapshot = snapshot(&[
+            ("1.3.6.1.2.1.99.1.1.1.1.10", Value::Integer(8)),
+            ("1.3.6.1.2.1.99.1.1.1.2.10", Value::Integer(8)), // milli
+            ("1.3.6.1.2.1.99.1.1.1.3.10", Value::Integer(1)),
+            ("1.3.6.1.2.1.99.1.1.1.4.10", Value::Integer(305_000)),
+            ("1.3.6.1.2.1.99.1.1.1.5.10", Value::Integer(1)),
+            ("1.3.6.1.2.1.47.1.1.1.1.7.10", text("Inlet")),
+            ("1.3.6.1.2.1.99.1.1.1.1.11", Value::Integer(8)),
+            ("1.3.6.1.2.1.99.1.1.1.4.11", Value::Integer(1)),
+            ("1.3.6.1.2.1.99.1.1.1.5.11", Value::Integer(2)), // unavailable
+        ]);
+        let found = extract(&[library.profile("entity-sensor-mib").unwrap()], Input::Snmp(&snapshot));
+        assert_eq!(found.items.len(), 1, "{found:?}");
+        let item = &found.items[0];
+        assert_eq!(
+            (item.name.as_str(), item.samples[0].value, item.samples[0].unit.as_str()),
+            ("Inlet", 30.5, "celsius")
+        );
+    }
+
+    #[test]
+    fn beans_rows_documents_and_texts_become_items_too() {
+        let beans = json!({"beans": [
+            {"name": "Hadoop:service=NameNode,name=FSNamesystem", "CapacityUsed": 7, "Heap": {"used": 3}},
+            {"name": "Hadoop:service=NameNode,name=RpcActivityForPort8020", "CallQueueLength": 2},
+            {"name": "Hadoop:service=NameNode,name=RpcActivityForPort8021", "CallQueueLength": 0},
+        ]});
+        let jmx = profile(
+            "profile: jmx\ntitle: x\nsources:\n  rpc:\n    jmx: 'Hadoop:service=*,name=RpcActivityForPort*'\n    columns: { queue: CallQueueLength }\nrules:\n  - item: rpc\n    from: rpc\n    key: '{bean.name}'\n    samples: [{ name: rpc_queue, value: queue }]\n",
+        );
+        let found = extract(&[&jmx], Input::Json(&beans));
+        let queues: Vec<(&str, f64)> =
+            found.items.iter().map(|item| (item.key.as_str(), item.samples[0].value)).collect();
+        assert_eq!(queues, [("RpcActivityForPort8020", 2.0), ("RpcActivityForPort8021", 0.0)]);
+
+        let document =
+            json!({"data": [{"tenant": "a", "quota": {"used": 5}}, {"tenant": "b", "quota": {"used": "6"}}]});
+        let paths = profile(
+            "profile: json\ntitle: x\nsources:\n  tenants:\n    json: $.data[*]\n    columns: { tenant: tenant, used: quota.used }\nrules:\n  - item: tenant\n    from: tenants\n    key: '{tenant}'\n    samples: [{ name: quota_used, value: used }]\n",
+        );
+        let found = extract(&[&paths], Input::Json(&document));
+        assert_eq!(found.items.iter().map(|item| item.samples[0].value).collect::<Vec<_>>(), [5.0, 6.0]);
+
+        let rows = [json!({"name": "shop", "lag": 12.5}), json!({"name": "mail", "lag": null})];
+        let rows: Vec<_> = rows.iter().map(|row| row.as_object().unwrap().clone()).collect();
+        let sql = profile(
+            "profile: sql\ntitle: x\nsources:\n  replicas: { sql: 'SELECT name, lag FROM r' }\nrules:\n  - item: replica\n    from: replicas\n    key: '{name}'\n    samples: [{ name: lag_seconds, unit: seconds, value: lag }]\n",
+        );
+        let found = extract(&[&sql], Input::Rows(&rows));
+        assert_eq!(found.items.len(), 2);
+        assert_eq!(found.items[1].samples, [], "what is not told is not a zero");
+
+        let lines = profile(
+            "profile: text\ntitle: x\nsources:\n  keys: { text: '(?m)^db(?<db>[0-9]+):keys=(?<count>[0-9]+)' }\nrules:\n  - item: database\n    from: keys\n    key: '{db}'\n    samples: [{ name: keys, value: count }]\n",
+        );
+        let found = extract(&[&lines], Input::Text("# Keyspace\ndb0:keys=3,expires=0\ndb7:keys=40\n"));
+        assert_eq!(
+            found.items.iter().map(|item| (item.key.as_str(), item.samples[0].value)).collect::<Vec<_>>(),
+            [("0", 3.0), ("7", 40.0)]
+        );
+    }
+
+    #[test]
+    fn a_fallback_is_asked_only_when_nothing_else_was_found() {
+        let yaml = "profile: f\ntitle: x\nsources:\n  a: { table: 1.3.6.1.4.1.1.1, columns: { v: 1 } }\n  b: { table: 1.3.6.1.4.1.2.1, columns: { v: 1 } }\nrules:\n  - { item: cpu, from: b, fallback: kind, key: 'b{index}' }\n  - { item: cpu, from: a, key: 'a{index}' }\n";
+        let profile = profile(yaml);
+        let both = snapshot(&[("1.3.6.1.4.1.1.1.1.1", Value::Integer(1)), ("1.3.6.1.4.1.2.1.1.1", Value::Integer(1))]);
+        let found = extract(&[&profile], Input::Snmp(&both));
+        assert_eq!(found.items.iter().map(|item| item.key.as_str()).collect::<Vec<_>>(), ["a1"]);
+        let one = snapshot(&[("1.3.6.1.4.1.2.1.1.1", Value::Integer(1))]);
+        assert_eq!(extract(&[&profile], Input::Snmp(&one)).items[0].key, "b1");
+    }
+
+    #[test]
+    fn a_value_that_nobody_explained_is_unknown_and_never_fine() {
+        let yaml = "profile: s\ntitle: x\nsources:\n  a: { table: 1.3.6.1.4.1.1.1, columns: { v: 1 } }\nrules:\n  - item: fan\n    from: a\n    states: [{ name: fan, value: v, map: { 1: [spins, ok], 2: [stands, critical] } }]\n";
+        let table = snapshot(&[("1.3.6.1.4.1.1.1.1.1", Value::Integer(2)), ("1.3.6.1.4.1.1.1.1.2", Value::Integer(9))]);
+        let found = extract(&[&profile(yaml)], Input::Snmp(&table));
+        let states: Vec<State> = found.items.iter().map(|item| item.states[0].state).collect();
+        assert_eq!(states, [State::Critical, State::Unknown]);
+    }
+}

@@ -446,3 +446,62 @@ impl<'de> Deserialize<'de> for Column {
         deserializer.deserialize_any(Both)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "profile: x
+title: X
+sources:
+  disks:
+    table: 1.3.6.1.4.1.2021.9.1
+    columns:
+      path: 2
+      free: { at: 7, scale: 1024 }
+rules:
+  - item: storage
+    from: disks
+    name: \"{path}\"
+    samples:
+      - { name: storage_free_bytes, unit: bytes, value: free }
+";
+
+    #[test]
+    fn a_profile_without_mistakes_is_read() {
+        let profile = Profile::parse("x.yaml", GOOD).unwrap();
+        assert_eq!((profile.sources.len(), profile.rules.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_its_line_and_the_name_that_was_meant() {
+        for (from, to, line, part) in [
+            ("    from: disks", "    form: disks", 11, "did you mean from?"),
+            ("columns:", "colums:", 6, "did you mean columns?"),
+            ("from: disks", "from: disk", 11, "there is no source \"disk\"; did you mean disks?"),
+            ("value: free", "value: fre * 2", 14, "there is no column \"fre\" here; did you mean free?"),
+            ("{path}", "{pth}", 12, "did you mean path?"),
+            ("value: free", "value: free *", 14, "something is missing at the end"),
+            ("1.3.6.1.4.1.2021.9.1", "one.two", 5, "is no OID"),
+            ("path: 2", "path: two", 7, "neither a number nor an OID"),
+            ("item: storage", "fact: version\n    item: storage", 9, "either item or fact"),
+            ("    table: 1.3.6.1.4.1.2021.9.1\n", "    sql: SELECT 1\n    table: 1.3.6.1\n", 4, "exactly one of"),
+            ("profile: x", "profile: &a x", 1, "anchors"),
+            ("scale: 1024", "skale: 1024", 8, "did you mean scale?"),
+        ] {
+            let faults = Profile::parse("x.yaml", &GOOD.replace(from, to)).unwrap_err();
+            let told = faults[0].to_string();
+            assert!(told.starts_with(&format!("x.yaml:{line}: ")) && told.contains(part), "{to}: {told}");
+        }
+    }
+
+    #[test]
+    fn every_profile_of_a_file_is_read_and_lines_are_those_of_the_file() {
+        let second = GOOD.replace("profile: x", "profile: y");
+        let both = format!("{GOOD}---\n{second}");
+        assert_eq!(Profile::parse_all("x.yaml", &both).unwrap().len(), 2);
+        let wrong = format!("{GOOD}---\n{}", second.replace("value: free", "value: fre"));
+        let faults = Profile::parse_all("x.yaml", &wrong).unwrap_err();
+        assert_eq!(faults[0].line, 14 + 15, "{faults:?}");
+    }
+}

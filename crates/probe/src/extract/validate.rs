@@ -28,7 +28,12 @@ struct Found<'t> {
 impl Found<'_> {
     /// A mistake at the first line that has that text in it.
     fn say(&mut self, place: &str, message: String) {
-        let line = self.text.lines().position(|line| line.contains(place)).map_or(1, |at| at + 1);
+        // As a whole word: `fre` is not what stands in a line with `free`.
+        let is_here = |line: &str| {
+            line.match_indices(place)
+                .any(|(at, _)| !line[at + place.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+        };
+        let line = self.text.lines().position(is_here).map_or(1, |at| at + 1);
         self.faults.push(Fault { file: self.file.to_owned(), line, message });
     }
 

@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::env::{Failure, addresses};
+use crate::extract::{Library, Profile};
 use crate::http::Condition;
 use crate::outcome::{Outcome, State, excerpt, in_words};
-use crate::params::{Family, ParamError};
+use crate::params::{Family, ParamError, near_names};
 use crate::protocol::{Check, Cx};
 use crate::secret::Secret;
-use crate::snmp::{Auth, Oid, Privacy, Security, Session, User, Value, VarBind};
+use crate::snmp::{Auth, Inspection, Limits, Oid, Privacy, Security, Session, User, Value, VarBind, inspect};
 use crate::target::parse_host_port;
 
 /// Parameters of `snmp`.
@@ -40,6 +41,8 @@ pub struct Snmp {
     /// Objects and what each must hold: {"1.3.6.1.2.1.1.3.0": "> 6000"}.
     /// Operators: == != < <= > >= and ~ for a regular expression.
     oids: BTreeMap<String, Condition>,
+    /// Profile whose tables are read: a name such as "if-mib", or "auto" for all that fit the device.
+    profile: Option<String>,
     /// How often a request is sent again when no answer comes, 0 to 10.
     retries: u8,
     /// Address family to use: any, ipv4 or ipv6.
@@ -58,6 +61,7 @@ impl Default for Snmp {
             privacy_password: None,
             context: String::new(),
             oids: BTreeMap::new(),
+            profile: None,
             retries: 2,
             family: Family::Any,
         }
@@ -102,6 +106,7 @@ impl Check for Snmp {
         if self.retries > 10 {
             problems.push(ParamError::new("retries", format!("{} is not between 0 and 10", self.retries)));
         }
+        problems.extend(self.profile_problem());
         problems.extend(self.credential_problem());
         problems
     }
@@ -109,6 +114,9 @@ impl Check for Snmp {
     async fn run<'a>(&'a self, cx: &'a Cx<'a>) -> Result<Outcome, Failure> {
         let mut session = self.session(cx).await?;
         let peer = session.peer();
+        if self.profile.is_some() {
+            return self.look(cx, &mut session).await;
+        }
         let asked: Vec<Oid> = if self.oids.is_empty() {
             [SYS_DESCR, SYS_UPTIME, SYS_NAME].iter().filter_map(|oid| oid.parse().ok()).collect()
         } else {
@@ -143,6 +151,31 @@ impl Snmp {
         None
     }
 
+    fn profile_problem(&self) -> Option<ParamError> {
+        let name = self.profile.as_deref().filter(|name| *name != AUTO)?;
+        let library = Library::own();
+        if !self.oids.is_empty() {
+            return Some(ParamError::new("profile", "a check has either oids or a profile"));
+        }
+        if library.profile(name).is_some() {
+            return None;
+        }
+        let near = near_names(name, library.profiles().iter().map(|profile| profile.profile.as_str()));
+        let hint =
+            if near.is_empty() { "write auto".to_owned() } else { format!("did you mean {}?", near.join(" or ")) };
+        Some(ParamError::new("profile", format!("there is no profile {name:?}; {hint}")))
+    }
+
+    /// Reads what the profile wants, within the time that is left.
+    async fn look<'a>(&'a self, cx: &'a Cx<'a>, session: &mut Session<'a>) -> Result<Outcome, Failure> {
+        let library = Library::own();
+        let only: Vec<&Profile> = self.profile.iter().filter_map(|name| library.profile(name)).collect();
+        let limits = Limits { time: cx.remaining() * 8 / 10, ..Limits::default() };
+        cx.trace.phase("walk", "walking the agent's tables");
+        let seen = inspect(session, library, &only, limits, cx.env.clock.as_ref()).await?;
+        Ok(judge(session.peer(), &seen))
+    }
+
     /// A conversation with the device, and what it is called there.
     async fn session<'a>(&'a self, cx: &'a Cx<'a>) -> Result<Session<'a>, Failure> {
         let target = parse_host_port(cx.target.as_bytes()).map_err(Failure::Local)?;
@@ -171,6 +204,44 @@ impl Snmp {
 
 /// The longest that one try waits; agents that take longer do not answer at all.
 const MAX_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The profiles that fit the device.
+const AUTO: &str = "auto";
+/// The most readings that one check gives.
+const MAX_READINGS: usize = 10_000;
+
+/// The judgement of an inspection: the worst of what its profiles found; what was found becomes readings.
+fn judge(peer: SocketAddr, seen: &Inspection) -> Outcome {
+    let items = &seen.found.items;
+    let standings = || items.iter().flat_map(|item| item.states.iter().map(move |standing| (item, standing)));
+    let worst = standings().map(|(_, standing)| standing.state).max().unwrap_or(State::Ok);
+    let troubles: Vec<String> = standings()
+        .filter(|(_, standing)| standing.state == worst && worst != State::Ok)
+        .take(5)
+        .map(|(item, standing)| format!("{} {}: {} is {}", item.kind, item.name, standing.name, standing.word))
+        .collect();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for item in items {
+        *counts.entry(&item.kind).or_default() += 1;
+    }
+    let counts: Vec<String> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let what = if seen.device.os.is_empty() { "a device".to_owned() } else { seen.device.os.clone() };
+    let cut = seen.cut.first().map(|cut| format!("; not all was read: {cut}")).unwrap_or_default();
+    let summary = match troubles.as_slice() {
+        [] if items.is_empty() => format!("{peer} answers, and has nothing that the profile looks for{cut}"),
+        [] => format!("{peer} ({what}): {}{cut}", counts.join(", ")),
+        troubles => format!("{peer} ({what}): {}{cut}", troubles.join("; ")),
+    };
+    let state = match worst {
+        State::Ok if items.is_empty() || !seen.cut.is_empty() => State::Warning,
+        worst => worst,
+    };
+    let samples = items.iter().flat_map(|item| item.samples.iter().map(move |sample| (item, sample)));
+    samples.take(MAX_READINGS).fold(Outcome::new(state, summary), |outcome, (item, sample)| {
+        let labels = [(item.kind.as_str(), item.name.as_str()), ("key", item.key.as_str())];
+        outcome.with_labels(&sample.name, sample.value, &sample.unit, &labels)
+    })
+}
 
 /// What a device says of itself, when nothing is asked of it but an answer.
 fn describe(peer: SocketAddr, answer: &[VarBind]) -> Outcome {

@@ -11,6 +11,7 @@ mod ntp;
 mod peers;
 mod scripted;
 mod snmp;
+mod snmp_hostile;
 mod tcp;
 mod tls;
 

@@ -3,7 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use probe::snmp::{Auth, Limits, Oid, Privacy, Security, Session, SnmpError, User, Value, walk};
+use probe::snmp::{
+    Auth, Engine, Limits, NotificationError, Oid, Privacy, Security, Session, SnmpError, User, UsmError, Value,
+    parse_notification, parse_notification_v3, walk,
+};
 use probe::{Env, Secret, State};
 use serde_json::json;
 
@@ -158,4 +161,155 @@ async fn a_walk_reads_what_the_agent_has_in_every_version() {
         counts.push(system);
     }
     assert!(counts[0] > 5 && counts.iter().all(|count| *count == counts[0]), "{counts:?}");
+}
+
+#[tokio::test]
+async fn what_a_real_linux_agent_says_becomes_items_with_readings() {
+    let (_snmpd, peer) = snmpd().await;
+    let target = peer.to_string();
+    let outcome = check("snmp", &target, json!({"profile": "auto"}), Duration::from_secs(20)).await;
+    assert!(outcome.summary.contains(" port"), "{}", outcome.summary);
+    let has = |name: &str| outcome.readings.iter().any(|reading| reading.name == name);
+    for name in ["port_in_bytes_total", "memory_size_bytes", "load_1m"] {
+        assert!(has(name), "{name} is missing in {:?}", outcome.readings.iter().map(|r| &r.name).collect::<Vec<_>>());
+    }
+    let lo = outcome.readings.iter().find(|reading| reading.labels.get("port").is_some_and(|port| port == "lo"));
+    assert!(lo.is_some(), "the loopback interface is a port");
+    let only = check("snmp", &target, json!({"profile": "if-mib", "version": "1"}), Duration::from_secs(20)).await;
+    assert_eq!(only.state, State::Ok, "{}", only.summary);
+    assert!(only.readings.iter().all(|reading| reading.name.starts_with("port_")), "{:?}", only.readings);
+}
+
+/// Sends with Debian's snmptrap to a socket of ours and gives what arrived; an inform is acknowledged by `answer`.
+#[expect(clippy::disallowed_methods, reason = "snmptrap is the peer")]
+async fn trapped(arguments: &[&str], answer: &mut (dyn FnMut(&[u8]) -> Option<Vec<u8>> + Send)) -> bool {
+    let socket = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let receiver = socket.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let words: Vec<String> = arguments.iter().map(|word| word.replace("{receiver}", &receiver)).collect();
+    let mut child = tokio::process::Command::new("/usr/bin/snmptrap")
+        .env("SNMP_PERSISTENT_DIR", folder.path())
+        .args(&words)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap_or_else(|error| panic!("snmptrap cannot be started ({error}): run `make test-deps` once"));
+    let mut buffer = vec![0; 65_536];
+    loop {
+        tokio::select! {
+            received = socket.recv_from(&mut buffer) => {
+                let (length, from) = received.unwrap();
+                if let Some(reply) = answer(&buffer[..length]) {
+                    socket.send_to(&reply, from).await.unwrap();
+                }
+            }
+            ended = child.wait() => return ended.unwrap().success(),
+        }
+    }
+}
+
+const LINK_DOWN: &str = "1.3.6.1.6.3.1.1.5.3";
+const IF_INDEX: &str = "1.3.6.1.2.1.2.2.1.1.7";
+
+#[tokio::test]
+async fn real_traps_and_informs_of_versions_1_and_2c_are_decoded_and_acknowledged() {
+    for (arguments, version, is_inform) in [
+        (
+            vec![
+                "-v1",
+                "-c",
+                "public",
+                "{receiver}",
+                "1.3.6.1.4.1.8072.3.2.10",
+                "192.0.2.7",
+                "2",
+                "0",
+                "4200",
+                IF_INDEX,
+                "i",
+                "7",
+            ],
+            1,
+            false,
+        ),
+        (vec!["-v2c", "-c", "public", "{receiver}", "4200", LINK_DOWN, IF_INDEX, "i", "7"], 2, false),
+        (
+            vec!["-v2c", "-Ci", "-r1", "-t2", "-c", "public", "{receiver}", "4200", LINK_DOWN, IF_INDEX, "i", "7"],
+            2,
+            true,
+        ),
+    ] {
+        let mut told = None;
+        let done = trapped(&arguments, &mut |bytes| {
+            let notification = parse_notification(bytes).unwrap();
+            let reply = notification.acknowledgement.clone();
+            told = Some(notification);
+            reply
+        })
+        .await;
+        let told = told.expect("a datagram came");
+        assert!(done, "snmptrap was content: an inform was acknowledged");
+        assert_eq!((told.name.to_string().as_str(), told.version, told.uptime), (LINK_DOWN, version, 4200));
+        assert_eq!(told.community, b"public");
+        assert_eq!(told.acknowledgement.is_some(), is_inform);
+        assert_eq!(told.objects[0].value, Value::Integer(7));
+        assert_eq!(told.agent, (version == 1).then(|| Ipv4Addr::new(192, 0, 2, 7)));
+    }
+}
+
+#[tokio::test]
+async fn a_real_trap_of_version_3_is_decoded_when_its_user_is_known_and_refused_when_it_is_not() {
+    let arguments = [
+        "-v3",
+        "-e",
+        "0x80001f8880aabbccdd",
+        "-u",
+        "mia",
+        "-a",
+        "SHA-256",
+        "-A",
+        AUTH_PASSWORD,
+        "-x",
+        "AES",
+        "-X",
+        PRIVACY_PASSWORD,
+        "-l",
+        "authPriv",
+        "{receiver}",
+        "4200",
+        LINK_DOWN,
+        IF_INDEX,
+        "i",
+        "7",
+    ];
+    let known = |password: &str| User {
+        name: "mia".to_owned(),
+        auth: Some((Auth::Sha256, Secret::new(password))),
+        privacy: Some((Privacy::Aes128, Secret::new(PRIVACY_PASSWORD))),
+    };
+    let mut datagram = Vec::new();
+    let done = trapped(&arguments, &mut |bytes| {
+        datagram = bytes.to_vec();
+        None
+    })
+    .await;
+    assert!(done && !datagram.is_empty());
+    let mut engine = Engine::unknown(known(AUTH_PASSWORD), 1);
+    let told =
+        parse_notification_v3(&datagram, Duration::ZERO, |_, user| (user == b"mia").then_some(&mut engine)).unwrap();
+    assert_eq!((told.name.to_string().as_str(), told.version, told.user.as_slice()), (LINK_DOWN, 3, &b"mia"[..]));
+    assert_eq!(told.objects[0].value, Value::Integer(7));
+
+    let mut other = Engine::unknown(known("another password"), 1);
+    let refused = parse_notification_v3(&datagram, Duration::ZERO, |_, _| Some(&mut other)).unwrap_err();
+    assert_eq!(refused, NotificationError::Untrusted(UsmError::Digest));
+    assert!(other.is_unknown(), "who cannot prove the password does not set the clock");
+    assert!(matches!(
+        parse_notification_v3(&datagram, Duration::ZERO, |_, _| None),
+        Err(NotificationError::UnknownUser(_))
+    ));
+    // The same datagram again, hours later.
+    let replayed = parse_notification_v3(&datagram, Duration::from_secs(7200), |_, _| Some(&mut engine)).unwrap_err();
+    assert_eq!(replayed, NotificationError::Untrusted(UsmError::Stale));
+    datagram[60] ^= 1;
+    assert!(parse_notification_v3(&datagram, Duration::ZERO, |_, _| Some(&mut engine)).is_err());
 }
