@@ -31,6 +31,16 @@ impl Agent {
         Agent(objects)
     }
 
+    /// The datagram that answers this one, when it is a request of version 1 or 2c.
+    pub fn reply(&self, datagram: &[u8]) -> Option<Vec<u8>> {
+        match parse_message(datagram).ok()? {
+            Message::Community { version, community, body: Body::Pdu(request) } => {
+                Some(community_message(version, &community, &self.answer(&request)))
+            }
+            _ => None,
+        }
+    }
+
     fn next(&self, oid: &Oid) -> VarBind {
         match self.0.range((Bound::Excluded(oid), Bound::Unbounded)).next() {
             Some((oid, value)) => VarBind { oid: oid.clone(), value: value.clone() },
@@ -112,10 +122,7 @@ impl Net for Agent {
         datagram: &[u8],
         is_answer: &(dyn for<'a> Fn(&'a [u8]) -> bool + Sync),
     ) -> io::Result<Vec<u8>> {
-        let Ok(Message::Community { version, community, body: Body::Pdu(request) }) = parse_message(datagram) else {
-            return Err(io::ErrorKind::InvalidData.into());
-        };
-        let bytes = community_message(version, &community, &self.answer(&request));
+        let bytes = self.reply(datagram).ok_or(io::ErrorKind::InvalidData)?;
         is_answer(&bytes);
         Ok(bytes)
     }
