@@ -19,7 +19,8 @@
 //! [`dns::parse_resolv_conf`], [`http::parse_json_condition`], [`ntp::parse_answer`], [`tls::parse_certificate`],
 //! [`tls::parse_authorities`], [`process::parse_status`], [`process::parse_command_line`],
 //! [`process::parse_pid_file`], [`systemd::parse_unit`], [`disk::parse_mounts`], [`memory::parse_meminfo`],
-//! [`load::parse_load_average`], [`load::parse_cpu_list`].
+//! [`load::parse_load_average`], [`load::parse_cpu_list`], [`snmp::parse_message`], [`snmp::parse_notification`],
+//! [`snmp::parse_notification_v3`], [`extract::Profile::parse_all`], [`extract::parse_list`].
 
 pub mod env;
 pub mod extract;

@@ -32,6 +32,7 @@ const PROFILES: &[(&str, &str)] = &[
     ("network.yaml", include_str!("../../profiles/network.yaml")),
     ("printer-mib.yaml", include_str!("../../profiles/printer-mib.yaml")),
     ("ups-mib.yaml", include_str!("../../profiles/ups-mib.yaml")),
+    ("java.yaml", include_str!("../../profiles/java.yaml")),
     ("vendor/network.yaml", include_str!("../../profiles/vendor/network.yaml")),
     ("vendor/power.yaml", include_str!("../../profiles/vendor/power.yaml")),
     ("vendor/security.yaml", include_str!("../../profiles/vendor/security.yaml")),
