@@ -122,4 +122,12 @@ mod tests {
             panic!("{}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
         }
     }
+
+    #[test]
+    fn the_example_in_the_manual_is_valid() {
+        let manual = include_str!("../../profiles/README.md");
+        let example = manual.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let profile = Profile::parse("README.md", example).unwrap_or_else(|faults| panic!("{}", faults[0]));
+        assert_eq!(profile.rules[0].states[0].map.len(), 2);
+    }
 }

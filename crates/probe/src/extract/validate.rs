@@ -57,6 +57,18 @@ impl Found<'_> {
                 self.say(at, message);
             }
         }
+        for (column, spec) in &source.columns {
+            let at = &spec.0.at.0;
+            if at.starts_with('$') {
+                let wrong = crate::http::refuse_costly(at).err().or_else(|| {
+                    let wrong = serde_json_path::JsonPath::parse(at).err()?;
+                    Some(format!("column {column} is at {at:?}, which is no JSON path ({})", wrong.message()))
+                });
+                if let Some(message) = wrong {
+                    self.say(at, message);
+                }
+            }
+        }
         for part in &source.index {
             let kind = part.split_once(':').map_or("number", |(_, kind)| kind);
             if !INDEX_KINDS.contains(&kind) {
