@@ -35,6 +35,9 @@ pub const ALL: &[(&str, Parser)] = &[
     ("receive_flows", receive_flows),
     ("receive_reports", receive_reports),
     ("probe_devices", probe_devices),
+    ("probe_snmp", probe_snmp),
+    ("probe_snmp_trap", probe_snmp_trap),
+    ("probe_extract", probe_extract),
     ("edge_files", edge_files),
     ("edge_netlink", edge_netlink),
     ("edge_hands", edge_hands),
@@ -291,6 +294,51 @@ pub fn probe_devices(bytes: &[u8]) {
     answer(probe::websocket::parse_address(bytes));
     answer(probe::modbus::parse_answer(bytes, 1, 3));
     answer(probe::sip::parse_answer(bytes));
+}
+
+/// Datagrams of SNMP in every version, and what is in their encrypted part.
+pub fn probe_snmp(bytes: &[u8]) {
+    answer(probe::snmp::Scoped::parse(bytes));
+    answer(text(bytes).parse::<probe::snmp::Oid>());
+    if let Ok(probe::snmp::Message::V3(message)) = probe::snmp::parse_message(bytes) {
+        answer(probe::snmp::parse_message(&message.bytes()).expect("what is written is read"));
+        let mut engine = engine();
+        answer(engine.open(bytes, &message, std::time::Duration::ZERO));
+    }
+}
+
+/// Traps and informs, from strangers and from a known user.
+pub fn probe_snmp_trap(bytes: &[u8]) {
+    if let Ok(told) = probe::snmp::parse_notification(bytes)
+        && let Some(reply) = told.acknowledgement
+    {
+        answer(probe::snmp::parse_message(&reply).expect("what is sent back is SNMP"));
+    }
+    let mut engine = engine();
+    answer(probe::snmp::parse_notification_v3(bytes, std::time::Duration::ZERO, |_, _| Some(&mut engine)));
+}
+
+/// An engine whose user has no password, so that what is behind the digest is reached.
+fn engine() -> probe::snmp::Engine {
+    probe::snmp::Engine::unknown(probe::snmp::User { name: "mia".to_owned(), auth: None, privacy: None }, 1)
+}
+
+/// Extraction profiles, lists of operating systems, and what a profile finds in a text, rows and a document.
+pub fn probe_extract(bytes: &[u8]) {
+    use probe::extract::{Input, Profile, Snapshot, extract, objects, parse_list, roots};
+    let text = text(bytes);
+    answer(parse_list("fuzzed.yaml", &text));
+    let Ok(profiles) = Profile::parse_all("fuzzed.yaml", &text) else { return };
+    let profiles: Vec<&Profile> = profiles.iter().collect();
+    let mut snapshot = Snapshot::default();
+    snapshot.add(roots(&profiles).into_iter().chain(objects(&profiles)).map(|oid| probe::snmp::VarBind {
+        oid: oid.with(&[1]),
+        value: probe::snmp::Value::Octets(bytes[..bytes.len().min(40)].to_vec()),
+    }));
+    let document = serde_json::json!({"data": [{"a": 1, "b": "2 x"}], "beans": [{"name": "a:b=c", "v": {"w": 3}}]});
+    answer(extract(&profiles, Input::Snmp(&snapshot)));
+    answer(extract(&profiles, Input::Json(&document)));
+    answer(extract(&profiles, Input::Text(&text)));
 }
 
 /// Files of a machine: packages, users, mounts, sockets, processes.

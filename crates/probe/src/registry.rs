@@ -17,7 +17,7 @@ use crate::{
     amqp, ftp, imap, kafka, kerberos, ldap, memcached, modbus, mqtt, nrpe, plugin, pop3, radius, redis, sip, smtp, ssh,
     udp, websocket, zabbix, zookeeper,
 };
-use crate::{disk, dns, http, icmp, load, memory, ntp, process, systemd, tcp, tls};
+use crate::{disk, dns, http, icmp, load, memory, ntp, process, snmp, systemd, tcp, tls};
 
 /// Sorted by name. To add a protocol: one file, and one line here.
 static PROTOCOLS: &[Protocol] = &[
@@ -48,6 +48,7 @@ static PROTOCOLS: &[Protocol] = &[
     entry::<redis::Redis>(),
     entry::<sip::Sip>(),
     entry::<smtp::Smtp>(),
+    entry::<snmp::Snmp>(),
     entry::<ssh::Ssh>(),
     entry::<systemd::Systemd>(),
     entry::<tcp::Tcp>(),
@@ -167,7 +168,7 @@ mod tests {
             let error = protocol(wrong).unwrap_err();
             assert!(error.to_string().contains(near), "{error}");
         }
-        assert!(protocol("snmp-v9").unwrap_err().to_string().contains("check list"));
+        assert!(protocol("gopher").unwrap_err().to_string().contains("check list"));
         assert_eq!(protocol("https").unwrap().name, "http");
     }
 

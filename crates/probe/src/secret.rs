@@ -14,9 +14,14 @@ use zeroize::Zeroizing;
 pub struct Secret(Zeroizing<String>);
 
 /// The names that parameters of this type have, in every protocol; `registry` tests that it is complete.
-pub(crate) const NAMES: &[&str] = &["password", "secret", "token"];
+pub(crate) const NAMES: &[&str] = &["auth_password", "community", "password", "privacy_password", "secret", "token"];
 
 impl Secret {
+    /// A secret of that text.
+    pub fn new(text: &str) -> Secret {
+        Secret(Zeroizing::new(text.to_owned()))
+    }
+
     /// The text itself, to be sent to the peer and nowhere else.
     pub(crate) fn reveal(&self) -> &str {
         &self.0

@@ -33,7 +33,7 @@ pub trait Net: Send + Sync {
     /// What the operating system said.
     async fn connect(&self, peer: SocketAddr) -> io::Result<Box<dyn Stream>>;
 
-    /// Sends one datagram and waits for the first one from that peer which `is_answer` accepts; at most 8 KiB of it.
+    /// Sends one datagram and waits for the first one from that peer which `is_answer` accepts; as much as a datagram holds.
     ///
     /// # Errors
     /// What the operating system said.
@@ -158,7 +158,7 @@ impl Net for RealNet {
         let socket = tokio::net::UdpSocket::bind((any, 0)).await?;
         socket.connect(peer).await?; // From now on only that peer's datagrams and refusals arrive.
         socket.send(datagram).await?;
-        let mut buffer = vec![0; 8192];
+        let mut buffer = vec![0; 1 << 16];
         loop {
             let length = socket.recv(&mut buffer).await?;
             if is_answer(&buffer[..length]) {

@@ -17,6 +17,7 @@ use serde::Deserialize;
 pub use condition::{Condition, parse_json_condition};
 pub use decide::{Answer, decide};
 pub use json::JsonConditions;
+pub(crate) use json::refuse_costly;
 pub use status::Status;
 
 use crate::env::Failure;

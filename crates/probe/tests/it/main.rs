@@ -20,6 +20,8 @@ mod receive;
 mod scripted;
 mod sql;
 mod ssh;
+mod snmp;
+mod snmp_hostile;
 mod tcp;
 mod tls;
 mod troubles;

@@ -1,0 +1,390 @@
+//! Run: rows become items, samples, states and facts, as a profile's rules say. Pure: the same answer gives the same result.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::extract::expr::{Scope, Val};
+use crate::extract::schema::{Calculation, Counter, Fallback, Profile, Rule, StateRule};
+use crate::extract::source::{self, Input, Row, tidy};
+use crate::outcome::State;
+use crate::snmp::Oid;
+
+/// Something that was found on a device or in a program: a port, a disk, a sensor, a tenant.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Item {
+    /// What it is: `port`.
+    pub kind: String,
+    /// What tells it from others of its kind on this device, and stays the same.
+    pub key: String,
+    /// What people call it.
+    pub name: String,
+    /// What tells its measurements apart.
+    pub labels: BTreeMap<String, String>,
+    /// What else is known of it.
+    pub fields: BTreeMap<String, String>,
+    /// What was measured.
+    pub samples: Vec<Sample>,
+    /// How it stands.
+    pub states: Vec<Standing>,
+    /// The profile that found it.
+    pub profile: String,
+}
+
+/// A number.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Sample {
+    /// Its name, unit last.
+    pub name: String,
+    /// The number; always finite.
+    pub value: f64,
+    /// Its unit.
+    pub unit: String,
+    /// Whether it only grows.
+    pub counter: bool,
+    /// The object that it was read from, so that it can be asked for alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Oid>,
+}
+
+/// How something stands.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Standing {
+    /// What: `link`.
+    pub name: String,
+    /// What the device said.
+    pub value: String,
+    /// The word for it.
+    pub word: String,
+    /// What that means.
+    pub state: State,
+    /// The object that it was read from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Oid>,
+}
+
+/// All that was found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Extracted {
+    /// The device's own facts: `version`, `serial`, `hardware`.
+    pub facts: BTreeMap<String, String>,
+    /// What was found on it, in the order of the rules.
+    pub items: Vec<Item>,
+}
+
+/// The most items that are kept.
+pub const MAX_ITEMS: usize = 50_000;
+
+/// Every root that must be read from an SNMP agent for these profiles, each once, in order.
+pub fn roots(profiles: &[&Profile]) -> Vec<Oid> {
+    let all: BTreeSet<Oid> =
+        profiles.iter().flat_map(|profile| profile.sources.values()).flat_map(source::roots).collect();
+    all.into_iter().collect()
+}
+
+/// Every single object that must be read from an SNMP agent for these profiles.
+pub fn objects(profiles: &[&Profile]) -> Vec<Oid> {
+    let sources = profiles.iter().flat_map(|profile| profile.sources.values());
+    let columns = sources.flat_map(|source| source.scalars.values());
+    let all: BTreeSet<Oid> = columns.filter_map(|column| column.0.at.0.parse().ok()).collect();
+    all.into_iter().collect()
+}
+
+/// What these profiles find in that answer. Rules that are a fallback come after all others.
+pub fn extract(profiles: &[&Profile], input: Input<'_>) -> Extracted {
+    let mut out = Extracted::default();
+    let mut seen: BTreeSet<(String, String)> = BTreeSet::new();
+    for round in [Fallback::Never, Fallback::Kind] {
+        let kinds: BTreeSet<String> = out.items.iter().map(|item| item.kind.clone()).collect();
+        for profile in profiles {
+            let rules: Vec<&Rule> = profile.rules.iter().filter(|rule| rule.fallback == round).collect();
+            if rules.is_empty() {
+                continue;
+            }
+            let tables = Tables::read(profile, input);
+            for rule in rules {
+                let skip = round == Fallback::Kind && rule.item.as_ref().is_some_and(|kind| kinds.contains(kind));
+                if !skip {
+                    tables.apply(rule, &mut out, &mut seen);
+                }
+            }
+        }
+    }
+    out
+}
+
+/// The rows of a profile's sources.
+struct Tables<'p> {
+    profile: &'p Profile,
+    rows: BTreeMap<&'p str, Vec<Row>>,
+    by_key: BTreeMap<&'p str, BTreeMap<String, usize>>,
+}
+
+/// A row and those that are joined to it.
+struct Joined<'r> {
+    row: &'r Row,
+    others: Vec<(&'r str, Option<&'r Row>)>,
+}
+
+impl Scope for Joined<'_> {
+    fn value(&self, name: &str) -> Val {
+        if let Some((alias, column)) = name.split_once('.')
+            && let Some((_, other)) = self.others.iter().find(|(known, _)| *known == alias)
+        {
+            return other.map_or(Val::Null, |row| row.value(column));
+        }
+        self.row.value(name)
+    }
+}
+
+impl Joined<'_> {
+    /// The object behind the first name of a calculation that has one.
+    fn origin(&self, calculation: &Calculation) -> Option<Oid> {
+        calculation.expr.names().into_iter().find_map(|name| {
+            if let Some((alias, column)) = name.split_once('.')
+                && let Some((_, Some(row))) = self.others.iter().find(|(known, _)| *known == alias)
+            {
+                return row.origin(column).cloned();
+            }
+            self.row.origin(name).filter(|_| self.row.value(name) != Val::Null).cloned()
+        })
+    }
+}
+
+impl<'p> Tables<'p> {
+    fn read(profile: &'p Profile, input: Input<'_>) -> Tables<'p> {
+        let rows: BTreeMap<&str, Vec<Row>> =
+            profile.sources.iter().map(|(name, source)| (name.as_str(), source::rows(source, input))).collect();
+        let mut by_key = BTreeMap::new();
+        for join in profile.rules.iter().flat_map(|rule| &rule.join) {
+            let found = rows.get(join.source.as_str()).map(Vec::as_slice).unwrap_or_default();
+            let id = join.by.as_deref().unwrap_or("index");
+            // The first row wins, as a table's order is its importance.
+            let keyed = found.iter().enumerate().rev().map(|(at, row)| (row.value(id).to_string(), at)).collect();
+            by_key.insert(join_name(profile, &join.source, join.by.as_deref()), keyed);
+        }
+        Tables { profile, rows, by_key }
+    }
+
+    fn apply(&self, rule: &'p Rule, out: &mut Extracted, seen: &mut BTreeSet<(String, String)>) {
+        let rows = self.rows.get(rule.from.as_str()).map(Vec::as_slice).unwrap_or_default();
+        for row in rows {
+            let mut joined = Joined { row, others: Vec::new() };
+            for join in &rule.join {
+                let alias = join.alias.as_deref().unwrap_or(&join.source);
+                let other = join.on.text(&joined).and_then(|key| {
+                    let keyed = self.by_key.get(join_name(self.profile, &join.source, join.by.as_deref()))?;
+                    self.rows.get(join.source.as_str())?.get(*keyed.get(&key)?)
+                });
+                joined.others.push((alias, other));
+            }
+            if rule.condition.as_ref().is_some_and(|condition| !condition.expr.value(&joined).is_something()) {
+                continue;
+            }
+            match (&rule.item, &rule.fact) {
+                (Some(kind), _) => {
+                    let item = self.item(kind, rule, &joined);
+                    if out.items.len() < MAX_ITEMS && seen.insert((kind.clone(), item.key.clone())) {
+                        out.items.push(item);
+                    }
+                }
+                (None, Some(fact)) if !out.facts.contains_key(fact) => {
+                    let text = rule.name.text(&joined).and_then(|text| match &rule.pattern {
+                        None => Some(text),
+                        Some(pattern) => {
+                            let found = pattern.0.captures(&text)?;
+                            found.get(1).or_else(|| found.get(0)).map(|part| part.as_str().to_owned())
+                        }
+                    });
+                    out.facts.extend(text.map(|text| (fact.clone(), text)));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn item(&self, kind: &str, rule: &Rule, joined: &Joined<'_>) -> Item {
+        let key = rule.key.text(joined).unwrap_or_else(|| joined.row.key.clone());
+        let name = rule.name.text(joined).unwrap_or_else(|| key.clone());
+        let texts = |templates: &BTreeMap<String, crate::extract::template::Template>| {
+            templates.iter().filter_map(|(name, text)| Some((name.clone(), text.text(joined)?))).collect()
+        };
+        let samples = rule.samples.iter().filter_map(|sample| {
+            if sample.condition.as_ref().is_some_and(|condition| !condition.expr.value(joined).is_something()) {
+                return None;
+            }
+            Some(Sample {
+                value: tidy(sample.value.expr.value(joined).number()?),
+                name: sample.name.text(joined)?,
+                unit: sample.unit.text(joined).unwrap_or_default(),
+                counter: sample.counter != Counter::No,
+                origin: joined.origin(&sample.value),
+            })
+        });
+        Item {
+            kind: kind.to_owned(),
+            name,
+            labels: texts(&rule.labels),
+            fields: texts(&rule.fields),
+            samples: samples.collect(),
+            states: rule.states.iter().filter_map(|state| standing(state, joined)).collect(),
+            profile: self.profile.profile.clone(),
+            key,
+        }
+    }
+}
+
+fn join_name<'p>(profile: &'p Profile, source: &str, by: Option<&str>) -> &'p str {
+    // A source that is joined by two different columns would need two maps; profiles have not met one.
+    let _ = by;
+    profile.sources.get_key_value(source).map_or("", |(name, _)| name.as_str())
+}
+
+fn standing(rule: &StateRule, joined: &Joined<'_>) -> Option<Standing> {
+    if rule.condition.as_ref().is_some_and(|condition| !condition.expr.value(joined).is_something()) {
+        return None;
+    }
+    let value = rule.value.expr.value(joined);
+    if !value.is_something() {
+        return None;
+    }
+    let value = value.to_string();
+    let meaning = rule.map.iter().find(|(key, _)| key.0 == value).map(|(_, meaning)| meaning);
+    Some(Standing {
+        name: rule.name.text(joined)?,
+        word: meaning.map_or_else(|| value.clone(), |meaning| meaning.word.clone()),
+        state: meaning.map_or(State::Unknown, |meaning| meaning.state),
+        origin: joined.origin(&rule.value),
+        value,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::extract::source::Snapshot;
+    use crate::snmp::{Value, VarBind};
+
+    fn snapshot(objects: &[(&str, Value)]) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        snapshot.add(objects.iter().map(|(oid, value)| VarBind { oid: oid.parse().unwrap(), value: value.clone() }));
+        snapshot
+    }
+
+    fn text(text: &str) -> Value {
+        Value::Octets(text.as_bytes().to_vec())
+    }
+
+    fn profile(yaml: &str) -> Profile {
+        Profile::parse("test.yaml", yaml).unwrap_or_else(|faults| panic!("{faults:?}"))
+    }
+
+    #[test]
+    fn one_rule_finds_every_port_with_the_wide_counter_where_there_is_one() {
+        let library = crate::extract::Library::own();
+        let snapshot = snapshot(&[
+            ("1.3.6.1.2.1.2.2.1.2.1", text("eth0")),
+            ("1.3.6.1.2.1.2.2.1.10.1", Value::Counter32(7)),
+            ("1.3.6.1.2.1.31.1.1.1.6.1", Value::Counter64(1 << 40)),
+            ("1.3.6.1.2.1.2.2.1.8.1", Value::Integer(1)),
+            ("1.3.6.1.2.1.2.2.1.2.2", text("eth1")),
+            ("1.3.6.1.2.1.2.2.1.10.2", Value::Counter32(9)),
+            ("1.3.6.1.2.1.2.2.1.6.2", Value::Octets(vec![0, 0x1b, 0x21, 1, 2, 3])),
+        ]);
+        let found = extract(&[library.profile("if-mib").unwrap()], Input::Snmp(&snapshot));
+        let names: Vec<&str> = found.items.iter().map(|item| item.name.as_str()).collect();
+        assert_eq!(names, ["eth0", "eth1"]);
+        let octets: Vec<f64> = found.items.iter().map(|item| item.samples[0].value).collect();
+        assert_eq!(octets, [(1u64 << 40) as f64, 9.0]);
+        assert_eq!(found.items[0].samples[0].origin.as_ref().unwrap().to_string(), "1.3.6.1.2.1.31.1.1.1.6.1");
+        assert_eq!((found.items[0].states[0].word.as_str(), found.items[0].states[0].state), ("up", State::Ok));
+        assert_eq!(found.items[1].fields["mac"], "00:1b:21:01:02:03");
+    }
+
+    #[test]
+    fn a_sensor_is_named_by_the_part_it_is_and_scaled_as_it_says() {
+        let library = crate::extract::Library::own();
+        let snapshot = snapshot(&[
+            ("1.3.6.1.2.1.99.1.1.1.1.10", Value::Integer(8)),
+            ("1.3.6.1.2.1.99.1.1.1.2.10", Value::Integer(8)), // milli
+            ("1.3.6.1.2.1.99.1.1.1.3.10", Value::Integer(1)),
+            ("1.3.6.1.2.1.99.1.1.1.4.10", Value::Integer(305_000)),
+            ("1.3.6.1.2.1.99.1.1.1.5.10", Value::Integer(1)),
+            ("1.3.6.1.2.1.47.1.1.1.1.7.10", text("Inlet")),
+            ("1.3.6.1.2.1.99.1.1.1.1.11", Value::Integer(8)),
+            ("1.3.6.1.2.1.99.1.1.1.4.11", Value::Integer(1)),
+            ("1.3.6.1.2.1.99.1.1.1.5.11", Value::Integer(2)), // unavailable
+        ]);
+        let found = extract(&[library.profile("entity-sensor-mib").unwrap()], Input::Snmp(&snapshot));
+        assert_eq!(found.items.len(), 1, "{found:?}");
+        let item = &found.items[0];
+        assert_eq!(
+            (item.name.as_str(), item.samples[0].value, item.samples[0].unit.as_str()),
+            ("Inlet", 30.5, "celsius")
+        );
+    }
+
+    #[test]
+    fn beans_rows_documents_and_texts_become_items_too() {
+        let beans = json!({"beans": [
+            {"name": "Hadoop:service=NameNode,name=FSNamesystem", "CapacityUsed": 7, "Heap": {"used": 3}},
+            {"name": "Hadoop:service=NameNode,name=RpcActivityForPort8020", "CallQueueLength": 2},
+            {"name": "Hadoop:service=NameNode,name=RpcActivityForPort8021", "CallQueueLength": 0},
+        ]});
+        let jmx = profile(
+            "profile: jmx\ntitle: x\nsources:\n  rpc:\n    jmx: 'Hadoop:service=*,name=RpcActivityForPort*'\n    columns: { queue: CallQueueLength }\nrules:\n  - item: rpc\n    from: rpc\n    key: '{bean.name}'\n    samples: [{ name: rpc_queue, value: queue }]\n",
+        );
+        let found = extract(&[&jmx], Input::Json(&beans));
+        let queues: Vec<(&str, f64)> =
+            found.items.iter().map(|item| (item.key.as_str(), item.samples[0].value)).collect();
+        assert_eq!(queues, [("RpcActivityForPort8020", 2.0), ("RpcActivityForPort8021", 0.0)]);
+
+        let document =
+            json!({"data": [{"tenant": "a", "quota": {"used": 5}}, {"tenant": "b", "quota": {"used": "6"}}]});
+        let paths = profile(
+            "profile: json\ntitle: x\nsources:\n  tenants:\n    json: $.data[*]\n    columns: { tenant: tenant, used: quota.used }\nrules:\n  - item: tenant\n    from: tenants\n    key: '{tenant}'\n    samples: [{ name: quota_used, value: used }]\n",
+        );
+        let found = extract(&[&paths], Input::Json(&document));
+        assert_eq!(found.items.iter().map(|item| item.samples[0].value).collect::<Vec<_>>(), [5.0, 6.0]);
+
+        let rows = [json!({"name": "shop", "lag": 12.5}), json!({"name": "mail", "lag": null})];
+        let rows: Vec<_> = rows.iter().map(|row| row.as_object().unwrap().clone()).collect();
+        let sql = profile(
+            "profile: sql\ntitle: x\nsources:\n  replicas: { sql: 'SELECT name, lag FROM r' }\nrules:\n  - item: replica\n    from: replicas\n    key: '{name}'\n    samples: [{ name: lag_seconds, unit: seconds, value: lag }]\n",
+        );
+        let found = extract(&[&sql], Input::Rows(&rows));
+        assert_eq!(found.items.len(), 2);
+        assert_eq!(found.items[1].samples, [], "what is not told is not a zero");
+
+        let lines = profile(
+            "profile: text\ntitle: x\nsources:\n  keys: { text: '(?m)^db(?<db>[0-9]+):keys=(?<count>[0-9]+)' }\nrules:\n  - item: database\n    from: keys\n    key: '{db}'\n    samples: [{ name: keys, value: count }]\n",
+        );
+        let found = extract(&[&lines], Input::Text("# Keyspace\ndb0:keys=3,expires=0\ndb7:keys=40\n"));
+        assert_eq!(
+            found.items.iter().map(|item| (item.key.as_str(), item.samples[0].value)).collect::<Vec<_>>(),
+            [("0", 3.0), ("7", 40.0)]
+        );
+    }
+
+    #[test]
+    fn a_fallback_is_asked_only_when_nothing_else_was_found() {
+        let yaml = "profile: f\ntitle: x\nsources:\n  a: { table: 1.3.6.1.4.1.1.1, columns: { v: 1 } }\n  b: { table: 1.3.6.1.4.1.2.1, columns: { v: 1 } }\nrules:\n  - { item: cpu, from: b, fallback: kind, key: 'b{index}' }\n  - { item: cpu, from: a, key: 'a{index}' }\n";
+        let profile = profile(yaml);
+        let both = snapshot(&[("1.3.6.1.4.1.1.1.1.1", Value::Integer(1)), ("1.3.6.1.4.1.2.1.1.1", Value::Integer(1))]);
+        let found = extract(&[&profile], Input::Snmp(&both));
+        assert_eq!(found.items.iter().map(|item| item.key.as_str()).collect::<Vec<_>>(), ["a1"]);
+        let one = snapshot(&[("1.3.6.1.4.1.2.1.1.1", Value::Integer(1))]);
+        assert_eq!(extract(&[&profile], Input::Snmp(&one)).items[0].key, "b1");
+    }
+
+    #[test]
+    fn a_value_that_nobody_explained_is_unknown_and_never_fine() {
+        let yaml = "profile: s\ntitle: x\nsources:\n  a: { table: 1.3.6.1.4.1.1.1, columns: { v: 1 } }\nrules:\n  - item: fan\n    from: a\n    states: [{ name: fan, value: v, map: { 1: [spins, ok], 2: [stands, critical] } }]\n";
+        let table = snapshot(&[("1.3.6.1.4.1.1.1.1.1", Value::Integer(2)), ("1.3.6.1.4.1.1.1.1.2", Value::Integer(9))]);
+        let found = extract(&[&profile(yaml)], Input::Snmp(&table));
+        let states: Vec<State> = found.items.iter().map(|item| item.states[0].state).collect();
+        assert_eq!(states, [State::Critical, State::Unknown]);
+    }
+}

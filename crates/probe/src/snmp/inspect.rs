@@ -1,0 +1,108 @@
+//! Inspect: asks an agent for all that the profiles want to know, and has them say what it means.
+
+use crate::env::Clock;
+use crate::extract::{Device, Extracted, Input, Library, Snapshot, describe, detect, extract, fact_roots};
+use crate::extract::{Profile, objects, questions, roots};
+use crate::snmp::session::{Session, SnmpError};
+use crate::snmp::walk::{Cut, Limits, walk};
+use crate::snmp::{Oid, Value, VarBind};
+
+/// What was found out about a device.
+#[derive(Clone, Debug, Default)]
+pub struct Inspection {
+    /// What kind of device it is.
+    pub device: Device,
+    /// What is on it.
+    pub found: Extracted,
+    /// Why some of it may be missing.
+    pub cut: Vec<Cut>,
+}
+
+/// Objects that are asked for in one request.
+const AT_ONCE: usize = 20;
+
+/// Asks the agent what it is, and then for what the profiles for such a device want. With `only`, for these profiles alone.
+///
+/// # Errors
+/// Why there is no answer. Tables that an agent does not have, or breaks off, are not errors.
+pub async fn inspect(
+    session: &mut Session<'_>,
+    library: &Library,
+    only: &[&Profile],
+    limits: Limits,
+    clock: &dyn Clock,
+) -> Result<Inspection, SnmpError> {
+    let mut snapshot = Snapshot::default();
+    let system: Vec<Oid> = (1..=6).map(|nth| Oid::new(&[1, 3, 6, 1, 2, 1, 1, nth, 0])).collect();
+    snapshot.add(session.get(&system).await?);
+    let asked = questions(library.systems(), &snapshot);
+    snapshot.add(first_of(session, &asked).await?);
+    let entry = detect(library.systems(), &snapshot);
+    let os = entry.map(|entry| entry.os.as_str()).unwrap_or_default();
+    let profiles = if only.is_empty() { library.profiles_for(os, &snapshot) } else { only.to_vec() };
+    let mut single = objects(&profiles);
+    let (facts, columns): (Vec<Oid>, Vec<Oid>) =
+        entry.map(fact_roots).unwrap_or_default().into_iter().partition(|oid| oid.arcs().last() == Some(&0));
+    single.extend(facts);
+    for group in single.chunks(AT_ONCE) {
+        snapshot.add(get_patiently(session, group).await?);
+    }
+    snapshot.add(first_of(session, &columns).await?);
+    let walked = walk(session, &roots(&profiles), limits, clock).await?;
+    snapshot.add(walked.objects);
+    let found = extract(&profiles, Input::Snmp(&snapshot));
+    let mut device = describe(entry, &snapshot);
+    for (name, text) in &found.facts {
+        device.facts.entry(name.clone()).or_insert_with(|| text.clone());
+    }
+    Ok(Inspection { device, found, cut: walked.cut })
+}
+
+/// Single objects; an agent that refuses them together is asked for each.
+async fn get_patiently(session: &mut Session<'_>, group: &[Oid]) -> Result<Vec<VarBind>, SnmpError> {
+    match session.get(group).await {
+        Err(SnmpError::Refused { .. }) => {
+            let mut found = Vec::new();
+            for oid in group {
+                match session.get(std::slice::from_ref(oid)).await {
+                    Ok(objects) => found.extend(objects),
+                    Err(SnmpError::Refused { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(found)
+        }
+        other => other,
+    }
+}
+
+/// For each of these, the object itself or the first ones below it that hold something.
+async fn first_of(session: &mut Session<'_>, roots: &[Oid]) -> Result<Vec<VarBind>, SnmpError> {
+    /// So many empty rows are passed over.
+    const PATIENCE: u32 = 8;
+    let mut found = get_patiently(session, roots).await?;
+    found.retain(|object| object.value.is_present());
+    for root in roots {
+        if found.iter().any(|object| object.oid == *root) {
+            continue;
+        }
+        let mut at = root.clone();
+        for _ in 0..PATIENCE {
+            let next = match session.get_next(vec![at.clone()]).await {
+                Ok(mut next) if !next.is_empty() => next.swap_remove(0),
+                Ok(_) | Err(SnmpError::Refused { .. }) => break,
+                Err(error) => return Err(error),
+            };
+            if !next.oid.is_below(root) || next.oid <= at || !next.value.is_present() {
+                break;
+            }
+            at = next.oid.clone();
+            let is_empty = matches!(&next.value, Value::Octets(bytes) if bytes.iter().all(u8::is_ascii_whitespace));
+            found.push(next);
+            if !is_empty {
+                break;
+            }
+        }
+    }
+    Ok(found)
+}
