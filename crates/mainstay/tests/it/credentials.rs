@@ -76,7 +76,7 @@ fn a_person_s_record_tells_what_happened_to_their_credentials_and_no_secret() {
 
     let whole = server.http.get("/api/v1/journal?limit=1000").to_string();
     let admin = server.http.token.clone().expect("a token");
-    let bare = |token: &str| token.rsplit_once('_').expect("mst_id_secret").1.to_owned();
+    let bare = |token: &str| token.splitn(3, '_').nth(2).expect("mst_id_secret").to_owned();
     let mut secrets = vec![first.to_owned(), second.into(), "guess-canary-4711".into(), bootstrap];
     secrets.extend([bare(token), bare(&admin), enrolment["secret"].as_str().expect("a secret").to_owned()]);
     secrets.extend(cookies.iter().map(|c| c.split_once('=').expect("a cookie").1.to_owned()));
