@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint bench fuzz torture doctor deps test-deps console-packages clean
+.PHONY: help run demo test test-peers lint bench fuzz torture doctor deps test-deps console-packages clean
 
 CONSOLE_SOURCES := $(shell find console -type f -not -path '*/node_modules/*' -not -path 'console/dist/*' -not -path 'console/test-results/*' 2>/dev/null)
 MAINSTAY := cargo run --quiet --release --package mainstay --
@@ -23,6 +23,10 @@ test: deps test-deps console/dist/index.html ## install what the tests need, run
 	cargo xtask test
 	cargo build --quiet --package mainstay
 	npm --prefix console run --silent test
+
+test-peers: test-deps ## protocols against every real peer, the heavy ones too: installs databases, brokers and the like
+	@packaging/install-test-packages test-peers
+	cargo test --package probe --test it -- --include-ignored
 
 lint: deps .venv/ready console/node_modules/.package-lock.json ## format, clippy, walls, licences, advisories, documentation, console
 	cargo xtask lint

@@ -89,6 +89,7 @@ async fn rabbitmq() -> (Peer, Peer, u16) {
 }
 
 #[tokio::test]
+#[ignore = "needs RabbitMQ: make test-peers"]
 async fn a_real_amqp_broker_counts_its_queues() {
     let (_peer, _epmd, port) = rabbitmq().await;
     let at = format!("127.0.0.1:{port}");
@@ -120,6 +121,7 @@ async fn a_real_amqp_broker_counts_its_queues() {
 }
 
 #[tokio::test]
+#[ignore = "needs kcat: make test-peers"]
 async fn a_cluster_of_kafka_is_looked_at_through_one_broker() {
     let arguments = ["-b", "none", "-C", "-t", "mail", "-X", "test.mock.num.brokers=3", "-X", "debug=mock"];
     let peer = start("/usr/bin/kcat", "", &arguments, &[]);
@@ -157,6 +159,7 @@ async fn a_cluster_of_kafka_is_looked_at_through_one_broker() {
 }
 
 #[tokio::test]
+#[ignore = "needs ZooKeeper: make test-peers"]
 async fn a_real_zookeeper_tells_its_mode_and_figures() {
     let port = free_port();
     let configuration = format!(

@@ -115,6 +115,7 @@ async fn freeradius() -> (Peer, String) {
 }
 
 #[tokio::test]
+#[ignore = "needs FreeRADIUS: make test-peers"]
 async fn a_real_radius_server_accepts_rejects_and_proves_itself() {
     let (_freeradius, target) = freeradius().await;
     for (params, state, part) in [
@@ -155,6 +156,7 @@ async fn an_answer_without_the_secret_is_not_believed() {
 }
 
 #[tokio::test]
+#[ignore = "needs a Kerberos KDC: make test-peers"]
 async fn a_real_key_server_serves_its_realm_and_no_other() {
     let port = free_port();
     let realm = "EXAMPLE.TEST";

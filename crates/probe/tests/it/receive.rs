@@ -65,6 +65,7 @@ fn logger_is_understood_in_both_formats_and_both_framings() {
 }
 
 #[tokio::test]
+#[ignore = "needs a Zabbix agent: make test-peers"]
 async fn an_active_agent_of_zabbix_asks_for_its_checks_and_sends_values() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -111,6 +112,7 @@ async fn an_active_agent_of_zabbix_asks_for_its_checks_and_sends_values() {
 }
 
 #[tokio::test]
+#[ignore = "needs collectd: make test-peers"]
 async fn collectd_tells_its_load() {
     let (socket, port) = udp();
     let configuration = format!(
@@ -151,6 +153,7 @@ fn recording() -> Vec<u8> {
 }
 
 #[test]
+#[ignore = "needs softflowd: make test-peers"]
 fn softflowd_exports_one_flow_in_each_of_its_formats() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("packets.pcap");
@@ -179,6 +182,7 @@ fn softflowd_exports_one_flow_in_each_of_its_formats() {
 }
 
 #[tokio::test]
+#[ignore = "needs Alertmanager: make test-peers"]
 async fn alertmanager_sends_its_webhook() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let hook = listener.local_addr().unwrap().port();
@@ -227,6 +231,7 @@ async fn alertmanager_sends_its_webhook() {
 }
 
 #[test]
+#[ignore = "needs the FusionInventory agent: make test-peers"]
 fn the_inventory_agents_own_file_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().to_str().unwrap();

@@ -138,6 +138,7 @@ async fn mariadb() -> (Peer, u16, String) {
 }
 
 #[tokio::test]
+#[ignore = "needs MariaDB: make test-peers"]
 async fn a_real_mariadb_is_judged_by_what_its_rows_say() {
     let (_peer, port, ca) = mariadb().await;
     let at = format!("localhost:{port}");
@@ -168,6 +169,7 @@ async fn a_real_mariadb_is_judged_by_what_its_rows_say() {
 }
 
 #[tokio::test]
+#[ignore = "needs ClickHouse: make test-peers"]
 async fn a_real_clickhouse_is_judged_by_what_its_rows_say() {
     let port = free_port();
     let configuration = format!(
