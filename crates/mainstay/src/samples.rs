@@ -13,6 +13,7 @@ use kernel::TenantId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use series::{Engine, Labels, MatchOp, Matcher};
+use signals::number;
 use std::sync::Arc;
 use watch::runner::{Sample, Sink};
 
@@ -32,10 +33,6 @@ impl Sink for Series {
             tracing::warn!(%error, "measurements were not kept; they are counted as refused");
         }
     }
-}
-
-fn number(tenant: TenantId) -> u64 {
-    tenant.0.unsigned_abs()
 }
 
 /// Operations on series.

@@ -26,6 +26,11 @@ const WALLS: &[(&str, &[&str], &str)] = &[
         &["kernel", "access", "series", "edge", "probe"],
         "a surface is generic over the registry and names no domain",
     ),
+    (
+        "signals",
+        &["kernel", "api", "series", "probe"],
+        "it carries measurements between protocols and the engine and names no domain",
+    ),
     ("cli", &["kernel", "probe"], "a surface is generic over the registry and names no domain"),
     (
         "testkit",
@@ -61,7 +66,7 @@ const ENGINES: &[(&[&str], &[&str], &str)] = &[
 ];
 
 /// Crates that may open sockets.
-const SOCKETS: &[&str] = &["probe", "edge", "api", "notify", "store", "cli", "watch", "mainstay"];
+const SOCKETS: &[&str] = &["probe", "edge", "api", "notify", "store", "cli", "watch", "signals", "mainstay"];
 
 /// No domain sees a domain, no surface a domain, no engine a record: so one can be read, tested and replaced alone, and
 /// an edit in one rebuilds one. Domains meet in the journal, by links and by lenses.

@@ -1,0 +1,191 @@
+//! The seam through which everybody writes and asks measurements: an [`Engine`] here, or another program far away that
+//! speaks Prometheus's protocols. Whoever writes rules, pages or dashboards sees only this and does not notice which it is.
+//!
+//! It must never give a tenant another tenant's series, and never say that something is stored before it is on a disk.
+
+use async_trait::async_trait;
+
+use crate::engine::Engine;
+use crate::error::SeriesError;
+use crate::formats::{Batch, Exemplar, Metadata};
+use crate::labels::Labels;
+use crate::matcher::Matcher;
+use crate::promql::{Answer, EngineSource, Limits, Query, QueryError, Settings};
+use crate::writer::Appended;
+
+/// Why a query or a look-up has no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MetricsError {
+    /// The evaluation failed, or a limit was reached.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] SeriesError),
+    /// The engine far away cannot be reached or does not answer; asking again later may help.
+    #[error("{engine} does not answer: {reason}")]
+    Away {
+        /// Its address, without credentials.
+        engine: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The engine far away refused.
+    #[error("{engine} refuses: {reason}")]
+    Refused {
+        /// Its address, without credentials.
+        engine: String,
+        /// What it said.
+        reason: String,
+    },
+    /// The work ended without an answer.
+    #[error("the evaluation was ended")]
+    Ended,
+}
+
+/// From and to, Unix milliseconds, both included.
+pub type Span = (i64, i64);
+
+/// Exemplars of one series.
+#[derive(Clone, Debug)]
+pub struct SeriesExemplars {
+    /// The series.
+    pub labels: Labels,
+    /// Its exemplars in order of time; `series` of each is 0.
+    pub exemplars: Vec<Exemplar>,
+}
+
+/// Measurements of all tenants, wherever they are kept.
+#[async_trait]
+pub trait Metrics: Send + Sync + 'static {
+    /// Stores a decoded body and answers after it is on disk; see [`Engine::append_batch`].
+    ///
+    /// # Errors
+    /// Nothing of it counts as stored; it may be sent again.
+    async fn write(&self, tenant: u64, batch: Batch) -> Result<Appended, MetricsError>;
+
+    /// The answer at one moment.
+    ///
+    /// # Errors
+    /// [`MetricsError`].
+    async fn instant(&self, tenant: u64, query: Query, at_ms: i64, limits: Limits) -> Result<Answer, MetricsError>;
+
+    /// The answers from, to, every so many milliseconds.
+    ///
+    /// # Errors
+    /// [`MetricsError`].
+    async fn range(
+        &self,
+        tenant: u64,
+        query: Query,
+        times: (i64, i64, i64),
+        limits: Limits,
+    ) -> Result<Answer, MetricsError>;
+
+    /// Series that fit any of the sets of matchers (all series when there is no set) and have samples in the time, in order.
+    ///
+    /// # Errors
+    /// [`MetricsError`].
+    async fn series(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Vec<Labels>, MetricsError>;
+
+    /// Their label names, sorted.
+    ///
+    /// # Errors
+    /// [`MetricsError`].
+    async fn label_names(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Vec<String>, MetricsError>;
+
+    /// The values of one of their labels, sorted.
+    ///
+    /// # Errors
+    /// [`MetricsError`].
+    async fn label_values(
+        &self,
+        tenant: u64,
+        name: String,
+        sets: Vec<Vec<Matcher>>,
+        time: Span,
+    ) -> Result<Vec<String>, MetricsError>;
+
+    /// Type, unit and help of the families, or of one.
+    ///
+    /// # Errors
+    /// [`MetricsError`].
+    async fn metadata(&self, tenant: u64, family: Option<String>) -> Result<Vec<Metadata>, MetricsError>;
+
+    /// Exemplars of the series that the selectors of a query name.
+    ///
+    /// # Errors
+    /// [`MetricsError`].
+    async fn exemplars(&self, tenant: u64, query: Query, time: Span) -> Result<Vec<SeriesExemplars>, MetricsError>;
+}
+
+#[async_trait]
+impl Metrics for std::sync::Arc<Engine> {
+    async fn write(&self, tenant: u64, batch: Batch) -> Result<Appended, MetricsError> {
+        Ok(self.append_batch(tenant, batch).await?)
+    }
+
+    async fn instant(&self, tenant: u64, query: Query, at_ms: i64, limits: Limits) -> Result<Answer, MetricsError> {
+        let engine = self.clone();
+        let work = move || {
+            let source = EngineSource { engine: &engine, tenant };
+            query.instant(&source, at_ms, &Settings::default(), &limits)
+        };
+        Ok(tokio::task::spawn_blocking(work).await.map_err(|_| MetricsError::Ended)??)
+    }
+
+    async fn range(
+        &self,
+        tenant: u64,
+        query: Query,
+        times: (i64, i64, i64),
+        limits: Limits,
+    ) -> Result<Answer, MetricsError> {
+        let engine = self.clone();
+        let work = move || {
+            let source = EngineSource { engine: &engine, tenant };
+            query.range(&source, times, &Settings::default(), &limits)
+        };
+        Ok(tokio::task::spawn_blocking(work).await.map_err(|_| MetricsError::Ended)??)
+    }
+
+    async fn series(&self, tenant: u64, sets: Vec<Vec<Matcher>>, _: Span) -> Result<Vec<Labels>, MetricsError> {
+        let mut all: Vec<Labels> = of(&sets).iter().flat_map(|set| Engine::series(self, tenant, set)).collect();
+        all.sort_unstable();
+        all.dedup();
+        Ok(all)
+    }
+
+    async fn label_names(&self, tenant: u64, sets: Vec<Vec<Matcher>>, _: Span) -> Result<Vec<String>, MetricsError> {
+        Ok(union(of(&sets).iter().flat_map(|set| Engine::label_names(self, tenant, set))))
+    }
+
+    async fn label_values(
+        &self,
+        tenant: u64,
+        name: String,
+        sets: Vec<Vec<Matcher>>,
+        _: Span,
+    ) -> Result<Vec<String>, MetricsError> {
+        Ok(union(of(&sets).iter().flat_map(|set| Engine::label_values(self, tenant, &name, set))))
+    }
+
+    async fn metadata(&self, _: u64, _: Option<String>) -> Result<Vec<Metadata>, MetricsError> {
+        Ok(Vec::new())
+    }
+
+    async fn exemplars(&self, _: u64, _: Query, _: Span) -> Result<Vec<SeriesExemplars>, MetricsError> {
+        Ok(Vec::new())
+    }
+}
+
+/// The sets, or the one that means every series.
+fn of(sets: &[Vec<Matcher>]) -> Vec<&[Matcher]> {
+    if sets.is_empty() { vec![&[]] } else { sets.iter().map(Vec::as_slice).collect() }
+}
+
+fn union(names: impl Iterator<Item = String>) -> Vec<String> {
+    let all: std::collections::BTreeSet<String> = names.collect();
+    all.into_iter().collect()
+}
