@@ -21,6 +21,7 @@ mod reference;
 mod samples;
 mod server;
 mod settings;
+mod watchdog;
 mod witness;
 #[cfg(test)]
 mod promises;

@@ -128,7 +128,9 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
         }
     }
     tracing::info!(%address, data = %data.data.display(), "Mainstay serves");
+    crate::watchdog::ready();
     ended(terminate).await;
+    crate::watchdog::ending();
     keep_alive_mark(&kernel).await;
     running.engine.flush().context("the last measurements could not be written")?;
     drop(std::fs::remove_file(data.socket()));
@@ -216,18 +218,22 @@ fn engines(running: &Running, serve: &Serve, runner: &Runner, host: &Arc<OnceLoc
     if !serve.no_agent && !serve.demo {
         tokio::spawn(machine::watch_this_machine(kernel.clone(), host.clone()));
     }
-    tokio::spawn(housekeeping(running.kernel.clone(), running.access.clone(), running.store.clone()));
+    let parts = (running.kernel.clone(), running.access.clone(), running.store.clone());
+    tokio::spawn(housekeeping(parts, runner.clone()));
 }
 
 /// Small regular duties.
-async fn housekeeping(kernel: Kernel, access: Arc<Access>, store: Arc<Store>) {
+async fn housekeeping((kernel, access, store): (Kernel, Arc<Access>, Arc<Store>), runner: Runner) {
     let mut round = 0u64;
     let mut scrub = store::Scrub::default();
     let mut scrub_told = 0;
     loop {
+        keep_alive_mark(&kernel).await;
+        // The mark went through the store, and this through the runner's board: neither stands still.
+        tracing::trace!(checks = runner.len(), "alive");
+        crate::watchdog::alive();
         tokio::time::sleep(ALIVE_EVERY).await;
         round += 1;
-        keep_alive_mark(&kernel).await;
         if round.is_multiple_of(30)
             && let Err(error) = access.sweep().await
         {

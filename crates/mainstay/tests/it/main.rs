@@ -16,3 +16,4 @@ mod fuzz;
 mod schema;
 mod survives;
 mod the_loop;
+mod watchdog;
