@@ -3,13 +3,15 @@
 //! A repeat of what is stored, or of what the group already holds, is taken and changes nothing; another value at the same time is
 //! refused and the first one stays, as in Prometheus. Nothing here changes what a reader sees.
 
+mod beside;
+
 use std::collections::{HashMap, HashSet};
 
 use crate::error::Refusal;
 use crate::head::{Inserted, Probes};
 use crate::index::{Index, KeyHash, SeriesId};
 use crate::log::LogSample;
-use crate::prepare::{Fresh, Prepared, Who};
+use crate::prepare::{Fresh, LogHistogram, Prepared, Who};
 use crate::store::Store;
 use crate::writer::{Appended, Refused};
 
@@ -42,7 +44,15 @@ pub(crate) struct Decided {
     pub(crate) admitted: Vec<LogSample>,
     /// New series in the order of the numbers that they will get.
     pub(crate) new: Vec<(u64, Fresh)>,
+    pub(crate) histograms: Vec<LogHistogram>,
     pub(crate) repeated: u64,
+}
+
+impl Decided {
+    /// Nothing has to be written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.admitted.is_empty() && self.histograms.is_empty()
+    }
 }
 
 /// Decides request by request.
@@ -60,6 +70,8 @@ pub(crate) struct Admission<'a> {
     woken: HashSet<SeriesId>,
     /// The group's points of every series, made when one is met twice or out of order.
     seen: Option<HashMap<(SeriesId, i64), f64>>,
+    /// The group's histograms: their places in what was decided.
+    natives: HashMap<(SeriesId, i64), usize>,
 }
 
 impl<'a> Admission<'a> {
@@ -78,6 +90,7 @@ impl<'a> Admission<'a> {
             active: HashMap::new(),
             woken: HashSet::new(),
             seen: None,
+            natives: HashMap::new(),
         }
     }
 
@@ -95,25 +108,37 @@ impl<'a> Admission<'a> {
         }
         let mut outcome = Appended::default();
         let mut first = 0;
-        for (who, count) in std::mem::take(&mut request.parts) {
-            let points = first..first + count as usize;
+        let parts = std::mem::take(&mut request.parts);
+        for (who, count) in &parts {
+            let points = first..first + *count as usize;
+            if points.is_empty() {
+                // A series is made by its first sample only.
+                continue;
+            }
             first = points.end;
-            let id = match who {
-                Who::Known(id) => Ok(id),
-                Who::Fresh(place) => self.number(request.tenant, &mut request.fresh[place as usize]),
-                Who::Unnamed(place) => {
-                    let reason = request.unnamed[place as usize].to_string();
-                    Err(Refusal::Labels { reason })
-                }
-            };
-            match id {
+            match self.id(request, *who) {
                 Ok(id) => self.points(request, id, points, &mut outcome),
                 Err(reason) => {
                     outcome.refused.extend(points.map(|index| Refused { index, reason: reason.clone() }));
                 }
             }
         }
+        if !request.beside.is_empty() {
+            self.beside(request, &parts, &mut outcome);
+        }
         Some(outcome)
+    }
+
+    /// The number of a series, given now if it is new.
+    fn id(&mut self, request: &mut Prepared, who: Who) -> Result<SeriesId, Refusal> {
+        match who {
+            Who::Known(id) => Ok(id),
+            Who::Fresh(place) => self.number(request.tenant, &mut request.fresh[place as usize]),
+            Who::Unnamed(place) => {
+                let reason = request.unnamed[place as usize].to_string();
+                Err(Refusal::Labels { reason })
+            }
+        }
     }
 
     /// The points of one series.
@@ -147,6 +172,10 @@ impl<'a> Admission<'a> {
             }
             Some(Inserted::Conflict) => return Err(Refusal::Conflict { at_ms: point.0 }),
             None => self.wake(tenant, id)?,
+        }
+        // Of a float and a histogram at one time the first stays too.
+        if self.probes.natives.has(id, point.0) || (closer && self.natives.contains_key(&(id, point.0))) {
+            return Err(Refusal::Conflict { at_ms: point.0 });
         }
         if (closer || self.seen.is_some()) && !self.once(id, point)? {
             self.decided.repeated += 1;
@@ -205,12 +234,17 @@ impl<'a> Admission<'a> {
         Ok(id)
     }
 
+    /// The group's points so far.
+    fn seen(&mut self) -> &mut HashMap<(SeriesId, i64), f64> {
+        let admitted = &self.decided.admitted;
+        self.seen.get_or_insert_with(|| {
+            admitted.iter().map(|sample| ((sample.id, sample.point.0), sample.point.1)).collect()
+        })
+    }
+
     /// Whether the group does not hold the point yet.
     fn once(&mut self, id: SeriesId, point: (i64, f64)) -> Result<bool, Refusal> {
-        let admitted = &self.decided.admitted;
-        let seen = self.seen.get_or_insert_with(|| {
-            admitted.iter().map(|sample| ((sample.id, sample.point.0), sample.point.1)).collect()
-        });
+        let seen = self.seen();
         match seen.insert((id, point.0), point.1) {
             None => Ok(true),
             Some(old) => {

@@ -15,14 +15,14 @@ use hashbrown::HashTable;
 use parking_lot::RwLock;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 
-use crate::chunk::Point;
 use crate::contents::{Column, Contents, Listed, encode_index};
 use crate::error::{DamageKind, io as at};
 use crate::frame;
 use crate::index::{Index, SeriesId};
 use crate::log::sync_dir;
+use crate::native::{Samples, put_samples, take_samples};
+use crate::times;
 use crate::wire::{Put, Take};
-use crate::{times, values};
 
 const VERSION: u8 = 2;
 const TAG_HEADER: u8 = 0x10;
@@ -98,18 +98,18 @@ impl From<crate::SeriesError> for NotWritten {
     }
 }
 
-/// Writes a sealed file into `dir`, synced and renamed into place. `ids` are in order of tenant and labels; `points` gives what each
-/// has, rising in time, and none when it cannot.
-pub(crate) fn write(
+/// Writes a sealed file into `dir`, synced and renamed into place. `ids` are in order of tenant and labels; `samples` gives what
+/// each has, rising in time, and none when it cannot.
+pub(crate) fn write<S: Into<Samples>>(
     dir: &Path,
     header: Header,
     index: &RwLock<Index>,
     ids: &[SeriesId],
-    points: impl FnMut(SeriesId) -> Option<Vec<Point>>,
+    samples: impl FnMut(SeriesId) -> Option<S>,
 ) -> Result<Block, NotWritten> {
     let path = dir.join(file_name(&header));
     let part = path.with_extension("part");
-    let written = write_part(&part, header, index, ids, points);
+    let written = write_part(&part, header, index, ids, samples);
     if written.is_err() {
         let _ = std::fs::remove_file(&part);
     }
@@ -129,30 +129,28 @@ struct Making<'a> {
     by_hash: HashTable<(u128, u32)>,
 }
 
-fn write_part(
+fn write_part<S: Into<Samples>>(
     part: &Path,
     mut header: Header,
     index: &RwLock<Index>,
     ids: &[SeriesId],
-    mut points: impl FnMut(SeriesId) -> Option<Vec<Point>>,
+    mut samples: impl FnMut(SeriesId) -> Option<S>,
 ) -> Result<Block, NotWritten> {
     let file = File::create(part).map_err(at("create", part))?;
     let file = BufWriter::with_capacity(1 << 20, file);
     let mut making = Making { file, part, at: 0, columns: Vec::new(), by_hash: HashTable::new() };
     making.put(&[0; HEADER_BYTES])?;
-    let (mut places, mut listed, mut numbers, mut payload) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut places, mut listed, mut payload) = (Vec::new(), Vec::new(), Vec::new());
     for id in ids {
-        let points = points(*id).ok_or(NotWritten::Source)?;
-        if points.is_empty() {
+        let samples: Samples = samples(*id).ok_or(NotWritten::Source)?.into();
+        if samples.is_empty() {
             continue;
         }
-        let column = making.column(&points, header.start_ms)?;
-        numbers.clear();
-        numbers.extend(points.iter().map(|p| p.1));
+        let column = making.column(&samples.times(), header.start_ms)?;
         payload.clear();
-        values::put(&numbers, &mut payload);
+        put_samples(&samples, &mut payload);
         let (offset, length) = making.chunk(&payload)?;
-        header.samples += points.len() as u64;
+        header.samples += samples.len() as u64;
         let place = Place { offset, length, column };
         places.push((*id, place));
         listed.push((*id, place));
@@ -191,15 +189,15 @@ impl Making<'_> {
     }
 
     /// The column of these times, which another series may have brought.
-    fn column(&mut self, points: &[Point], start_ms: i64) -> crate::Result<u32> {
+    fn column(&mut self, at_ms: &[i64], start_ms: i64) -> crate::Result<u32> {
         let mut bytes = Vec::new();
-        times::put(points.iter().map(|p| p.0), start_ms, &mut bytes);
+        times::put(at_ms.iter().copied(), start_ms, &mut bytes);
         let hash = xxh3_128(&bytes);
         if let Some((_, column)) = self.by_hash.find(hash as u64, |(other, _)| *other == hash) {
             return Ok(*column);
         }
         let column = self.columns.len() as u32;
-        let count = points.len() as u32;
+        let count = at_ms.len() as u32;
         let new = if bytes.len() <= times::SHORT_BYTES {
             Column::Short { count, bytes: bytes.into() }
         } else {
@@ -286,13 +284,13 @@ fn read_chunk(file: &File, offset: u32, length: u32) -> Result<Vec<u8>, DamageKi
     Ok(bytes)
 }
 
-/// The points of a chunk.
-pub(crate) fn read_points(
+/// What a chunk holds.
+pub(crate) fn read_samples(
     file: &File,
     start_ms: i64,
     columns: &[Column],
     place: Place,
-) -> Result<Vec<Point>, DamageKind> {
+) -> Result<Samples, DamageKind> {
     let column = columns.get(place.column as usize).ok_or(DamageKind::Meaning)?;
     let times = match column {
         Column::Short { count, bytes } => times::take(bytes, start_ms, *count as usize),
@@ -302,8 +300,7 @@ pub(crate) fn read_points(
     };
     let times = times.filter(|t| t.len() == column.count()).ok_or(DamageKind::Meaning)?;
     let payload = read_chunk(file, place.offset, place.length)?;
-    let values = values::take(&payload, times.len()).ok_or(DamageKind::Meaning)?;
-    Ok(times.into_iter().zip(values).collect())
+    take_samples(&payload, times).ok_or(DamageKind::Meaning)
 }
 
 impl Block {
@@ -327,9 +324,9 @@ impl Block {
         Some(self.places[found].1)
     }
 
-    /// The points of a series, when its chunk is whole.
-    pub(crate) fn points(&self, file: &File, place: Place) -> Result<Vec<Point>, DamageKind> {
-        read_points(file, self.header.start_ms, &self.columns, place)
+    /// The samples of a series, when its chunk is whole.
+    pub(crate) fn samples(&self, file: &File, place: Place) -> Result<Samples, DamageKind> {
+        read_samples(file, self.header.start_ms, &self.columns, place)
     }
 
     /// Last moment of its time, inclusive.

@@ -335,10 +335,10 @@ pub(crate) fn check(path: &Path, shown: &str) -> crate::Result<Checked> {
         let place = series.place;
         let (offset, length) = (u64::from(place.offset), u64::from(place.length));
         covered += length;
-        match crate::block::read_points(&file, header.start_ms, &contents.columns, place) {
-            Ok(points) => {
+        match crate::block::read_samples(&file, header.start_ms, &contents.columns, place) {
+            Ok(samples) => {
                 checked.chunks += 1;
-                checked.samples += points.len() as u64;
+                checked.samples += samples.len() as u64;
             }
             Err(kind) => tell(offset, length, kind),
         }

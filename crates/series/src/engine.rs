@@ -12,7 +12,6 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::admit::Met;
 use crate::error::{SeriesError, io as at};
 use crate::formats::{Batch, Limits};
-use crate::key;
 use crate::labels::{Labels, Sample};
 use crate::log::{Log, OpenLog, on_disk, segments};
 use crate::matcher::Matcher;
@@ -90,16 +89,14 @@ impl Engine {
         let limits = Limits { bytes: usize::MAX, series: usize::MAX, samples: usize::MAX, extras: 0 };
         let mut batch = Batch::new(limits);
         for sample in &samples {
-            let from = batch.text.len();
-            batch.text.extend_from_slice(&key::of(&sample.labels));
-            let begun = batch.begin(from, batch.text.len());
+            let begun = batch.begin_series(&sample.labels);
             begun.and_then(|()| batch.point(sample.at_ms, sample.value)).expect("there is no limit");
         }
         self.append_batch(tenant, batch).await
     }
 
     /// Stores the samples of a decoded body, as [`append`](Self::append) does. The quick way in: series that are known are found
-    /// by their bytes. Metadata, exemplars and native histograms of the batch are not kept.
+    /// by their bytes. Native histograms are samples as floats are; a series may have both by turns.
     ///
     /// # Errors
     /// As [`append`](Self::append).
@@ -119,7 +116,10 @@ impl Engine {
             self.jobs.try_send(job).map_err(|_| SeriesError::Stopped)?;
             match answer.await.map_err(|_| SeriesError::Stopped)?? {
                 Answer::Appended(appended) => return Ok(appended),
-                Answer::LookAgain(points) => batch.points = points,
+                Answer::LookAgain(points, beside) => {
+                    batch.points = points;
+                    beside.give_back(&mut batch);
+                }
             }
         }
     }

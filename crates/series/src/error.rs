@@ -91,6 +91,12 @@ pub enum Refusal {
         /// What is wrong with them.
         reason: String,
     },
+    /// What was sent as a native histogram is none.
+    #[error("no native histogram: {reason}")]
+    Histogram {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The tenant has as many active series as it may have.
     #[error("the tenant already has {limit} active series")]
     TooManySeries {

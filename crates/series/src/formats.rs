@@ -5,7 +5,7 @@
 //! checked before memory is taken for it. Strict formats (remote write, exposition, OTLP) are taken whole or not at all; line
 //! protocols whose senders expect it (Influx, Graphite, StatsD) keep their good lines and list the bad ones.
 //!
-//! Metadata, exemplars and native histograms are decoded into typed values. The engine keeps none of them yet.
+//! Metadata, exemplars and native histograms are decoded into typed values beside the samples.
 
 mod batch;
 mod lines;
@@ -19,10 +19,7 @@ pub mod otlp;
 pub mod remote_write;
 pub mod statsd;
 
-pub use batch::{
-    Batch, BucketCounts, Exemplar, HistogramPoint, Metadata, MetricKind, NativeHistogram, RejectedLine, SeriesPoints,
-    Span,
-};
+pub use batch::{Batch, Exemplar, HistogramPoint, Metadata, MetricKind, RejectedLine, SeriesPoints};
 
 use crate::labels::LabelsError;
 

@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 
 use crate::chunk::{Chunk, Point, merge};
+use crate::histogram::Histogram;
 use crate::index::SeriesId;
+use crate::native::{NativeHead, NativePart, NativeProbes, Samples};
 
 /// The length of a window, and so of what one sealed file holds at first: two hours.
 pub(crate) const WINDOW_MS: i64 = 2 * 3_600_000;
@@ -285,12 +287,13 @@ pub(crate) struct Head {
     shards: Vec<RwLock<Vec<Slot>>>,
     windows: Mutex<BTreeMap<i64, Times>>,
     newest_ms: AtomicI64,
+    pub(crate) natives: NativeHead,
 }
 
 impl Default for Head {
     fn default() -> Self {
         let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
-        Self { shards, windows: Mutex::default(), newest_ms: AtomicI64::new(0) }
+        Self { shards, windows: Mutex::default(), newest_ms: AtomicI64::new(0), natives: NativeHead::default() }
     }
 }
 
@@ -347,6 +350,24 @@ impl Change<'_> {
         inserted
     }
 
+    pub(crate) fn insert_native(&mut self, id: SeriesId, at_ms: i64, histogram: &Histogram) {
+        let (_, new) = self.head.natives.insert(id, at_ms, histogram);
+        if new {
+            self.opened.push(id);
+        }
+        self.touch(window_start(at_ms));
+        self.newest_ms = self.newest_ms.max(at_ms);
+    }
+
+    /// A whole window of histograms of a series, as the log keeps it.
+    pub(crate) fn adopt_native(&mut self, id: SeriesId, part: NativePart) {
+        self.touch(part.start_ms);
+        self.newest_ms = self.newest_ms.max(part.start_ms + part.rows.span().1);
+        if self.head.natives.adopt(id, part) {
+            self.opened.push(id);
+        }
+    }
+
     /// A whole window of a series, as the log keeps it.
     pub(crate) fn adopt(&mut self, id: SeriesId, part: Part) {
         self.touch(part.start_ms);
@@ -374,7 +395,7 @@ impl Head {
 
     /// Asks `ask` what inserting would come to, and whether the series has points at all.
     pub(crate) fn probes(&self) -> Probes<'_> {
-        Probes { head: self, held: None }
+        Probes { head: self, held: None, natives: self.natives.probes() }
     }
 
     /// The parts of one series in windows that begin from `first` to `last`, oldest first.
@@ -397,7 +418,15 @@ impl Head {
         self.shards[shard].read().get(slot)?.window(start_ms)
     }
 
-    /// The series that have points in a window.
+    /// All that one series has in a window; none when that is nothing.
+    pub(crate) fn window_samples(&self, id: SeriesId, start_ms: i64) -> Option<Samples> {
+        let floats = self.window(id, start_ms).map(|part| part.points()).unwrap_or_default();
+        let histograms = self.natives.parts(id, start_ms, start_ms).pop().map(|(_, points)| points);
+        let samples = Samples { floats, histograms: histograms.unwrap_or_default() };
+        (!samples.is_empty()).then_some(samples)
+    }
+
+    /// The series that have points or histograms in a window; one that has both is there twice.
     pub(crate) fn series_in(&self, start_ms: i64) -> Vec<SeriesId> {
         let mut found = Vec::new();
         for (shard, slots) in self.shards.iter().enumerate() {
@@ -407,10 +436,11 @@ impl Head {
             });
             found.extend(held.map(|(slot, _)| id_of(shard, slot)));
         }
+        found.append(&mut self.natives.series_in(start_ms));
         found
     }
 
-    /// Forgets a window; the series that had points in it.
+    /// Forgets a window; the series that had points in it, and those that had histograms.
     pub(crate) fn drop_window(&self, start_ms: i64) -> Vec<SeriesId> {
         let mut dropped = Vec::new();
         for (shard, slots) in self.shards.iter().enumerate() {
@@ -418,6 +448,7 @@ impl Head {
             let gone = slots.iter_mut().enumerate().filter_map(|(i, s)| s.drop_window(start_ms).then_some(i));
             dropped.extend(gone.map(|slot| id_of(shard, slot)));
         }
+        dropped.append(&mut self.natives.drop_window(start_ms));
         self.windows.lock().remove(&start_ms);
         dropped
     }
@@ -453,7 +484,7 @@ impl Head {
         let sum = |shard: &RwLock<Vec<Slot>>| {
             shard.read().iter().fold((0, 0), |(n, b), slot| (n + slot.count(), b + slot.bytes() as u64))
         };
-        self.shards.iter().map(sum).fold((0, 0), |(n, b), (m, c)| (n + m, b + c))
+        self.shards.iter().map(sum).fold(self.natives.size(), |(n, b), (m, c)| (n + m, b + c))
     }
 }
 
@@ -461,6 +492,7 @@ impl Head {
 pub(crate) struct Probes<'a> {
     head: &'a Head,
     held: Option<(usize, parking_lot::RwLockReadGuard<'a, Vec<Slot>>)>,
+    pub(crate) natives: NativeProbes<'a>,
 }
 
 impl Probes<'_> {

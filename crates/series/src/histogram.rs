@@ -7,13 +7,17 @@ mod arithmetic;
 mod bounds;
 mod kahan;
 mod quantile;
+mod spans;
 mod trim;
 
 pub use arithmetic::{Combined, Incompatible};
 pub(crate) use kahan::HistogramSum;
 pub use quantile::NanObservations;
+pub(crate) use spans::{Counts, MAX_BUCKETS, Span, buckets};
 
 use std::fmt;
+
+use serde::Serialize;
 
 use bounds::{Sign, bound, custom_bound};
 
@@ -21,7 +25,8 @@ use bounds::{Sign, bound, custom_bound};
 pub const CUSTOM_BUCKETS: i32 = -53;
 
 /// What a histogram says about the one before it in its series.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ResetHint {
     /// Nothing: compare to find out.
     #[default]
@@ -35,7 +40,7 @@ pub enum ResetHint {
 }
 
 /// Observations of one series counted in buckets.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Histogram {
     /// -4 to 8: each power of two is divided into `2^schema` buckets. [`CUSTOM_BUCKETS`]: see `custom_bounds`.
     pub schema: i32,

@@ -10,13 +10,17 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::chunk::{Chunk, Point};
+use crate::chunk::Point;
 use crate::error::io as at;
 use crate::frame;
+use crate::head_copy::{HeadCopy, write_head};
 use crate::index::SeriesId;
+use crate::record::Record;
 use crate::wire::Put;
 
-pub(crate) const VERSION: u64 = 2;
+/// Version 3 has records beside floats; 2 is read as it is.
+pub(crate) const VERSION: u64 = 3;
+pub(crate) const OLDEST_VERSION: u64 = 2;
 pub(crate) const TAG_VERSION: u8 = 0;
 pub(crate) const TAG_SERIES: u8 = 1;
 pub(crate) const TAG_SAMPLES: u8 = 2;
@@ -29,8 +33,6 @@ pub(crate) const NEXT_SERIES: u8 = 0x20;
 
 /// A frame is closed when its payload is longer than this.
 const FRAME_BYTES: usize = 1 << 20;
-/// So that damage to a copy of the head costs little of it.
-const HEAD_FRAME_BYTES: usize = 32 << 10;
 
 /// A file that a log is written to. A trait so that a test can be the disk that is full.
 pub(crate) trait LogFile: Send {
@@ -93,7 +95,7 @@ pub(crate) struct Log {
 
 /// Which series the open segment has defined: the count of the segment by series, so that a new one forgets them all at once.
 #[derive(Default)]
-struct Defined {
+pub(crate) struct Defined {
     in_segment: Vec<u32>,
     segment: u32,
     /// Defined by what is being written.
@@ -101,9 +103,14 @@ struct Defined {
 }
 
 impl Defined {
+    /// Of the only segment that there is.
+    pub(crate) fn of_one() -> Self {
+        Self { segment: 1, ..Self::default() }
+    }
+
     /// True when this segment does not know the series yet; from now on it does.
     #[inline]
-    fn define(&mut self, id: SeriesId) -> bool {
+    pub(crate) fn define(&mut self, id: SeriesId) -> bool {
         let place = id as usize;
         if self.in_segment.len() <= place {
             self.in_segment.resize(place + 1, 0);
@@ -139,13 +146,19 @@ impl Log {
         }
     }
 
-    /// Writes and syncs all samples; when it returns an error, none of them counts as written.
-    pub(crate) fn commit(&mut self, samples: &[LogSample], key: PutKey<'_>) -> crate::Result<()> {
+    /// Writes and syncs all samples and records; when it returns an error, none of them counts as written.
+    pub(crate) fn commit(
+        &mut self,
+        samples: &[LogSample],
+        records: &[Record<'_>],
+        key: PutKey<'_>,
+    ) -> crate::Result<()> {
         let mut segment = match self.segment.take() {
             Some(segment) if segment.length < self.segment_bytes => segment,
             _ => self.begin()?,
         };
-        let bytes = encode(samples, &mut self.defined, key);
+        let mut bytes = encode(samples, &mut self.defined, key);
+        put_records(records, &mut self.defined, key, &mut bytes);
         if let Err(error) = segment.file.append(&bytes) {
             let error = at("write", &segment.path)(error);
             self.defined.take_back();
@@ -210,11 +223,11 @@ impl Log {
     }
 
     /// Writes the whole head as a segment of its own and removes all segments before it. Atomic by a rename.
-    pub(crate) fn checkpoint(&mut self, each: EachPart<'_>, key: PutKey<'_>) -> crate::Result<()> {
+    pub(crate) fn checkpoint(&mut self, head: HeadCopy<'_>) -> crate::Result<()> {
         let old = self.close_segment();
         let number = old + 1;
         let path = self.dir.join(segment_name(number));
-        if write_head(&path, each, key)? == 0 {
+        if write_head(&path, head)? == 0 {
             fs::remove_file(&path).map_err(at("remove", &path))?;
         }
         self.number = number;
@@ -227,44 +240,7 @@ impl Log {
     }
 }
 
-/// Calls what it is given with each window of each series of the head: number, points, late points, start.
-pub(crate) type EachPart<'a> = &'a dyn Fn(&mut dyn FnMut(SeriesId, &Chunk, &[Point], i64));
-
-/// Writes the head as one segment at `path`; says how many windows of series it holds.
-pub(crate) fn write_head(path: &Path, each: EachPart<'_>, key: PutKey<'_>) -> crate::Result<usize> {
-    let part = path.with_extension("part");
-    let mut out = io::BufWriter::with_capacity(1 << 20, File::create(&part).map_err(at("create", &part))?);
-    out.write_all(&version_frame()).map_err(at("write", &part))?;
-    let mut defined = Defined { segment: 1, ..Defined::default() };
-    let (mut payload, mut framed, mut count, mut outcome) = (Vec::new(), Vec::new(), 0, Ok(()));
-    let mut flush = |payload: &mut Vec<u8>| {
-        framed.clear();
-        frame::put(&mut framed, payload);
-        payload.clear();
-        out.write_all(&framed)
-    };
-    each(&mut |id, chunk, late, start_ms| {
-        if defined.define(id) {
-            put_series(&mut payload, id, key);
-        }
-        put_chunk(&mut payload, id, chunk, late, start_ms);
-        count += 1;
-        if payload.len() >= HEAD_FRAME_BYTES && outcome.is_ok() {
-            outcome = flush(&mut payload);
-        }
-    });
-    if !payload.is_empty() && outcome.is_ok() {
-        outcome = flush(&mut payload);
-    }
-    outcome.map_err(at("write", &part))?;
-    let file = out.into_inner().map_err(|e| at("write", &part)(e.into_error()))?;
-    file.sync_all().map_err(at("sync", &part))?;
-    fs::rename(&part, path).map_err(at("rename", &part))?;
-    sync_dir(path.parent().unwrap_or(path))?;
-    Ok(count)
-}
-
-fn version_frame() -> Vec<u8> {
+pub(crate) fn version_frame() -> Vec<u8> {
     let mut payload = vec![TAG_VERSION];
     payload.put_u64(VERSION);
     let mut framed = Vec::new();
@@ -272,7 +248,7 @@ fn version_frame() -> Vec<u8> {
     framed
 }
 
-fn put_series(out: &mut Vec<u8>, id: SeriesId, key: PutKey<'_>) {
+pub(crate) fn put_series(out: &mut Vec<u8>, id: SeriesId, key: PutKey<'_>) {
     let mut bytes = Vec::with_capacity(160);
     // A series that nobody knows any more has no samples either; told of as orphaned if it ever had.
     let Some(tenant) = key(id, &mut bytes) else { return };
@@ -280,18 +256,6 @@ fn put_series(out: &mut Vec<u8>, id: SeriesId, key: PutKey<'_>) {
     out.put_u64(u64::from(id));
     out.put_u64(tenant);
     out.put_bytes(&bytes);
-}
-
-fn put_chunk(out: &mut Vec<u8>, id: SeriesId, chunk: &Chunk, late: &[Point], start_ms: i64) {
-    out.push(TAG_CHUNK);
-    out.put_u64(u64::from(id));
-    out.put_i64(start_ms);
-    chunk.put(out);
-    out.put_u64(late.len() as u64);
-    for (at_ms, value) in late {
-        out.put_i64(at_ms.wrapping_sub(start_ms));
-        out.put_fixed(value.to_bits());
-    }
 }
 
 /// The samples as frames: in each first the series that the segment has not defined yet, then samples up to its end.
@@ -314,6 +278,24 @@ fn encode(samples: &[LogSample], defined: &mut Defined, key: PutKey<'_>) -> Vec<
         put_frame(&mut out, &mut series, &mut body);
     }
     out
+}
+
+/// The records as frames, each with the series that it needs and the segment has not defined yet.
+fn put_records(records: &[Record<'_>], defined: &mut Defined, key: PutKey<'_>, out: &mut Vec<u8>) {
+    let mut payload = Vec::new();
+    for record in records {
+        if let Some(id) = record.series().filter(|id| defined.define(*id)) {
+            put_series(&mut payload, id, key);
+        }
+        record.put(&mut payload);
+        if payload.len() >= FRAME_BYTES {
+            frame::put(out, &payload);
+            payload.clear();
+        }
+    }
+    if !payload.is_empty() {
+        frame::put(out, &payload);
+    }
 }
 
 fn put_frame(out: &mut Vec<u8>, series: &mut Vec<u8>, body: &mut Vec<u8>) {

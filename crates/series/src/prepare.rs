@@ -1,7 +1,8 @@
 //! Finds the series of a batch, in the thread of the caller, before the writer sees it.
 
 use crate::chunk::Point;
-use crate::formats::Batch;
+use crate::formats::{Batch, HistogramPoint};
+use crate::histogram::Histogram;
 use crate::index::{Index, KeyHash, Lease, SeriesId};
 use crate::key;
 use crate::labels::LabelsError;
@@ -25,6 +26,36 @@ pub(crate) struct Fresh {
     pub(crate) key: Vec<u8>,
 }
 
+/// A native histogram on its way into the log.
+#[derive(Clone, Debug)]
+pub(crate) struct LogHistogram {
+    pub(crate) id: SeriesId,
+    pub(crate) at_ms: i64,
+    pub(crate) histogram: Histogram,
+}
+
+/// What a batch has beside floats. Most have nothing of it.
+#[derive(Debug, Default)]
+pub(crate) struct Beside {
+    pub(crate) histograms: Vec<HistogramPoint>,
+}
+
+impl Beside {
+    /// Takes it out of a batch.
+    fn of(batch: &mut Batch) -> Self {
+        Self { histograms: std::mem::take(&mut batch.histograms) }
+    }
+
+    /// Puts it back, when the series have to be looked up again.
+    pub(crate) fn give_back(self, batch: &mut Batch) {
+        batch.histograms = self.histograms;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.histograms.is_empty()
+    }
+}
+
 /// A batch whose series are found.
 #[derive(Debug)]
 pub(crate) struct Prepared {
@@ -34,11 +65,17 @@ pub(crate) struct Prepared {
     pub(crate) parts: Vec<(Who, u32)>,
     pub(crate) fresh: Vec<Fresh>,
     pub(crate) unnamed: Vec<LabelsError>,
+    pub(crate) beside: Beside,
     /// The numbers in `parts` mean what they meant when it was taken.
     pub(crate) lease: Lease,
 }
 
 impl Prepared {
+    /// What it costs the writer, in floats.
+    pub(crate) fn weight(&self) -> usize {
+        self.points.len() + 8 * self.beside.histograms.len()
+    }
+
     /// Looks up every series of `batch`. Known ones cost a hash and a probe each.
     pub(crate) fn new(store: &Store, tenant: u64, batch: &mut Batch) -> Self {
         let seed = store.seed;
@@ -58,7 +95,8 @@ impl Prepared {
             parts.push((who, batch.points_of(i).len() as u32));
         }
         let points = std::mem::take(&mut batch.points);
-        Self { tenant, points, parts, fresh, unnamed, lease }
+        let beside = Beside::of(batch);
+        Self { tenant, points, parts, fresh, unnamed, beside, lease }
     }
 }
 

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::block::Block;
-use crate::chunk::{Point, merge};
+use crate::chunk::Point;
 use crate::error::DamageKind;
 use crate::head::{WINDOW_MS, window_start};
+use crate::histogram::Histogram;
 use crate::index::SeriesId;
 use crate::labels::Labels;
 use crate::matcher::Matcher;
+use crate::native::{NativePoint, Samples};
 use crate::store::{Store, count, shown};
 
 /// How often a read starts again because a file was replaced under it. Sealing happens once in hours.
@@ -24,6 +26,10 @@ pub struct SeriesData {
     pub labels: Labels,
     /// Unix milliseconds and value, rising in time.
     pub points: Vec<(i64, f64)>,
+    /// Unix milliseconds and native histogram, rising in time; no time is also in `points`. Each says whether its counter
+    /// went on since the one before. Not in the JSON: queries give them.
+    #[serde(skip)]
+    pub histograms: Vec<(i64, Arc<Histogram>)>,
     /// Stretches (first and last Unix millisecond) whose points are damaged on disk and therefore not in `points`.
     /// Empty is the rule; anything else must be shown as unknown, never as zero.
     pub lost: Vec<(i64, i64)>,
@@ -33,7 +39,7 @@ pub struct SeriesData {
 struct Gathered {
     labels: Labels,
     id: SeriesId,
-    parts: Vec<((i64, u32), Vec<Point>)>,
+    parts: Vec<((i64, u32), Samples)>,
     lost: Vec<(i64, i64)>,
 }
 
@@ -44,6 +50,19 @@ struct Attempt {
     damaged: Vec<(Arc<Block>, DamageKind)>,
     /// A file of the list is gone: it was replaced or has expired since, or somebody has removed it.
     missing: bool,
+}
+
+/// Histograms with what each says of the one before it. A float in between ends what is known of that.
+fn hinted(histograms: Vec<NativePoint>, floats: &[Point]) -> Vec<(i64, Arc<Histogram>)> {
+    let mut out: Vec<(i64, Arc<Histogram>)> = Vec::with_capacity(histograms.len());
+    for (at_ms, mut histogram) in histograms {
+        let last_float =
+            floats.partition_point(|p| p.0 < at_ms).checked_sub(1).map_or(i64::MIN, |place| floats[place].0);
+        let before = out.last().filter(|(at, _)| *at > last_float).map(|(_, h)| h.as_ref());
+        histogram.hint = histogram.hint_after(before);
+        out.push((at_ms, Arc::new(histogram)));
+    }
+    out
 }
 
 impl Store {
@@ -62,12 +81,13 @@ impl Store {
         }
         let finish = |mut series: Gathered| {
             series.parts.sort_by_key(|(key, _)| *key);
-            let mut points = merge(series.parts.into_iter().map(|(_, points)| points).collect());
-            points.retain(|(at, _)| (from_ms..=to_ms).contains(at));
-            SeriesData { labels: series.labels, points, lost: series.lost }
+            let mut samples = Samples::merged(series.parts.into_iter().map(|(_, samples)| samples).collect());
+            samples.retain(|at| (from_ms..=to_ms).contains(&at));
+            let histograms = hinted(samples.histograms, &samples.floats);
+            SeriesData { labels: series.labels, points: samples.floats, histograms, lost: series.lost }
         };
         let found = attempt.series.into_iter().map(finish);
-        found.filter(|s| !s.points.is_empty() || !s.lost.is_empty()).collect()
+        found.filter(|s| !s.points.is_empty() || !s.histograms.is_empty() || !s.lost.is_empty()).collect()
     }
 
     fn gather(&self, tenant: u64, matchers: &[Matcher], from_ms: i64, to_ms: i64) -> Attempt {
@@ -94,11 +114,11 @@ impl Store {
             for one in &mut series {
                 let Some(place) = block.place(one.id) else { continue };
                 let read = match &file {
-                    Ok(file) => block.points(file, place),
+                    Ok(file) => block.samples(file, place),
                     Err(_) => Err(DamageKind::Unreadable),
                 };
                 match read {
-                    Ok(points) => one.parts.push(((block.header.start_ms, block.header.generation), points)),
+                    Ok(samples) => one.parts.push(((block.header.start_ms, block.header.generation), samples)),
                     Err(kind) => {
                         one.lost.push((block.header.start_ms.max(from_ms), block.end_ms().min(to_ms)));
                         damaged.push((block.clone(), kind));
@@ -112,8 +132,14 @@ impl Store {
     /// A series and its points in the head.
     fn of_head(&self, labels: Labels, id: SeriesId, first: i64, to_ms: i64) -> Gathered {
         // After all files of its window: what was stored first wins.
-        let parts = self.head.parts(id, first, to_ms).into_iter();
-        let parts = parts.map(|(start, points)| ((start, u32::MAX), points)).collect();
+        let floats = self.head.parts(id, first, to_ms).into_iter();
+        let floats = floats.map(|(start, points)| ((start, u32::MAX), points.into()));
+        let natives = self.head.natives.parts(id, first, to_ms).into_iter();
+        let natives = natives.map(|(start, histograms)| {
+            let floats = Vec::new();
+            ((start, u32::MAX), Samples { floats, histograms })
+        });
+        let parts = floats.chain(natives).collect();
         Gathered { labels, id, parts, lost: Vec::new() }
     }
 

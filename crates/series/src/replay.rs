@@ -6,9 +6,14 @@ use crate::chunk::{Chunk, Point};
 use crate::error::{Damage, DamageKind};
 use crate::frame;
 use crate::head::{WINDOW_MS, window_start};
+use crate::histogram::Histogram;
 use crate::index::SeriesId;
 use crate::key;
-use crate::log::{NEXT_SERIES, SAME_TIME, TAG_CHUNK, TAG_SAMPLES, TAG_SERIES, TAG_VERSION, VALUE_BYTES, VERSION};
+use crate::log::{
+    NEXT_SERIES, OLDEST_VERSION, SAME_TIME, TAG_CHUNK, TAG_SAMPLES, TAG_SERIES, TAG_VERSION, VALUE_BYTES, VERSION,
+};
+use crate::native::{NativePart, NativePoint, Rows, take_single};
+use crate::record::{TAG_HISTOGRAM, TAG_HISTOGRAMS};
 use crate::wire::Take;
 
 /// Takes what a segment holds, in the order in which it was written.
@@ -19,6 +24,10 @@ pub(crate) trait Replay {
     fn sample(&mut self, series: u32, point: Point);
     /// A window of a series, as the head had it, with late points.
     fn part(&mut self, series: u32, start_ms: i64, chunk: Chunk, late: Vec<Point>);
+    /// A native histogram.
+    fn histogram(&mut self, series: u32, at_ms: i64, histogram: Histogram);
+    /// Those of a window of a series, as the head had them.
+    fn histograms(&mut self, series: u32, part: NativePart);
 }
 
 /// How closely copies of the head are looked at. Their bytes are covered by a checksum in any case.
@@ -76,7 +85,7 @@ impl<S: Replay> Reader<'_, S> {
     /// Reads one entry. `Some(false)` when something in it belongs to a series that is not defined.
     fn entry(&mut self, take: &mut Take<'_>) -> Option<bool> {
         match take.byte()? {
-            TAG_VERSION => (take.u64()? == VERSION).then_some(true),
+            TAG_VERSION => (OLDEST_VERSION..=VERSION).contains(&take.u64()?).then_some(true),
             TAG_SERIES => {
                 let (id, tenant, bytes) = (take.u32()?, take.u64()?, take.bytes()?);
                 // Only what the engine would have written names a series.
@@ -91,30 +100,46 @@ impl<S: Replay> Reader<'_, S> {
                 Some(true)
             }
             TAG_SAMPLES => self.samples(take),
-            TAG_CHUNK => {
-                let (id, start_ms) = (take.u32()?, take.i64()?);
-                let chunk = Chunk::take(take)?;
-                let sane = window_start(start_ms) == start_ms && i64::from(chunk.last().0) < WINDOW_MS;
-                let count = take.u64()?;
-                let mut late = Vec::new();
-                for _ in 0..count {
-                    let at = take.i64()?;
-                    let point = (start_ms.checked_add(at)?, f64::from_bits(take.fixed()?));
-                    let rises = late.last().is_none_or(|last: &Point| last.0 < point.0);
-                    if !rises || !(0..WINDOW_MS).contains(&at) {
-                        return None;
-                    }
-                    late.push(point);
-                }
-                if !sane || (self.closely == Closely::Yes && !chunk.is_whole()) {
-                    return None;
-                }
+            TAG_CHUNK => self.chunk(take),
+            TAG_HISTOGRAM => {
+                let (id, at_ms, histogram) = (take.u32()?, take.i64()?, take_single(take)?);
                 let Some(series) = self.place(id) else { return Some(false) };
-                self.sink.part(series, start_ms, chunk, late);
+                self.sink.histogram(series, at_ms, histogram);
+                Some(true)
+            }
+            TAG_HISTOGRAMS => {
+                let id = take.u32()?;
+                let part = take_native(take)?;
+                let Some(series) = self.place(id) else { return Some(false) };
+                self.sink.histograms(series, part);
                 Some(true)
             }
             _ => None,
         }
+    }
+
+    /// A window of a series.
+    fn chunk(&mut self, take: &mut Take<'_>) -> Option<bool> {
+        let (id, start_ms) = (take.u32()?, take.i64()?);
+        let chunk = Chunk::take(take)?;
+        let sane = window_start(start_ms) == start_ms && i64::from(chunk.last().0) < WINDOW_MS;
+        let count = take.u64()?;
+        let mut late = Vec::new();
+        for _ in 0..count {
+            let at = take.i64()?;
+            let point = (start_ms.checked_add(at)?, f64::from_bits(take.fixed()?));
+            let rises = late.last().is_none_or(|last: &Point| last.0 < point.0);
+            if !rises || !(0..WINDOW_MS).contains(&at) {
+                return None;
+            }
+            late.push(point);
+        }
+        if !sane || (self.closely == Closely::Yes && !chunk.is_whole()) {
+            return None;
+        }
+        let Some(series) = self.place(id) else { return Some(false) };
+        self.sink.part(series, start_ms, chunk, late);
+        Some(true)
     }
 
     fn place(&self, id: SeriesId) -> Option<u32> {
@@ -150,6 +175,22 @@ impl<S: Replay> Reader<'_, S> {
     }
 }
 
+/// The histograms of a window of a series.
+fn take_native(take: &mut Take<'_>) -> Option<NativePart> {
+    let start_ms = take.i64().filter(|start| window_start(*start) == *start)?;
+    let rows = Rows::take(take, WINDOW_MS)?;
+    let mut late: Vec<NativePoint> = Vec::new();
+    for _ in 0..take.u64()? {
+        let at = take.i64().filter(|at| (0..WINDOW_MS).contains(at))?;
+        let point = (start_ms.checked_add(at)?, take_single(take)?);
+        if late.last().is_some_and(|last| last.0 >= point.0) {
+            return None;
+        }
+        late.push(point);
+    }
+    Some(NativePart { start_ms, rows, late })
+}
+
 /// Counts samples, for who only checks.
 #[derive(Default)]
 pub(crate) struct Counted {
@@ -170,6 +211,14 @@ impl Replay for Counted {
     fn part(&mut self, _: u32, _: i64, chunk: Chunk, late: Vec<Point>) {
         self.samples += u64::from(chunk.count()) + late.len() as u64;
     }
+
+    fn histogram(&mut self, _: u32, _: i64, _: Histogram) {
+        self.samples += 1;
+    }
+
+    fn histograms(&mut self, _: u32, part: NativePart) {
+        self.samples += part.count();
+    }
 }
 
 #[cfg(test)]
@@ -180,7 +229,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn replaying_anything_never_panics(bytes in any::<Vec<u8>>(), tag in 0_u8..5) {
+        fn replaying_anything_never_panics(bytes in any::<Vec<u8>>(), tag in 0_u8..9) {
             let mut framed = Vec::new();
             frame::put(&mut framed, &[&[tag], bytes.as_slice()].concat());
             replay("raw", &bytes, Closely::Yes, &mut Counted::default());

@@ -13,10 +13,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crate::block::{self, Block, Header, NotWritten};
-use crate::chunk::{Point, merge};
-use crate::head::{Part, WINDOW_MS, window_start};
+use crate::head::{WINDOW_MS, window_start};
+use crate::head_copy::HeadCopy;
 use crate::index::{Index, Place, SeriesId};
 use crate::log::LogSample;
+use crate::native::Samples;
+use crate::prepare::LogHistogram;
+use crate::record::Record;
 use crate::store::Store;
 use crate::writer::Writer;
 
@@ -41,6 +44,7 @@ pub(crate) struct Task {
     thread: JoinHandle<Made>,
     /// Samples of the window that came since; the file may have them, and may not.
     late: Vec<LogSample>,
+    late_histograms: Vec<LogHistogram>,
 }
 
 impl Task {
@@ -49,9 +53,11 @@ impl Task {
     }
 
     /// Remembers what comes for the window while it is sealed.
-    pub(crate) fn meet(&mut self, samples: &[LogSample]) {
+    pub(crate) fn meet(&mut self, samples: &[LogSample], histograms: &[LogHistogram]) {
         if let What::Window { start_ms, .. } = self.what {
             self.late.extend(samples.iter().filter(|s| window_start(s.point.0) == start_ms));
+            let late = histograms.iter().filter(|h| window_start(h.at_ms) == start_ms);
+            self.late_histograms.extend(late.cloned());
         }
     }
 }
@@ -66,7 +72,7 @@ impl Writer {
         while let Some(what) = self.next(now) {
             let made = self.store.make(what);
             let nothing = matches!(made, Ok(None));
-            self.take(what, made, &[])?;
+            self.take(what, made, &[], &[])?;
             // A day at a time: the next one waits for the next look.
             if nothing || matches!(what, What::Day(_)) {
                 break;
@@ -86,15 +92,15 @@ impl Writer {
         let store = self.store.clone();
         let thread = std::thread::Builder::new().name("series-sealer".into()).spawn(move || store.make(what));
         let thread = thread.map_err(crate::error::io("start the sealer for", &self.store.dir))?;
-        self.task = Some(Task { what, thread, late: Vec::new() });
+        self.task = Some(Task { what, thread, late: Vec::new(), late_histograms: Vec::new() });
         Ok(())
     }
 
     /// Waits for the file that is being made, and takes it.
     pub(crate) fn end_task(&mut self) -> crate::Result<()> {
-        let Some(Task { what, thread, late }) = self.task.take() else { return Ok(()) };
+        let Some(Task { what, thread, late, late_histograms }) = self.task.take() else { return Ok(()) };
         let made = thread.join().map_err(|_| crate::SeriesError::Stopped)?;
-        self.take(what, made, &late)
+        self.take(what, made, &late, &late_histograms)
     }
 
     /// What is due next; what is too old goes first.
@@ -111,7 +117,7 @@ impl Writer {
     }
 
     /// Puts a new file in the place of what it holds.
-    fn take(&mut self, what: What, made: Made, late: &[LogSample]) -> crate::Result<()> {
+    fn take(&mut self, what: What, made: Made, late: &[LogSample], natives: &[LogHistogram]) -> crate::Result<()> {
         let store = self.store.clone();
         let Some((block, replaced)) = made? else { return Ok(()) };
         store.add_block(block);
@@ -122,6 +128,7 @@ impl Writer {
             for sample in late {
                 change.insert(sample.id, sample.point);
             }
+            natives.iter().for_each(|h| change.insert_native(h.id, h.at_ms, &h.histogram));
             let opened = change.done(store.now_ms());
             let mut index = store.index.write();
             opened.into_iter().for_each(|id| index.hold(id, Place::Head));
@@ -135,15 +142,28 @@ impl Writer {
     /// Writes the head into `dir` and says which sealed files belong with it.
     pub(crate) fn snapshot(&mut self, dir: &Path) -> crate::Result<Vec<std::path::PathBuf>> {
         let store = &self.store;
-        let index = store.index.read();
         // Above every number that a sealed file says it covers, else the copy would take it for sealed.
         let path = dir.join(crate::log::segment_name(self.log.newest() + 1));
-        crate::log::write_head(&path, &|each| store.head.each(each), &|id, out| index.put_key(id, out))?;
+        store.with_head_copy(|head| crate::head_copy::write_head(&path, head))?;
         Ok(store.blocks.read().values().map(|b| b.path.clone()).collect())
     }
 }
 
 impl Store {
+    /// Gives all that a copy of the head holds to `write`, while no series is forgotten.
+    pub(crate) fn with_head_copy<T>(&self, write: impl FnOnce(HeadCopy<'_>) -> T) -> T {
+        let index = self.index.read();
+        let natives = |each: &mut dyn FnMut(Record<'_>)| {
+            self.head.natives.each(|id, part| each(Record::Histograms { id, part }));
+        };
+        write(HeadCopy {
+            first: &|_| {},
+            parts: &|each| self.head.each(each),
+            records: &natives,
+            key: &|id, out| index.put_key(id, out),
+        })
+    }
+
     /// Writes the file. Changes nothing that a reader or the writer sees.
     fn make(&self, what: What) -> Made {
         let made = match what {
@@ -163,7 +183,7 @@ impl Store {
         let alike: Vec<_> = older.into_iter().filter(|b| b.header.span_ms == WINDOW_MS).collect();
         let header = Header { log_upto, ..self.new_header(start, WINDOW_MS) };
         let mut ids: BTreeSet<SeriesId> = self.head.series_in(start).into_iter().collect();
-        let head = |id| self.head.window(id, start).map(|part: Part| part.points());
+        let head = |id| self.head.window_samples(id, start);
         let of_head = ids.clone();
         ids.extend(alike.iter().flat_map(|b| b.series()));
         match self.write_block(header, &ids, &alike, &head) {
@@ -210,7 +230,7 @@ impl Store {
         header: Header,
         ids: &BTreeSet<SeriesId>,
         older: &[Arc<Block>],
-        head: &dyn Fn(SeriesId) -> Option<Vec<Point>>,
+        head: &dyn Fn(SeriesId) -> Option<Samples>,
     ) -> Result<Block, NotWritten> {
         let ids = in_order(&self.index.read(), ids);
         if older.iter().any(|block| !block.is_whole) {
@@ -222,11 +242,11 @@ impl Store {
             let mut parts = Vec::with_capacity(older.len() + 1);
             for (block, file) in older.iter().zip(&files) {
                 if let Some(place) = block.place(id) {
-                    parts.push(block.points(file, place).ok()?);
+                    parts.push(block.samples(file, place).ok()?);
                 }
             }
             parts.extend(head(id));
-            Some(merge(parts))
+            Some(Samples::merged(parts))
         })
     }
 

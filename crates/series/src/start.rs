@@ -11,8 +11,10 @@ use crate::chunk::{Chunk, Point};
 use crate::contents::{Contents, contents};
 use crate::error::{Damage, DamageKind, io as at};
 use crate::head::{Change, Part, WINDOW_MS, window_start};
+use crate::histogram::Histogram;
 use crate::index::{Index, Place};
 use crate::log::segments;
+use crate::native::NativePart;
 use crate::options::Recovery;
 use crate::replay::{Closely, Replay, replay};
 use crate::store::{Store, shown};
@@ -143,6 +145,21 @@ impl Replay for Into<'_> {
         if !self.sealed(start_ms) {
             self.samples += u64::from(chunk.count()) + late.len() as u64;
             self.change.adopt(series, Part::new(start_ms, chunk, late));
+        }
+    }
+
+    fn histogram(&mut self, series: u32, at_ms: i64, histogram: Histogram) {
+        self.singly = true;
+        if !self.sealed(window_start(at_ms)) {
+            self.samples += 1;
+            self.change.insert_native(series, at_ms, &histogram);
+        }
+    }
+
+    fn histograms(&mut self, series: u32, part: NativePart) {
+        if !self.sealed(part.start_ms) {
+            self.samples += part.count();
+            self.change.adopt_native(series, part);
         }
     }
 }

@@ -15,7 +15,8 @@ use crate::chunk::Point;
 use crate::error::{Refusal, SeriesError};
 use crate::index::Place;
 use crate::log::Log;
-use crate::prepare::Prepared;
+use crate::prepare::{Beside, LogHistogram, Prepared};
+use crate::record::Record;
 use crate::store::{Store, count};
 
 /// Samples that one sync covers, at most.
@@ -28,7 +29,7 @@ const SHORT_LOG_BYTES: u64 = 1 << 20;
 /// What became of one request to append.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Appended {
-    /// Samples that are on disk, those included that were there already.
+    /// Samples (floats and native histograms) that are on disk, those included that were there already.
     pub accepted: usize,
     /// Samples that were not taken, each with its reason.
     pub refused: Vec<Refused>,
@@ -37,7 +38,7 @@ pub struct Appended {
 /// One sample that was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Refused {
-    /// Its place in the request, from 0.
+    /// Its place in the request, from 0: first the floats, then the histograms.
     pub index: usize,
     /// Why.
     pub reason: Refusal,
@@ -46,8 +47,8 @@ pub struct Refused {
 /// What the writer says to a request.
 pub(crate) enum Answer {
     Appended(Appended),
-    /// A series was forgotten between the look-up and the writer: look again. The points are given back.
-    LookAgain(Vec<Point>),
+    /// A series was forgotten between the look-up and the writer: look again. What was sent is given back.
+    LookAgain(Vec<Point>, Beside),
 }
 
 /// A caller's samples, waiting.
@@ -108,13 +109,13 @@ impl Writer {
 
     /// Takes everything that waits behind `first`, up to a limit, and writes it as one group. True when told to stop.
     fn group(&mut self, first: Append, jobs: &Receiver<Job>) -> bool {
-        let mut samples = first.request.points.len();
+        let mut samples = first.request.weight();
         let mut group = vec![first];
         let mut next = None;
         while samples < GROUP_SAMPLES {
             match jobs.try_recv() {
                 Ok(Job::Append(append)) => {
-                    samples += append.request.points.len();
+                    samples += append.request.weight();
                     group.push(append);
                 }
                 Ok(other) => {
@@ -138,7 +139,7 @@ impl Writer {
             Job::Tend(reply) => drop(reply.send(self.tend())),
             Job::Snapshot(dir, reply) => drop(reply.send(self.end_task().and_then(|()| self.snapshot(&dir)))),
             Job::Append(append) => {
-                let samples = append.request.points.len();
+                let samples = append.request.weight();
                 self.write(vec![append], samples);
             }
             Job::Stop => {}
@@ -175,7 +176,7 @@ impl Writer {
         let mut admission = Admission::new(&store, now, &mut self.met, samples);
         let outcomes: Vec<Option<Appended>> = group.iter_mut().map(|a| admission.admit(&mut a.request)).collect();
         let decided = admission.decided();
-        let written = if decided.admitted.is_empty() { Ok(()) } else { self.log_and_apply(&decided, now) };
+        let written = if decided.is_empty() { Ok(()) } else { self.log_and_apply(&decided, now) };
         let counters = &self.store.counters;
         match written {
             Ok(()) => {
@@ -190,7 +191,7 @@ impl Writer {
                             count(&counters.refused, appended.refused.len() as u64);
                             Answer::Appended(appended)
                         }
-                        None => Answer::LookAgain(request.points),
+                        None => Answer::LookAgain(request.points, request.beside),
                     };
                     // A caller that has gone away does not need the answer.
                     let _ = reply.send(Ok(answer));
@@ -224,12 +225,12 @@ impl Writer {
                 None => index.put_key(id, out),
             };
             // Only this thread changes the index, so readers are not held up by the sync.
-            self.log.commit(&decided.admitted, &key)?;
+            self.log.commit(&decided.admitted, &records(decided), &key)?;
             new_ids
         };
         count(&self.store.counters.syncs, 1);
         if let Some(task) = &mut self.task {
-            task.meet(&decided.admitted);
+            task.meet(&decided.admitted, &decided.histograms);
         }
         if !decided.new.is_empty() {
             let mut index = self.store.index.write();
@@ -242,6 +243,9 @@ impl Writer {
         for sample in &decided.admitted {
             change.insert(sample.id, sample.point);
         }
+        for LogHistogram { id, at_ms, histogram } in &decided.histograms {
+            change.insert_native(*id, *at_ms, histogram);
+        }
         let opened = change.done(now);
         if !opened.is_empty() {
             let mut index = self.store.index.write();
@@ -253,9 +257,14 @@ impl Writer {
     /// Writes the whole head as one segment in place of the log so far, so that a start reads that instead.
     pub(crate) fn checkpoint(&mut self) -> crate::Result<()> {
         let store = self.store.clone();
-        let index = store.index.read();
-        self.log.checkpoint(&|each| store.head.each(each), &|id, out| index.put_key(id, out))
+        store.with_head_copy(|head| self.log.checkpoint(head))
     }
+}
+
+/// What the log is to hold of a group beside floats.
+fn records(decided: &Decided) -> Vec<Record<'_>> {
+    let histograms = decided.histograms.iter();
+    histograms.map(|h| Record::Histogram { id: h.id, at_ms: h.at_ms, histogram: &h.histogram }).collect()
 }
 
 fn tell(error: &SeriesError) {

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{FormatError, Limits, within};
 use crate::chunk::Point;
+use crate::histogram::Histogram;
 use crate::key;
 use crate::labels::{Labels, LabelsError};
 
@@ -99,51 +100,6 @@ pub struct Exemplar {
     pub at_ms: Option<i64>,
 }
 
-/// Counts of the buckets of a native histogram, as sent.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub enum BucketCounts {
-    /// Whole counts, each as the difference to the one before.
-    Deltas(Vec<i64>),
-    /// Counts with fractions.
-    Absolute(Vec<f64>),
-}
-
-/// A run of buckets: `offset` empty ones (from zero for the first run), then `length` counted ones.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Span {
-    /// Buckets left out before it; negative only for the first.
-    pub offset: i32,
-    /// Buckets in it.
-    pub length: u32,
-}
-
-/// A native (exponential) histogram at one time, as remote write and OTLP send it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct NativeHistogram {
-    /// Resolution: buckets grow by 2^(2^-schema); -53 for custom bounds.
-    pub schema: i32,
-    /// How many observations.
-    pub count: f64,
-    /// Their sum.
-    pub sum: f64,
-    /// Observations nearer to zero than this are in `zero_count`.
-    pub zero_threshold: f64,
-    /// How many were near zero.
-    pub zero_count: f64,
-    /// Runs of the buckets above zero.
-    pub positive_spans: Vec<Span>,
-    /// Their counts.
-    pub positive: BucketCounts,
-    /// Runs of the buckets below zero.
-    pub negative_spans: Vec<Span>,
-    /// Their counts.
-    pub negative: BucketCounts,
-    /// Upper bounds when the schema is -53.
-    pub custom_bounds: Vec<f64>,
-    /// Whether the counter started anew: 0 not known, 1 yes, 2 no, 3 it is a gauge.
-    pub reset_hint: u8,
-}
-
 /// A native histogram of one series.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HistogramPoint {
@@ -152,7 +108,7 @@ pub struct HistogramPoint {
     /// Unix milliseconds.
     pub at_ms: i64,
     /// What was counted.
-    pub histogram: NativeHistogram,
+    pub histogram: Histogram,
 }
 
 /// A line that was left out.
@@ -169,9 +125,9 @@ impl Batch {
         Self { limits, ..Self::default() }
     }
 
-    /// How many samples there are.
+    /// How many samples there are, native histograms included.
     pub fn samples(&self) -> usize {
-        self.points.len()
+        self.points.len() + self.histograms.len()
     }
 
     /// True when there is nothing in it but perhaps metadata.
@@ -192,6 +148,17 @@ impl Batch {
     pub(crate) fn points_of(&self, series: usize) -> &[Point] {
         let end = self.series.get(series + 1).map_or(self.points.len(), |next| next.first as usize);
         &self.points[self.series[series].first as usize..end]
+    }
+
+    /// Begins a series; points, histograms and exemplars that are added next belong to it.
+    ///
+    /// # Errors
+    /// [`FormatError::TooLarge`] beyond the limits of the batch.
+    pub fn begin_series(&mut self, labels: &Labels) -> Result<(), FormatError> {
+        let from = self.text.len();
+        self.text.extend_from_slice(&key::of(labels));
+        within("bytes of labels", self.text.len(), u32::MAX as usize)?;
+        self.begin(from, self.text.len())
     }
 
     /// Begins a series whose key is in `text` already.
@@ -215,7 +182,10 @@ impl Batch {
     }
 
     /// Adds a point to the series that was begun last.
-    pub(crate) fn point(&mut self, at_ms: i64, value: f64) -> Result<(), FormatError> {
+    ///
+    /// # Errors
+    /// [`FormatError::TooLarge`] beyond the limits of the batch.
+    pub fn point(&mut self, at_ms: i64, value: f64) -> Result<(), FormatError> {
         debug_assert!(!self.series.is_empty(), "a series is begun first");
         within("samples", self.points.len() + 1, self.limits.samples)?;
         self.points.push((at_ms, value));
@@ -233,7 +203,11 @@ impl Batch {
         self.point(at_ms, value)
     }
 
-    pub(crate) fn exemplar(
+    /// Adds an exemplar to the series that was begun last.
+    ///
+    /// # Errors
+    /// [`FormatError::TooLarge`] beyond the limits of the batch.
+    pub fn exemplar(
         &mut self,
         labels: Vec<(String, String)>,
         value: f64,
@@ -245,7 +219,11 @@ impl Batch {
         Ok(())
     }
 
-    pub(crate) fn histogram(&mut self, at_ms: i64, histogram: NativeHistogram) -> Result<(), FormatError> {
+    /// Adds a native histogram to the series that was begun last.
+    ///
+    /// # Errors
+    /// [`FormatError::TooLarge`] beyond the limits of the batch.
+    pub fn histogram(&mut self, at_ms: i64, histogram: Histogram) -> Result<(), FormatError> {
         within("histograms", self.histograms.len() + 1, self.limits.extras)?;
         let series = self.series.len().saturating_sub(1);
         self.histograms.push(HistogramPoint { series, at_ms, histogram });
@@ -253,7 +231,10 @@ impl Batch {
     }
 
     /// Adds to what is known of a family, which may be told piece by piece.
-    pub(crate) fn describe(&mut self, family: &str) -> Result<&mut Metadata, FormatError> {
+    ///
+    /// # Errors
+    /// [`FormatError::TooLarge`] beyond the limits of the batch.
+    pub fn describe(&mut self, family: &str) -> Result<&mut Metadata, FormatError> {
         let known = self.metadata.last().is_some_and(|last| last.family == family);
         if !known {
             within("metric families", self.metadata.len() + 1, self.limits.extras)?;
@@ -266,24 +247,6 @@ impl Batch {
         self.rejected_lines += 1;
         if self.rejected.len() < LISTED_LINES {
             self.rejected.push(RejectedLine { line, reason: reason.into() });
-        }
-    }
-}
-
-impl NativeHistogram {
-    pub(crate) fn empty() -> Self {
-        Self {
-            schema: 0,
-            count: 0.0,
-            sum: 0.0,
-            zero_threshold: 0.0,
-            zero_count: 0.0,
-            positive_spans: Vec::new(),
-            positive: BucketCounts::Deltas(Vec::new()),
-            negative_spans: Vec::new(),
-            negative: BucketCounts::Deltas(Vec::new()),
-            custom_bounds: Vec::new(),
-            reset_hint: 0,
         }
     }
 }

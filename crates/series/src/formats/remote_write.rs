@@ -6,9 +6,10 @@
 //! (measured side by side at load 6, 2.4 million samples three times).
 //! Version 2 names labels by their place in a table of texts; the key is put together from slices of it.
 
-use super::batch::{Batch, BucketCounts, MetricKind, NativeHistogram, Span};
+use super::batch::{Batch, MetricKind};
 use super::proto::{Field, Proto, Width, snappy, zigzag};
 use super::{FormatError, Limits, within};
+use crate::histogram::{Counts, Histogram, ResetHint, Span, buckets};
 use crate::key;
 
 /// Which of the two messages a body is; the content type of the request says so.
@@ -228,10 +229,10 @@ fn metadata(message: &[u8], batch: &mut Batch) -> Result<(), FormatError> {
 }
 
 /// A native histogram; both versions write it with the same numbers.
-fn histogram(message: &[u8]) -> Result<(i64, NativeHistogram), FormatError> {
-    let mut out = NativeHistogram::empty();
+fn histogram(message: &[u8]) -> Result<(i64, Histogram), FormatError> {
+    let mut out = Histogram::default();
     let (mut at_ms, mut message) = (0, Proto::new(message));
-    let (mut positive, mut negative) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
+    let (mut above, mut below) = ((Vec::new(), Vec::new(), Vec::new()), (Vec::new(), Vec::new(), Vec::new()));
     while let Some((number, field)) = message.field()? {
         match number {
             1 => out.count = field.bits()? as f64,
@@ -241,23 +242,34 @@ fn histogram(message: &[u8]) -> Result<(i64, NativeHistogram), FormatError> {
             5 => out.zero_threshold = field.f64()?,
             6 => out.zero_count = field.bits()? as f64,
             7 => out.zero_count = field.f64()?,
-            8 => out.negative_spans.push(span(field.bytes()?)?),
-            9 => field.repeated(Width::Varint, |raw| negative.0.push(zigzag(raw)))?,
-            10 => field.repeated(Width::Eight, |raw| negative.1.push(f64::from_bits(raw)))?,
-            11 => out.positive_spans.push(span(field.bytes()?)?),
-            12 => field.repeated(Width::Varint, |raw| positive.0.push(zigzag(raw)))?,
-            13 => field.repeated(Width::Eight, |raw| positive.1.push(f64::from_bits(raw)))?,
-            14 => out.reset_hint = field.bits()?.min(3) as u8,
+            8 => below.0.push(span(field.bytes()?)?),
+            9 => field.repeated(Width::Varint, |raw| below.1.push(zigzag(raw)))?,
+            10 => field.repeated(Width::Eight, |raw| below.2.push(f64::from_bits(raw)))?,
+            11 => above.0.push(span(field.bytes()?)?),
+            12 => field.repeated(Width::Varint, |raw| above.1.push(zigzag(raw)))?,
+            13 => field.repeated(Width::Eight, |raw| above.2.push(f64::from_bits(raw)))?,
+            14 => out.hint = hint(field.bits()?),
             15 => at_ms = field.bits()? as i64,
             16 => field.repeated(Width::Eight, |raw| out.custom_bounds.push(f64::from_bits(raw)))?,
             _ => {}
         }
     }
-    let counts = |(deltas, absolute): (Vec<i64>, Vec<f64>)| {
-        if absolute.is_empty() { BucketCounts::Deltas(deltas) } else { BucketCounts::Absolute(absolute) }
+    let side = |(spans, deltas, absolute): (Vec<Span>, Vec<i64>, Vec<f64>)| {
+        let counts = if absolute.is_empty() { Counts::Deltas(deltas) } else { Counts::Absolute(absolute) };
+        buckets(&spans, &counts)
+            .map_err(|_| FormatError::Malformed { at: 0, reason: "runs of buckets that fit their counts" })
     };
-    (out.positive, out.negative) = (counts(positive), counts(negative));
+    (out.positive, out.negative) = (side(above)?, side(below)?);
     Ok((at_ms, out))
+}
+
+fn hint(number: u64) -> ResetHint {
+    match number {
+        0 => ResetHint::Unknown,
+        1 => ResetHint::Reset,
+        2 => ResetHint::NoReset,
+        _ => ResetHint::Gauge,
+    }
 }
 
 fn span(message: &[u8]) -> Result<Span, FormatError> {

@@ -74,9 +74,9 @@ impl Source for EngineSource<'_> {
                 let text = format!("samples of {:?} from {from} to {to} ms are damaged and left out", data.labels);
                 selected.warnings.push(text);
             }
-            if !data.points.is_empty() {
+            if !data.points.is_empty() || !data.histograms.is_empty() {
                 let metric = Metric::from(data.labels);
-                selected.series.push(SeriesSamples { metric, floats: data.points, histograms: Vec::new() });
+                selected.series.push(SeriesSamples { metric, floats: data.points, histograms: data.histograms });
             }
         }
         Ok(selected)

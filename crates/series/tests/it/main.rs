@@ -2,6 +2,7 @@
 
 mod damage;
 mod kill;
+mod native;
 mod promql;
 mod reading;
 mod sealing;

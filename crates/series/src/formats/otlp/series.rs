@@ -7,8 +7,9 @@ use super::model::{
     SummaryPoint,
 };
 use super::naming::{self, Shape};
-use crate::formats::batch::{Batch, BucketCounts, MetricKind, NativeHistogram, Span};
+use crate::formats::batch::{Batch, MetricKind};
 use crate::formats::{FormatError, Limits};
+use crate::histogram::Histogram;
 use crate::labels::{NAME, stale_marker};
 
 /// `aggregation_temporality` of what counts since its start.
@@ -168,18 +169,20 @@ impl Maker {
 
     fn exponential(&mut self, name: &str, point: &ExponentialPoint) -> Result<(), FormatError> {
         let (labels, at_ms) = self.point(&point.attributes, point.time_unix_nano);
-        if !(-4..=8).contains(&point.scale) {
-            self.batch.reject(self.points, format!("a scale of {} is not kept: -4 to 8 are", point.scale));
+        if !(-4..=52).contains(&point.scale) {
+            self.batch.reject(self.points, format!("a scale of {} is not kept: -4 and finer are", point.scale));
             return Ok(());
         }
-        let mut histogram = NativeHistogram::empty();
-        histogram.schema = point.scale;
-        histogram.count = stale_or(point.flags, Some(point.count as f64)).unwrap_or_default();
-        histogram.sum = stale_or(point.flags, point.sum).unwrap_or_default();
-        histogram.zero_count = point.zero_count as f64;
-        histogram.zero_threshold = point.zero_threshold.filter(|t| *t > 0.0).unwrap_or(ZERO_THRESHOLD);
-        (histogram.positive_spans, histogram.positive) = runs(&point.positive);
-        (histogram.negative_spans, histogram.negative) = runs(&point.negative);
+        let histogram = Histogram {
+            schema: point.scale,
+            count: point.count as f64,
+            sum: stale_or(point.flags, point.sum).unwrap_or_default(),
+            zero_count: point.zero_count as f64,
+            zero_threshold: point.zero_threshold.filter(|t| *t > 0.0).unwrap_or(ZERO_THRESHOLD),
+            positive: filled(&point.positive),
+            negative: filled(&point.negative),
+            ..Histogram::default()
+        };
         let mut pairs = pairs(name, &labels, None);
         self.batch.begin_pairs(&mut pairs)?;
         self.batch.histogram(at_ms, histogram)?;
@@ -259,15 +262,11 @@ fn shown_number(value: f64) -> String {
 }
 
 /// OTLP's buckets begin at `offset`; a native histogram's at the one above.
-fn runs(from: &Buckets) -> (Vec<Span>, BucketCounts) {
-    if from.bucket_counts.is_empty() {
-        return (Vec::new(), BucketCounts::Deltas(Vec::new()));
-    }
-    let mut before = 0;
-    let deltas = from.bucket_counts.iter().map(|count| {
-        let count = i64::try_from(*count).unwrap_or(i64::MAX);
-        count.wrapping_sub(std::mem::replace(&mut before, count))
-    });
-    let span = Span { offset: from.offset.saturating_add(1), length: from.bucket_counts.len() as u32 };
-    (vec![span], BucketCounts::Deltas(deltas.collect()))
+fn filled(from: &Buckets) -> Vec<(i32, f64)> {
+    let indices = (i64::from(from.offset) + 1..).map_while(|index| i32::try_from(index).ok());
+    indices
+        .zip(&from.bucket_counts)
+        .filter(|(_, count)| **count > 0)
+        .map(|(index, count)| (index, *count as f64))
+        .collect()
 }

@@ -1,7 +1,7 @@
 //! What SDKs send is what is read, the same from both encodings.
 
 use super::*;
-use crate::formats::{BucketCounts, MetricKind, Span};
+use crate::formats::MetricKind;
 use crate::labels::is_stale;
 use proptest::prelude::*;
 
@@ -46,8 +46,7 @@ fn every_kind_of_metric_becomes_its_series() {
     assert!(temp[0].is_nan() && !is_stale(temp[0]) && is_stale(temp[1]), "a point without a value ends the series");
     let native = &batch.histograms[0].histogram;
     assert_eq!((native.schema, native.count, native.zero_count), (3, 5.0, 1.0));
-    assert_eq!(native.positive_spans, [Span { offset: -1, length: 2 }]);
-    assert_eq!(native.positive, BucketCounts::Deltas(vec![1, 2]));
+    assert_eq!(native.positive, [(-1, 1.0), (0, 3.0)]);
     assert_eq!(batch.exemplars[0].labels, [("span_id".into(), "b7ad".into()), ("trace_id".into(), "0af7".into())]);
     assert_eq!(batch.metadata[0].kind, MetricKind::Counter);
     assert_eq!(batch.rejected_lines, 2, "delta points are told of");

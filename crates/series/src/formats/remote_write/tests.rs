@@ -114,8 +114,7 @@ fn metadata_exemplars_and_native_histograms_are_told() {
     assert_eq!(batch.exemplars[0].labels, [("trace_id".to_owned(), "abc".to_owned())]);
     let found = &batch.histograms[0];
     assert_eq!((found.at_ms, found.histogram.schema, found.histogram.count), (7_000, -3, 12.0));
-    assert_eq!(found.histogram.positive_spans, [Span { offset: -1, length: 2 }]);
-    assert_eq!(found.histogram.positive, BucketCounts::Deltas(vec![1, -1]));
+    assert_eq!(found.histogram.positive, [(-1, 1.0)], "the empty bucket is left out");
 }
 
 #[test]
