@@ -9,6 +9,7 @@
 
 mod batch;
 mod lines;
+mod made;
 mod proto;
 
 pub mod exposition;

@@ -10,7 +10,7 @@ use crate::error::SeriesError;
 use crate::formats::{Batch, Exemplar, Metadata};
 use crate::labels::Labels;
 use crate::matcher::Matcher;
-use crate::promql::{Answer, EngineSource, Limits, Query, QueryError, Settings};
+use crate::promql::{Answer, EngineSource, Limits, Query, QueryError, Settings, SharedSource};
 use crate::writer::Appended;
 
 /// Why a query or a look-up has no answer.
@@ -70,6 +70,21 @@ pub trait Metrics: Send + Sync + 'static {
     /// # Errors
     /// [`MetricsError`].
     async fn instant(&self, tenant: u64, query: Query, at_ms: i64, limits: Limits) -> Result<Answer, MetricsError>;
+
+    /// The answers to many queries at one moment, in their order. An engine that can reads once what they share.
+    async fn instants(
+        &self,
+        tenant: u64,
+        queries: Vec<Query>,
+        at_ms: i64,
+        limits: Limits,
+    ) -> Vec<Result<Answer, MetricsError>> {
+        let mut answers = Vec::with_capacity(queries.len());
+        for query in queries {
+            answers.push(self.instant(tenant, query, at_ms, limits.clone()).await);
+        }
+        answers
+    }
 
     /// The answers from, to, every so many milliseconds.
     ///
@@ -133,6 +148,24 @@ impl Metrics for std::sync::Arc<Engine> {
             query.instant(&source, at_ms, &Settings::default(), &limits)
         };
         Ok(tokio::task::spawn_blocking(work).await.map_err(|_| MetricsError::Ended)??)
+    }
+
+    async fn instants(
+        &self,
+        tenant: u64,
+        queries: Vec<Query>,
+        at_ms: i64,
+        limits: Limits,
+    ) -> Vec<Result<Answer, MetricsError>> {
+        let (engine, count) = (self.clone(), queries.len());
+        let work = move || {
+            let source = EngineSource { engine: &engine, tenant };
+            let shared = SharedSource::new(&source);
+            let ask = |query: &Query| Ok(query.instant(&shared, at_ms, &Settings::default(), &limits)?);
+            queries.iter().map(ask).collect::<Vec<Result<Answer, MetricsError>>>()
+        };
+        let ended = || (0..count).map(|_| Err(MetricsError::Ended)).collect();
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| ended())
     }
 
     async fn range(

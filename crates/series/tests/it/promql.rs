@@ -3,7 +3,6 @@
 
 mod cost;
 mod language;
-mod literal;
 mod robust;
 mod same;
 mod verdict;

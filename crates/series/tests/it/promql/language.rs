@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use series::promql::{MemorySource, Metric};
-use series::{CUSTOM_BUCKETS, Histogram, stale_marker};
+use series::{CUSTOM_BUCKETS, Histogram};
 
-use super::literal::{Item, duration, series_line};
+use series::promql::notation::{Item, duration, fill, number, series_line};
 
 pub struct Script {
     pub commands: Vec<Command>,
@@ -181,7 +181,7 @@ fn expectation(text: &str, expected: &mut Expected) -> Result<(), String> {
 }
 
 fn result_line(text: &str, expected: &mut Expected) -> Result<(), String> {
-    if let Ok(number) = super::literal::number(text) {
+    if let Ok(number) = number(text) {
         expected.scalar = Some(number);
         return Ok(());
     }
@@ -192,14 +192,7 @@ fn result_line(text: &str, expected: &mut Expected) -> Result<(), String> {
 impl Load {
     pub fn fill(&self, source: &mut MemorySource) {
         for (metric, items) in &self.series {
-            for (at_ms, item) in (0..).map(|step| step * self.gap_ms).zip(items) {
-                match item {
-                    Item::Absent => {}
-                    Item::Stale => source.push(metric, at_ms, stale_marker()),
-                    Item::Float(value) => source.push(metric, at_ms, *value),
-                    Item::Histogram(histogram) => source.push_histogram(metric, at_ms, histogram.clone()),
-                }
-            }
+            fill(source, metric, items, 0, self.gap_ms);
         }
         if self.with_native {
             self.native(source);
@@ -225,7 +218,7 @@ impl Load {
                 let Item::Float(value) = item else { continue };
                 match suffix {
                     "_bucket" => {
-                        let upper = super::literal::number(metric.get("le")).expect("a bound");
+                        let upper = number(metric.get("le")).expect("a bound");
                         parts.below.entry(at_ms).or_default().push((upper, *value));
                     }
                     "_sum" => _ = parts.sums.insert(at_ms, *value),

@@ -7,7 +7,7 @@ use series::promql::{Answer, Metric, QueryError, SampleValue, Value};
 use series::{Histogram, ResetHint};
 
 use super::language::{Case, Message, Times};
-use super::literal::Item;
+use series::promql::notation::Item;
 
 type Samples = BTreeMap<i64, SampleValue>;
 

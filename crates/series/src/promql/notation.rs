@@ -1,17 +1,46 @@
-//! The literals of the test language: series with sequences of values, histograms, durations.
+//! The notation in which Prometheus's tests write samples: a series with a sequence of values, histograms among them.
+//!
+//! For tests of queries and of rules. It reads text from people, so every length is bounded: nobody loads a million
+//! million samples by a typing error.
 
-use series::promql::Metric;
-use series::{CUSTOM_BUCKETS, Histogram, ResetHint};
+use super::{MemorySource, Metric};
+use crate::histogram::{CUSTOM_BUCKETS, Histogram, ResetHint};
+use crate::labels::{NAME, stale_marker};
+
+/// Values of one series at most.
+const MAX_ITEMS: usize = 1_000_000;
 
 /// One value of a sequence.
 #[derive(Clone, Debug)]
 pub enum Item {
+    /// `_`: no sample.
     Absent,
+    /// `stale`: the series has ended here.
     Stale,
+    /// A number.
     Float(f64),
+    /// A native histogram.
     Histogram(Histogram),
 }
 
+/// Puts a sequence of values into a source, one every `gap_ms` from `start_ms` on.
+pub fn fill(source: &mut MemorySource, metric: &Metric, items: &[Item], start_ms: i64, gap_ms: i64) {
+    let mut at_ms = start_ms;
+    for item in items {
+        match item {
+            Item::Absent => {}
+            Item::Stale => source.push(metric, at_ms, stale_marker()),
+            Item::Float(value) => source.push(metric, at_ms, *value),
+            Item::Histogram(histogram) => source.push_histogram(metric, at_ms, histogram.clone()),
+        }
+        at_ms = at_ms.saturating_add(gap_ms);
+    }
+}
+
+/// A number as PromQL writes it, `Inf` and `NaN` among them.
+///
+/// # Errors
+/// A sentence that names the text.
 pub fn number(text: &str) -> Result<f64, String> {
     let text = text.trim();
     match text.to_ascii_lowercase().as_str() {
@@ -23,15 +52,18 @@ pub fn number(text: &str) -> Result<f64, String> {
 }
 
 /// `1h30m`, or seconds; in milliseconds.
+///
+/// # Errors
+/// A sentence that names the text.
 pub fn duration(text: &str) -> Result<i64, String> {
     if let Ok(seconds) = text.parse::<f64>() {
-        return Ok((seconds * 1000.0) as i64);
+        return if seconds.is_finite() { Ok((seconds * 1000.0) as i64) } else { Err(format!("bad duration {text:?}")) };
     }
-    let (mut rest, mut total) = (text, 0);
+    let (mut rest, mut total) = (text, 0_i64);
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(|| format!("bad duration {text:?}"))?;
         let end = rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |at| at + digits);
-        let unit = match &rest[digits..end] {
+        let unit: i64 = match &rest[digits..end] {
             "ms" => 1,
             "s" => 1000,
             "m" => 60_000,
@@ -41,18 +73,23 @@ pub fn duration(text: &str) -> Result<i64, String> {
             "y" => 365 * 86_400_000,
             _ => return Err(format!("bad duration {text:?}")),
         };
-        total += unit * rest[..digits].parse::<i64>().map_err(|e| format!("{text:?}: {e}"))?;
+        let many = rest[..digits].parse::<i64>().map_err(|e| format!("{text:?}: {e}"))?;
+        let sum = many.checked_mul(unit).and_then(|ms| total.checked_add(ms));
+        total = sum.ok_or_else(|| format!("{text:?} is too long"))?;
         rest = &rest[end..];
     }
     Ok(total)
 }
 
-/// `name{a="b"} 1 2+3x4 _ {{…}}`
+/// `name{a="b"} 1 2+3x4 _ {{…}}`: which series, and its values.
+///
+/// # Errors
+/// A sentence that names what is not understood.
 pub fn series_line(text: &str) -> Result<(Metric, Vec<Item>), String> {
     let text = text.trim();
     let name_end = text.find(|c: char| c == '{' || c.is_whitespace()).unwrap_or(text.len());
     let (name, mut rest) = text.split_at(name_end);
-    let mut pairs: Vec<(String, String)> = vec![("__name__".into(), name.into())];
+    let mut pairs: Vec<(String, String)> = vec![(NAME.into(), name.into())];
     // `{{` opens a histogram, not labels.
     let after = rest.trim_start();
     if after.starts_with('{') && !after.starts_with("{{") {
@@ -65,7 +102,8 @@ fn labels<'a>(text: &'a str, pairs: &mut Vec<(String, String)>) -> Result<&'a st
     let mut rest = text.trim_start();
     while !rest.starts_with('}') {
         let (name, after) = rest.split_once('=').ok_or_else(|| format!("labels: {rest:?}"))?;
-        let quote = after.chars().next().ok_or("a label without a value")?;
+        let quote = after.chars().next().filter(|c| matches!(c, '"' | '\''));
+        let quote = quote.ok_or_else(|| format!("a label's value stands in quotes: {after:?}"))?;
         let mut value = String::new();
         let mut end = None;
         let mut chars = after.char_indices().skip(1);
@@ -93,6 +131,9 @@ fn items(text: &str) -> Result<Vec<Item>, String> {
     while !rest.is_empty() {
         let end = token_end(rest);
         token(&rest[..end], &mut items)?;
+        if items.len() > MAX_ITEMS {
+            return Err(format!("more than {MAX_ITEMS} values of one series"));
+        }
         rest = rest[end..].trim_start();
     }
     Ok(items)
@@ -117,7 +158,7 @@ fn token(text: &str, items: &mut Vec<Item>) -> Result<(), String> {
         return histograms(text, items);
     }
     let (value, times) = match text.split_once('x') {
-        Some((value, times)) => (value, times.parse::<usize>().map_err(|e| format!("{text:?}: {e}"))?),
+        Some((value, times)) => (value, repeats(text, times)?),
         None => (text, 0),
     };
     if value == "_" {
@@ -142,6 +183,14 @@ fn token(text: &str, items: &mut Vec<Item>) -> Result<(), String> {
     Ok(())
 }
 
+fn repeats(text: &str, times: &str) -> Result<usize, String> {
+    let times = times.parse::<usize>().map_err(|e| format!("{text:?}: {e}"))?;
+    if times > MAX_ITEMS {
+        return Err(format!("{text:?}: at most {MAX_ITEMS} values of one series"));
+    }
+    Ok(times)
+}
+
 fn histograms(text: &str, items: &mut Vec<Item>) -> Result<(), String> {
     let (first, mut rest) = one_histogram(text)?;
     let mut step = None;
@@ -150,7 +199,7 @@ fn histograms(text: &str, items: &mut Vec<Item>) -> Result<(), String> {
         (step, rest) = (Some((histogram, sign == "-")), after);
     }
     let times = match rest.strip_prefix('x') {
-        Some(times) => times.parse::<usize>().map_err(|e| format!("{text:?}: {e}"))?,
+        Some(times) => repeats(text, times)?,
         None if rest.is_empty() => 0,
         None => return Err(format!("after a histogram: {rest:?}")),
     };
@@ -204,6 +253,9 @@ fn one_histogram(text: &str) -> Result<(Histogram, &str), String> {
     }
     if !histogram.custom_bounds.is_empty() && histogram.schema != CUSTOM_BUCKETS {
         return Err("custom_values need schema -53".into());
+    }
+    if offsets.iter().any(|offset| offset.unsigned_abs() > 1 << 20) {
+        return Err("a bucket's offset is too far from zero".into());
     }
     let [positive, negative] = buckets;
     histogram.positive = (offsets[0]..).zip(positive).collect();
