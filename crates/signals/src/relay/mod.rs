@@ -1,0 +1,3 @@
+//! Relay.
+pub mod encode;
+pub mod frame;
