@@ -4,6 +4,8 @@
 //! process or another program. It must never answer 2xx before the engine says that the samples are on disk, and never
 //! show a tenant what belongs to another.
 
+pub mod relay;
+pub mod scrape;
 mod tenant;
 
 pub use tenant::number;
