@@ -36,14 +36,18 @@ pub(crate) fn schema_of<P: JsonSchema>() -> Value {
 
 /// The typed parameters, or everything that is wrong with them.
 ///
-/// Each key is read on its own, so that one mistake does not hide the next. That works since every field of every
-/// parameter struct has a default.
+/// What is right is read in one go; the schema, which takes longer to make than a check takes to run, is made only to
+/// explain what is wrong. Then each key is read on its own, so that one mistake does not hide the next. That works since
+/// every field of every parameter struct has a default, and no struct takes a key that it does not know.
 pub(crate) fn typed<P: DeserializeOwned + JsonSchema>(params: &Value) -> Result<P, Vec<ParamError>> {
-    let empty = Map::new();
-    let given = match params {
-        Value::Null => &empty,
-        Value::Object(given) => given,
-        other => return Err(vec![ParamError::new("expect", format!("must be a map of parameters, not {other}"))]),
+    let empty = Value::Object(Map::new());
+    let params = if params.is_null() { &empty } else { params };
+    let Value::Object(given) = params else {
+        return Err(vec![ParamError::new("expect", format!("must be a map of parameters, not {params}"))]);
+    };
+    let error = match P::deserialize(params) {
+        Ok(typed) => return Ok(typed),
+        Err(error) => error,
     };
     let known = field_names(&schema_of::<P>());
     let mut errors = Vec::new();
@@ -57,11 +61,10 @@ pub(crate) fn typed<P: DeserializeOwned + JsonSchema>(params: &Value) -> Result<
             errors.push(ParamError::new(key, error.to_string()));
         }
     }
-    if !errors.is_empty() {
-        return Err(errors);
+    if errors.is_empty() {
+        errors.push(ParamError::new("expect", error.to_string()));
     }
-    serde_json::from_value(Value::Object(given.clone()))
-        .map_err(|error| vec![ParamError::new("expect", error.to_string())])
+    Err(errors)
 }
 
 /// Typed JSON from `key=value` words of a command line; the schema says whether `200` is a number or a text.

@@ -40,8 +40,18 @@ pub struct Protocol {
     pub schema: fn() -> Value,
     /// True when it looks at the machine it runs on, so that only an agent there can run it.
     pub local: bool,
-    pub(crate) problems: fn(&str, &Value) -> Vec<ParamError>,
-    pub(crate) run: for<'a> fn(&'a Cx<'a>, &'a Value) -> BoxedRun<'a>,
+    pub(crate) ready: fn(&str, &Value) -> Result<Box<dyn Ready>, Vec<ParamError>>,
+}
+
+/// A check whose parameters are read and found right: it can be run any number of times without reading them again.
+pub(crate) trait Ready: Send + Sync {
+    fn run<'a>(&'a self, cx: &'a Cx<'a>) -> BoxedRun<'a>;
+}
+
+impl<P: Check> Ready for P {
+    fn run<'a>(&'a self, cx: &'a Cx<'a>) -> BoxedRun<'a> {
+        Box::pin(Check::run(self, cx))
+    }
 }
 
 pub(crate) type BoxedRun<'a> = Pin<Box<dyn Future<Output = Result<Outcome, Failure>> + Send + 'a>>;
@@ -120,25 +130,12 @@ pub(crate) const fn entry<P: Check>() -> Protocol {
         target: P::TARGET,
         schema: params::schema_of::<P>,
         local: P::LOCAL,
-        problems: problems::<P>,
-        run: run::<P>,
+        ready: ready::<P>,
     }
 }
 
-fn problems<P: Check>(target: &str, params: &Value) -> Vec<ParamError> {
-    match params::typed::<P>(params) {
-        Ok(check) => check.problems(target),
-        Err(errors) => errors,
-    }
-}
-
-fn run<'a, P: Check>(cx: &'a Cx<'a>, params: &'a Value) -> BoxedRun<'a> {
-    Box::pin(async move {
-        let check = params::typed::<P>(params).map_err(Failure::Params)?;
-        let problems = check.problems(cx.target);
-        if !problems.is_empty() {
-            return Err(Failure::Params(problems));
-        }
-        check.run(cx).await
-    })
+fn ready<P: Check>(target: &str, params: &Value) -> Result<Box<dyn Ready>, Vec<ParamError>> {
+    let check = params::typed::<P>(params)?;
+    let problems = check.problems(target);
+    if problems.is_empty() { Ok(Box::new(check)) } else { Err(problems) }
 }

@@ -1,4 +1,4 @@
-//! Registry: every protocol there is, one line each, and the way in: [`validate`] and [`check`].
+//! Registry: every protocol there is, one line each, and the way in: [`validate`], [`prepare`] and [`check`].
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::env::{Env, Failure};
 use crate::outcome::{Outcome, State, in_words};
 use crate::params::{ParamError, near_names};
-use crate::protocol::{Cx, ProbeError, Protocol, Request, entry};
-use crate::secret::veil;
+use crate::protocol::{Cx, ProbeError, Protocol, Ready, Request, entry};
+use crate::secret::Veiled;
 use crate::sql::{clickhouse, mysql, postgresql};
 use crate::trace::Trace;
 use crate::{
@@ -84,10 +84,40 @@ pub fn protocol(name: &str) -> Result<&'static Protocol, ProbeError> {
 /// # Errors
 /// Everything that is wrong, each with its field: the protocol's name, the target, the timeout, any parameter.
 pub fn validate(request: &Request) -> Result<(), Vec<ParamError>> {
+    prepare(request).map(drop)
+}
+
+/// The request with its parameters read, for whoever asks more than once.
+///
+/// # Errors
+/// As [`validate`].
+pub fn prepare(request: &Request) -> Result<Prepared, Vec<ParamError>> {
     let protocol = protocol(&request.protocol).map_err(|error| vec![ParamError::new("protocol", error.to_string())])?;
-    let mut errors = (protocol.problems)(&request.target, &request.params);
-    errors.extend(timeout_problem(request.timeout));
-    if errors.is_empty() { Ok(()) } else { Err(errors) }
+    match (timeout_problem(request.timeout), (protocol.ready)(&request.target, &request.params)) {
+        (None, Ok(ready)) => Ok(Prepared {
+            protocol,
+            ready,
+            target: request.target.as_str().into(),
+            timeout: request.timeout,
+            veiled: Veiled::of(&request.params),
+        }),
+        (problem, ready) => Err(ready.err().unwrap_or_default().into_iter().chain(problem).collect()),
+    }
+}
+
+/// A check that can be run: everything that does not change from run to run is done.
+pub struct Prepared {
+    protocol: &'static Protocol,
+    ready: Box<dyn Ready>,
+    target: Box<str>,
+    timeout: Duration,
+    veiled: Veiled,
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared").field("protocol", &self.protocol.name).field("target", &self.target).finish()
+    }
 }
 
 fn timeout_problem(timeout: Duration) -> Option<ParamError> {
@@ -100,44 +130,71 @@ fn timeout_problem(timeout: Duration) -> Option<ParamError> {
 /// A wrong request and whatever this machine refuses are UNKNOWN; what the peer refuses, and its silence until the
 /// timeout, are CRITICAL. A local check that does not end in time is UNKNOWN: it tells nothing about its subject.
 pub async fn check(env: &Env, request: &Request) -> Outcome {
-    let protocol = match protocol(&request.protocol) {
-        Ok(protocol) => protocol,
-        Err(error) => return Outcome::new(State::Unknown, error.to_string()),
-    };
-    if let Some(problem) = timeout_problem(request.timeout) {
-        return Failure::Params(vec![problem]).into_outcome();
+    match prepare(request) {
+        Ok(prepared) => prepared.run(env).await,
+        Err(errors) => refused(request, errors),
     }
-    let trace = Trace::new(env.clock.clone());
-    let cx = Cx { env, target: &request.target, timeout: request.timeout, trace: &trace };
-    let run = contain_panic((protocol.run)(&cx, &request.params));
-    let mut outcome = match tokio::time::timeout(request.timeout, run).await {
-        Ok(Ok(Ok(outcome))) => outcome,
-        Ok(Ok(Err(failure))) => failure.into_outcome(),
-        Ok(Err(Panicked)) => {
-            tracing::error!(protocol = protocol.name, target = request.target, "a check panicked");
-            Outcome::new(
-                State::Unknown,
-                format!("the {} check failed inside Mainstay; please report it", protocol.name),
-            )
-        }
-        Err(_) => timed_out(protocol, request, trace.doing()),
+}
+
+/// What a check that cannot be run as written answers.
+pub(crate) fn refused(request: &Request, errors: Vec<ParamError>) -> Outcome {
+    let mut outcome = match errors.as_slice() {
+        // The name alone is the whole story where there is no such protocol.
+        [only] if only.field == "protocol" => Outcome::new(State::Unknown, &only.message),
+        _ => Failure::Params(errors).into_outcome(),
     };
-    outcome.summary = veil(outcome.summary, &request.params);
-    outcome.timings = trace.finish();
+    outcome.summary = Veiled::of(&request.params).veil(outcome.summary);
+    outcome.timings.insert("total".to_owned(), 0.0);
     outcome
 }
 
-fn timed_out(protocol: &Protocol, request: &Request, doing: Option<&'static str>) -> Outcome {
-    let limit = in_words(request.timeout.as_secs_f64());
-    let doing = doing.map(|doing| format!(" while {doing}")).unwrap_or_default();
-    if protocol.local {
-        let subject = if request.target.is_empty() { protocol.name } else { &request.target };
-        return Outcome::new(
-            State::Unknown,
-            format!("this machine gave no answer about {subject} within {limit}{doing}"),
-        );
+impl Prepared {
+    /// The protocol that is spoken.
+    pub fn protocol(&self) -> &'static Protocol {
+        self.protocol
     }
-    Outcome::new(State::Critical, format!("no answer from {} within {limit}{doing} (timeout)", request.target))
+
+    /// What is looked at.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The whole time one run may take.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Runs it once, as [`check`] does.
+    pub async fn run(&self, env: &Env) -> Outcome {
+        let trace = Trace::new(env.clock.clone());
+        let cx = Cx { env, target: &self.target, timeout: self.timeout, trace: &trace };
+        let run = contain_panic(self.ready.run(&cx));
+        let mut outcome = match tokio::time::timeout(self.timeout, run).await {
+            Ok(Ok(Ok(outcome))) => outcome,
+            Ok(Ok(Err(failure))) => failure.into_outcome(),
+            Ok(Err(Panicked)) => {
+                let name = self.protocol.name;
+                tracing::error!(protocol = name, target = &*self.target, "a check panicked");
+                let summary = format!("the {name} check failed inside Mainstay; please report it");
+                Outcome::new(State::Unknown, summary)
+            }
+            Err(_) => self.timed_out(trace.doing()),
+        };
+        outcome.summary = self.veiled.veil(outcome.summary);
+        outcome.timings = trace.finish();
+        outcome
+    }
+
+    fn timed_out(&self, doing: Option<&'static str>) -> Outcome {
+        let limit = in_words(self.timeout.as_secs_f64());
+        let doing = doing.map(|doing| format!(" while {doing}")).unwrap_or_default();
+        if self.protocol.local {
+            let subject = if self.target.is_empty() { self.protocol.name } else { &self.target };
+            let summary = format!("this machine gave no answer about {subject} within {limit}{doing}");
+            return Outcome::new(State::Unknown, summary);
+        }
+        Outcome::new(State::Critical, format!("no answer from {} within {limit}{doing} (timeout)", self.target))
+    }
 }
 
 struct Panicked;

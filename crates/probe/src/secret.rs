@@ -1,6 +1,6 @@
 //! Secret: a password or token that a check is given. It is never shown: not by `Debug`, not in JSON, not in a sentence.
 //!
-//! [`veil`] is the last wall: a peer may say back what it was told, so the words of every outcome are searched for it.
+//! [`Veiled`] is the last wall: a peer may say back what it was told, so the words of every outcome are searched for it.
 
 use std::fmt;
 
@@ -61,15 +61,22 @@ impl JsonSchema for Secret {
     }
 }
 
-/// The sentence without any secret of these parameters.
-pub(crate) fn veil(sentence: String, params: &Value) -> String {
-    let given = NAMES.iter().filter_map(|name| params.get(*name)?.as_str()).filter(|secret| !secret.is_empty());
-    given.fold(
-        sentence,
-        |sentence, secret| {
+/// The secrets among a check's parameters, kept to take them out of what is said.
+pub(crate) struct Veiled(Box<[Secret]>);
+
+impl Veiled {
+    /// Those of these parameters.
+    pub(crate) fn of(params: &Value) -> Veiled {
+        let given = NAMES.iter().filter_map(|name| params.get(*name)?.as_str()).filter(|secret| !secret.is_empty());
+        Veiled(given.map(Secret::new).collect())
+    }
+
+    /// The sentence without any of them.
+    pub(crate) fn veil(&self, sentence: String) -> String {
+        self.0.iter().map(Secret::reveal).fold(sentence, |sentence, secret| {
             if sentence.contains(secret) { sentence.replace(secret, "(secret)") } else { sentence }
-        },
-    )
+        })
+    }
 }
 
 #[cfg(test)]
@@ -91,7 +98,8 @@ mod tests {
     #[test]
     fn what_a_peer_says_back_is_veiled() {
         let params = json!({"user": "mia", "password": "hunter2"});
-        assert_eq!(veil("it said \"no hunter2 here\"".to_owned(), &params), "it said \"no (secret) here\"");
-        assert_eq!(veil("mia".to_owned(), &json!({"user": "mia", "password": ""})), "mia");
+        let veiled = Veiled::of(&params);
+        assert_eq!(veiled.veil("it said \"no hunter2 here\"".to_owned()), "it said \"no (secret) here\"");
+        assert_eq!(Veiled::of(&json!({"user": "mia", "password": ""})).veil("mia".to_owned()), "mia");
     }
 }

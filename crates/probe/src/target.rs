@@ -94,11 +94,40 @@ pub(crate) fn check_web_address(url: &Url) -> Result<(), String> {
     Ok(())
 }
 
+/// The host that a target of any form names: without scheme, user, port and path. The whole text where none can be told.
+pub fn host_of(target: &str) -> &str {
+    let rest = target.split_once("://").map_or(target, |(_, rest)| rest);
+    let rest = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    if let Some(address) = rest.strip_prefix('[') {
+        return address.split(']').next().unwrap_or(address);
+    }
+    match rest.split_once(':') {
+        Some((host, port)) if !port.contains(':') => host,
+        _ => rest,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn the_host_is_found_in_targets_of_every_form() {
+        for (target, host) in [
+            ("db-1.example.org:5432", "db-1.example.org"),
+            ("https://shop.example.org:8443/a?b=c:d", "shop.example.org"),
+            ("https://mia@shop.example.org/", "shop.example.org"),
+            ("[2001:db8::1]:22", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("", ""),
+        ] {
+            assert_eq!(host_of(target), host, "{target}");
+        }
+    }
 
     #[test]
     fn targets_read_as_they_are_written() {

@@ -17,6 +17,7 @@ mod mail;
 mod ntp;
 mod peers;
 mod receive;
+mod schedule;
 mod scripted;
 mod sql;
 mod ssh;

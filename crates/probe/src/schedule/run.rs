@@ -1,0 +1,373 @@
+//! Run: the scheduler at work. One loop sleeps until the next turn; every question in flight is a task. A check that waits
+//! is an entry on the [`Board`] and nothing else.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use super::board::{Board, Next, Start};
+use super::budget::Budget;
+use super::lag::{Lag, LagFigures};
+use super::pace::Pace;
+use crate::env::Env;
+use crate::outcome::{Outcome, State};
+use crate::params::ParamError;
+use crate::protocol::Request;
+use crate::registry::{Prepared, prepare};
+use crate::target::host_of;
+
+/// What the scheduler may do at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Questions in flight at most.
+    pub in_flight: usize,
+    /// The usual budget of a site.
+    pub site: Budget,
+    /// The usual budget of a target: a host that is asked, or this machine's plugins.
+    pub target: Budget,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { in_flight: 2048, site: Budget::of(1024), target: Budget::of(16) }
+    }
+}
+
+/// What to ask, how often, and from where.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The question.
+    pub request: Request,
+    /// How often it is asked.
+    pub pace: Pace,
+    /// The site whose budget it uses; empty where there is only one.
+    pub site: String,
+    /// On the board, and not asked until it is resumed.
+    pub paused: bool,
+}
+
+/// An answer, and whose.
+#[derive(Debug)]
+pub struct Asked {
+    /// The check's id, as [`Scheduler::put`] was given it.
+    pub id: u128,
+    /// The answer.
+    pub outcome: Outcome,
+    /// How late the question was.
+    pub late: Duration,
+}
+
+/// When to ask again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// At the usual time.
+    Usual,
+    /// At the usual time too; where the check's pace has a back-off, a row of these stretches it.
+    Failing,
+    /// After that time, since the answer is in doubt.
+    In(Duration),
+}
+
+/// Who takes the answers.
+///
+/// The question stays in flight until this is done, so a taker that is slow slows the asking down, and nothing piles up.
+pub trait Answers: Send + Sync + 'static {
+    /// Takes an answer and says when to ask again.
+    fn take(&self, asked: Asked) -> Pin<Box<dyn Future<Output = Again> + Send + '_>>;
+}
+
+/// What the scheduler does, in numbers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Figures {
+    /// Checks on the board.
+    pub held: usize,
+    /// Questions in flight.
+    pub in_flight: usize,
+    /// Checks whose time has come and that wait for a budget or for room.
+    pub waiting: usize,
+    /// Questions begun.
+    pub asked: u64,
+    /// Turns left out because the one before had not ended.
+    pub left_out: u64,
+    /// How late questions were begun.
+    pub lag: LagFigures,
+}
+
+/// Asks checks in their time. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Scheduler {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    env: Env,
+    answers: Arc<dyn Answers>,
+    state: Mutex<Locked>,
+    /// The next turn is earlier than the loop sleeps.
+    earlier: Notify,
+    lag: Lag,
+    asked: AtomicU64,
+}
+
+/// Board and jobs, under one lock that is held for microseconds.
+struct Locked {
+    board: Board,
+    /// By slot.
+    jobs: Vec<Option<Job>>,
+    /// How long the loop sleeps; `None` when it does not.
+    sleeps_until: Option<Duration>,
+}
+
+struct Job {
+    prepared: Arc<Prepared>,
+    /// The question in flight.
+    task: Option<AbortHandle>,
+}
+
+/// So many questions are begun under one hold of the lock.
+const AT_ONCE: usize = 64;
+
+impl Scheduler {
+    /// A scheduler without checks. It asks nothing until [`Scheduler::run`].
+    pub fn new(env: Env, limits: Limits, answers: Arc<dyn Answers>) -> Scheduler {
+        let board = Board::new(limits.in_flight, limits.site, limits.target);
+        let state = Mutex::new(Locked { board, jobs: Vec::new(), sleeps_until: None });
+        let (earlier, lag, asked) = (Notify::new(), Lag::default(), AtomicU64::new(0));
+        Scheduler { inner: Arc::new(Inner { env, answers, state, earlier, lag, asked }) }
+    }
+
+    /// Takes a check in. One that is there already is replaced and asked at once; its question in flight is broken off.
+    ///
+    /// # Errors
+    /// What is wrong with the request, each with its field; the check is as it was before.
+    pub fn put(&self, id: u128, plan: &Plan) -> Result<(), Vec<ParamError>> {
+        let prepared = Arc::new(prepare(&plan.request)?);
+        let target = budget_name(&prepared);
+        let now = self.now();
+        let mut locked = self.lock();
+        let running = locked.cancel(id, now);
+        let slot = locked.board.put(id, plan.pace, &plan.site, &target, now);
+        if plan.paused {
+            locked.board.pause(id, now);
+        }
+        if locked.jobs.len() <= slot as usize {
+            locked.jobs.resize_with(slot as usize + 1, || None);
+        }
+        locked.jobs[slot as usize] = Some(Job { prepared, task: None });
+        self.inner.rouse(&locked);
+        break_off(running, locked);
+        Ok(())
+    }
+
+    /// Asks a check no more. Its question in flight is broken off, and its answer taken by nobody.
+    pub fn remove(&self, id: u128) {
+        let now = self.now();
+        let mut locked = self.lock();
+        let running = locked.cancel(id, now);
+        self.inner.rouse(&locked);
+        break_off(running, locked);
+    }
+
+    /// Asks a check no more until it is resumed. Its question in flight is broken off.
+    pub fn pause(&self, id: u128) {
+        let now = self.now();
+        let mut locked = self.lock();
+        let slot = locked.board.pause(id, now);
+        let running = slot.and_then(|slot| locked.jobs.get_mut(slot as usize)?.as_mut()?.task.take());
+        self.inner.rouse(&locked);
+        break_off(running, locked);
+    }
+
+    /// Asks a paused check again, at once.
+    pub fn resume(&self, id: u128) {
+        let now = self.now();
+        let mut locked = self.lock();
+        locked.board.resume(id, now);
+        self.inner.rouse(&locked);
+    }
+
+    /// Asks a check out of turn, as soon as its budgets allow. False when there is none, or it is paused.
+    pub fn soon(&self, id: u128) -> bool {
+        let now = self.now();
+        let mut locked = self.lock();
+        let asked = locked.board.soon(id, now);
+        self.inner.rouse(&locked);
+        asked
+    }
+
+    /// Another budget for a site; `None` is the usual one.
+    pub fn set_site_budget(&self, site: &str, budget: Option<Budget>) {
+        let now = self.now();
+        let mut locked = self.lock();
+        locked.board.set_site_budget(site, budget, now);
+        self.inner.rouse(&locked);
+    }
+
+    /// Another budget for a target, by its host name or address; `None` is the usual one.
+    pub fn set_target_budget(&self, target: &str, budget: Option<Budget>) {
+        let now = self.now();
+        let mut locked = self.lock();
+        locked.board.set_target_budget(target, budget, now);
+        self.inner.rouse(&locked);
+    }
+
+    /// What it does, in numbers.
+    pub fn figures(&self) -> Figures {
+        let locked = self.lock();
+        Figures {
+            held: locked.board.len(),
+            in_flight: locked.board.running(),
+            waiting: locked.board.waiting(),
+            asked: self.inner.asked.load(Ordering::Relaxed),
+            left_out: locked.board.left_out(),
+            lag: self.inner.lag.figures(),
+        }
+    }
+
+    /// Forgets how late questions were until now, for whoever measures a span of time.
+    pub fn reset_lag(&self) {
+        self.inner.lag.reset();
+    }
+
+    /// Asks until the future is dropped; then questions in flight are broken off.
+    pub async fn run(&self) {
+        let _stop = BreakOff(self.inner.clone());
+        loop {
+            let now = self.now();
+            self.inner.begin(now);
+            let wait = {
+                let mut locked = self.lock();
+                let next = locked.board.next_event();
+                let until = next.unwrap_or(now + Duration::from_secs(3600));
+                locked.sleeps_until = Some(until);
+                until.saturating_sub(now)
+            };
+            if wait.is_zero() {
+                tokio::task::yield_now().await; // More is due than is begun at once; answers are taken in between.
+            } else {
+                let _ = tokio::time::timeout(wait, self.inner.earlier.notified()).await;
+            }
+            self.lock().sleeps_until = None;
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.inner.env.clock.monotonic()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Locked> {
+        self.inner.lock()
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, Locked> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes the loop when the next turn comes before it would wake by itself.
+    fn rouse(&self, locked: &Locked) {
+        let Some(until) = locked.sleeps_until else { return };
+        if locked.board.next_event().is_some_and(|next| next < until) {
+            self.earlier.notify_one();
+        }
+    }
+
+    /// Begins what is due.
+    fn begin(self: &Arc<Self>, now: Duration) {
+        let mut starts = Vec::new();
+        let mut locked = self.lock();
+        locked.board.take(now, AT_ONCE, &mut starts);
+        for start in starts {
+            let Some(job) = locked.jobs[start.slot as usize].as_mut() else { continue };
+            let question = ask(self.clone(), start, job.prepared.clone());
+            job.task = Some(tokio::spawn(question).abort_handle());
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            self.lag.add(start.late);
+        }
+    }
+
+    fn finished(self: &Arc<Self>, start: &Start, next: Next) {
+        let now = self.env.clock.monotonic();
+        let mut locked = self.lock();
+        let slot = start.slot as usize;
+        let task = locked.jobs.get_mut(slot).and_then(|job| job.as_mut()?.task.take());
+        locked.board.finished(start.slot, start.turn, next, now);
+        self.rouse(&locked);
+        drop(locked);
+        drop(task);
+    }
+}
+
+impl Locked {
+    /// Takes a check off the board. Its question in flight, to be broken off.
+    fn cancel(&mut self, id: u128, now: Duration) -> Option<AbortHandle> {
+        let slot = self.board.remove(id, now)?;
+        self.jobs.get_mut(slot as usize)?.take()?.task
+    }
+}
+
+/// Breaks off questions in flight. Without the lock, which each of them takes when it ends.
+fn break_off(questions: impl IntoIterator<Item = AbortHandle>, locked: MutexGuard<'_, Locked>) {
+    drop(locked);
+    for question in questions {
+        question.abort();
+    }
+}
+
+/// One question, from asking to what comes next. Broken off at any point, it gives back its place.
+async fn ask(inner: Arc<Inner>, start: Start, prepared: Arc<Prepared>) {
+    let mut place = Place { inner, start, next: Next::Broken };
+    let outcome = prepared.run(&place.inner.env).await;
+    let asked = Asked { id: start.id, outcome, late: start.late };
+    place.next = match place.inner.answers.take(asked).await {
+        Again::Usual => Next::Usual,
+        Again::Failing => Next::Failing,
+        Again::In(wait) => Next::In(wait),
+    };
+}
+
+/// A question's place among those in flight.
+struct Place {
+    inner: Arc<Inner>,
+    start: Start,
+    next: Next,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.inner.finished(&self.start, self.next);
+    }
+}
+
+/// Breaks off all questions when the loop ends.
+struct BreakOff(Arc<Inner>);
+
+impl Drop for BreakOff {
+    fn drop(&mut self) {
+        let mut locked = self.0.lock();
+        let running: Vec<AbortHandle> = locked.jobs.iter_mut().flatten().filter_map(|job| job.task.take()).collect();
+        break_off(running, locked);
+    }
+}
+
+/// Whose budget a check uses: the host that it asks, or this machine's checks of that protocol.
+fn budget_name(prepared: &Prepared) -> String {
+    if prepared.protocol().local {
+        return format!("this machine: {}", prepared.protocol().name);
+    }
+    host_of(prepared.target()).to_ascii_lowercase()
+}
+
+/// Takes nothing: for figures of the asking alone.
+impl Answers for () {
+    fn take(&self, asked: Asked) -> Pin<Box<dyn Future<Output = Again> + Send + '_>> {
+        let again = if asked.outcome.state == State::Ok { Again::Usual } else { Again::Failing };
+        Box::pin(std::future::ready(again))
+    }
+}
