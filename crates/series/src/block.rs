@@ -286,6 +286,25 @@ fn read_chunk(file: &File, offset: u32, length: u32) -> Result<Vec<u8>, DamageKi
     Ok(bytes)
 }
 
+/// The payload of a chunk that is in memory with its checksum, when it is whole.
+#[inline]
+pub(crate) fn payload_of(offset: u32, bytes: &[u8]) -> Option<&[u8]> {
+    let (known, payload) = bytes.split_at_checked(SUM)?;
+    (*known == sum(offset, payload)).then_some(payload)
+}
+
+/// The times that a chunk has, from wherever its column is.
+pub(crate) fn read_times(file: &File, start_ms: i64, columns: &[Column], place: Place) -> Result<Vec<i64>, DamageKind> {
+    let column = columns.get(place.column as usize).ok_or(DamageKind::Meaning)?;
+    let times = match column {
+        Column::Short { count, bytes } => times::take(bytes, start_ms, *count as usize),
+        Column::Long { count, offset, length } => {
+            times::take(&read_chunk(file, *offset, *length)?, start_ms, (*count as usize).min(MAX_POINTS))
+        }
+    };
+    times.filter(|t| t.len() == column.count()).ok_or(DamageKind::Meaning)
+}
+
 /// The points of a chunk.
 pub(crate) fn read_points(
     file: &File,
@@ -330,6 +349,11 @@ impl Block {
     /// The points of a series, when its chunk is whole.
     pub(crate) fn points(&self, file: &File, place: Place) -> Result<Vec<Point>, DamageKind> {
         read_points(file, self.header.start_ms, &self.columns, place)
+    }
+
+    /// Its columns of times.
+    pub(crate) fn columns(&self) -> &[Column] {
+        &self.columns
     }
 
     /// Last moment of its time, inclusive.

@@ -42,7 +42,9 @@ mod symbols;
 mod times;
 mod values;
 mod verify;
+mod visit;
 mod wire;
+mod within;
 mod writer;
 
 pub use engine::Engine;
