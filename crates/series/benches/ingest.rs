@@ -2,11 +2,10 @@
 //!
 //! `--case 10k|100k|1m|1h` runs one case, whose memory is then its own; without it all run one after the other.
 //! `--serve PORT --dir DIR` is a server for the comparison with other programs: `POST /api/v1/write` appends, `POST /flush` seals
-//! everything as if its time were over. It speaks just enough HTTP/1.1 for a load generator.
+//! everything as if its time were over, and the query routes of Prometheus answer.
 
 mod world;
 
-use std::io::{BufRead, BufReader, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
@@ -147,50 +146,6 @@ fn serve(port: &str) {
     let began = std::time::Instant::now();
     let (engine, recovery) = Engine::open(std::path::Path::new(&dir), options).expect("an engine");
     println!("ready after {} ms: {recovery:?}", began.elapsed().as_millis());
-    let engine = Arc::new(engine);
-    let runtime = Arc::new(tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime"));
-    let listener = std::net::TcpListener::bind(format!("127.0.0.1:{port}")).expect("a free port");
-    for stream in listener.incoming().flatten() {
-        let (engine, runtime, ahead) = (engine.clone(), runtime.clone(), ahead.clone());
-        std::thread::spawn(move || connection(&stream, &engine, &runtime, &ahead));
-    }
-}
-
-fn connection(stream: &std::net::TcpStream, engine: &Engine, runtime: &tokio::runtime::Runtime, ahead: &AtomicI64) {
-    let _ = stream.set_nodelay(true);
-    let mut reader = BufReader::with_capacity(1 << 16, stream);
-    let (mut line, mut body) = (String::new(), Vec::new());
-    loop {
-        line.clear();
-        if reader.read_line(&mut line).unwrap_or(0) == 0 {
-            return;
-        }
-        let flush = line.starts_with("POST /flush");
-        let mut length = 0;
-        while line.trim_end() != "" {
-            let lower = line.to_ascii_lowercase();
-            length = lower.strip_prefix("content-length:").and_then(|n| n.trim().parse().ok()).unwrap_or(length);
-            line.clear();
-            if reader.read_line(&mut line).unwrap_or(0) == 0 {
-                return;
-            }
-        }
-        body.resize(length, 0);
-        if reader.read_exact(&mut body).is_err() {
-            return;
-        }
-        if flush {
-            ahead.store(5 * HOUR, Relaxed);
-            engine.flush().expect("sealed");
-            ahead.store(0, Relaxed);
-        } else if length > 0 {
-            let limits = Limits { bytes: 64 << 20, ..Limits::default() };
-            let batch = remote_write::decode(remote_write::Version::One, &body, limits).expect("a body");
-            let answer = runtime.block_on(engine.append_batch(1, batch)).expect("the disk takes it");
-            assert_eq!(answer.refused, [], "everything is taken");
-        }
-        if (&mut &*stream).write_all(b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n").is_err() {
-            return;
-        }
-    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
+    world::front::Front { engine, runtime, ahead }.serve(port);
 }

@@ -34,8 +34,16 @@ fn ready() -> Result<Ready, Box<dyn std::error::Error>> {
     }
     let name = series::Matcher::eq("__name__", "cpu_seconds_total");
     let end = SAMPLES * STEP_MS;
-    let all =
-        Select { matchers: &[name], from_ms: 0, to_ms: end, step_ms: 0, range_ms: 0, function: None, most_samples: 0 };
+    let all = Select {
+        matchers: &[name],
+        from_ms: 0,
+        to_ms: end,
+        step_ms: 0,
+        range_ms: 0,
+        function: None,
+        newest: false,
+        most_samples: 0,
+    };
     Ok(Ready(source.select(&all)?))
 }
 

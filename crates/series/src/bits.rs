@@ -95,10 +95,29 @@ pub(crate) struct WordReader<'a> {
 }
 
 impl WordReader<'_> {
+    /// The next 64 bits, highest first, with zeros after the end.
+    #[inline]
+    pub(crate) fn peek(&self) -> u64 {
+        let (index, skip) = ((self.at / 64) as usize, (self.at % 64) as u32);
+        let first = self.word(index) << skip;
+        if skip == 0 { first } else { first | self.word(index + 1) >> (64 - skip) }
+    }
+
+    /// Goes on after so many more bits; none when there are fewer.
+    #[inline]
+    pub(crate) fn skip(&mut self, bits: u32) -> Option<()> {
+        self.at += u64::from(bits);
+        (self.at <= self.of.len()).then_some(())
+    }
+
+    #[inline]
     fn word(&self, index: usize) -> u64 {
         let of = self.of;
-        let rest = || if of.used == 0 { 0 } else { of.rest << (64 - of.used) };
-        of.words.get(index).copied().unwrap_or_else(rest)
+        match of.words.get(index) {
+            Some(word) => *word,
+            None if index > of.words.len() || of.used == 0 => 0,
+            None => of.rest << (64 - of.used),
+        }
     }
 }
 
@@ -131,6 +150,11 @@ pub(crate) struct BitReader<'a> {
 impl<'a> BitReader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
+    }
+
+    /// Goes on after so many more bits.
+    pub(crate) fn skip(&mut self, bits: usize) {
+        self.at += bits;
     }
 }
 

@@ -284,13 +284,15 @@ fn read_chunk(file: &File, offset: u32, length: u32) -> Result<Vec<u8>, DamageKi
     Ok(bytes)
 }
 
-/// What a chunk holds.
-pub(crate) fn read_samples(
-    file: &File,
-    start_ms: i64,
-    columns: &[Column],
-    place: Place,
-) -> Result<Samples, DamageKind> {
+/// The payload of a chunk that is in memory with its checksum, when it is whole.
+#[inline]
+pub(crate) fn payload_of(offset: u32, bytes: &[u8]) -> Option<&[u8]> {
+    let (known, payload) = bytes.split_at_checked(SUM)?;
+    (*known == sum(offset, payload)).then_some(payload)
+}
+
+/// The times that a chunk has, from wherever its column is.
+pub(crate) fn read_times(file: &File, start_ms: i64, columns: &[Column], place: Place) -> Result<Vec<i64>, DamageKind> {
     let column = columns.get(place.column as usize).ok_or(DamageKind::Meaning)?;
     let times = match column {
         Column::Short { count, bytes } => times::take(bytes, start_ms, *count as usize),
@@ -298,7 +300,17 @@ pub(crate) fn read_samples(
             times::take(&read_chunk(file, *offset, *length)?, start_ms, (*count as usize).min(MAX_POINTS))
         }
     };
-    let times = times.filter(|t| t.len() == column.count()).ok_or(DamageKind::Meaning)?;
+    times.filter(|t| t.len() == column.count()).ok_or(DamageKind::Meaning)
+}
+
+/// What a chunk holds.
+pub(crate) fn read_samples(
+    file: &File,
+    start_ms: i64,
+    columns: &[Column],
+    place: Place,
+) -> Result<Samples, DamageKind> {
+    let times = read_times(file, start_ms, columns, place)?;
     let payload = read_chunk(file, place.offset, place.length)?;
     take_samples(&payload, times).ok_or(DamageKind::Meaning)
 }
@@ -327,6 +339,11 @@ impl Block {
     /// The samples of a series, when its chunk is whole.
     pub(crate) fn samples(&self, file: &File, place: Place) -> Result<Samples, DamageKind> {
         read_samples(file, self.header.start_ms, &self.columns, place)
+    }
+
+    /// Its columns of times.
+    pub(crate) fn columns(&self) -> &[Column] {
+        &self.columns
     }
 
     /// Last moment of its time, inclusive.

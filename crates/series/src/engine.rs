@@ -17,11 +17,13 @@ use crate::log::{Log, OpenLog, on_disk, segments};
 use crate::matcher::Matcher;
 use crate::options::{Options, Recovery, Stats};
 use crate::prepare::Prepared;
+use crate::promql::Select;
 use crate::read::SeriesData;
 use crate::snapshot::{SnapshotReport, prepare};
 use crate::start::{read_blocks, read_log};
 use crate::store::{Store, blocks_dir, wal_dir};
 use crate::verify::VerifyReport;
+use crate::visit::{Found, Wanted};
 use crate::writer::{Answer, Append, Appended, Job, Writer};
 
 /// Requests that may wait for the writer.
@@ -172,19 +174,46 @@ impl Engine {
         Ok(self.store.latest(tenant, matchers, within_ms))
     }
 
+    /// As [`select`](Self::select), series by series.
+    pub(crate) fn visit<E>(
+        &self,
+        tenant: u64,
+        what: &Select<'_>,
+        each: &mut dyn FnMut(Found<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let wanted = Wanted { from_ms: what.from_ms, to_ms: what.to_ms, newest: what.newest };
+        self.store.visit(tenant, what.matchers, wanted, each)
+    }
+
     /// The series that every matcher means, in order; without a matcher all of the tenant.
     pub fn series(&self, tenant: u64, matchers: &[Matcher]) -> Vec<Labels> {
-        self.store.index.read().select(tenant, matchers).into_iter().map(|(labels, _)| labels).collect()
+        self.store.index.read().select(tenant, matchers, |_| true).into_iter().map(|(labels, _)| labels).collect()
     }
 
     /// The label names of those series, sorted.
     pub fn label_names(&self, tenant: u64, matchers: &[Matcher]) -> Vec<String> {
-        self.store.index.read().names(tenant, matchers)
+        self.store.index.read().names(tenant, matchers, None)
     }
 
     /// The values that label `name` has among those series, sorted.
     pub fn label_values(&self, tenant: u64, name: &str, matchers: &[Matcher]) -> Vec<String> {
-        self.store.index.read().values(tenant, name, matchers)
+        self.store.index.read().values(tenant, name, matchers, None)
+    }
+
+    /// As [`series`](Self::series), of those that have samples near the time (Unix milliseconds, both included): in a sealed file,
+    /// or a window of the head, that reaches into it.
+    pub fn series_in(&self, tenant: u64, matchers: &[Matcher], time: (i64, i64)) -> Vec<Labels> {
+        self.store.series_in(tenant, matchers, time)
+    }
+
+    /// As [`label_names`](Self::label_names), of the series that [`series_in`](Self::series_in) means.
+    pub fn label_names_in(&self, tenant: u64, matchers: &[Matcher], time: (i64, i64)) -> Vec<String> {
+        self.store.label_names_in(tenant, matchers, time)
+    }
+
+    /// As [`label_values`](Self::label_values), of the series that [`series_in`](Self::series_in) means.
+    pub fn label_values_in(&self, tenant: u64, name: &str, matchers: &[Matcher], time: (i64, i64)) -> Vec<String> {
+        self.store.label_values_in(tenant, name, matchers, time)
     }
 
     /// Reads every file and checks every checksum. Blocks its thread for as long as that takes.

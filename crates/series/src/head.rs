@@ -5,7 +5,10 @@
 //! points out of order, is behind one pointer.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicI64, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 
 use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 
@@ -287,13 +290,15 @@ pub(crate) struct Head {
     shards: Vec<RwLock<Vec<Slot>>>,
     windows: Mutex<BTreeMap<i64, Times>>,
     newest_ms: AtomicI64,
+    dropped: AtomicU64,
     pub(crate) natives: NativeHead,
 }
 
 impl Default for Head {
     fn default() -> Self {
         let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
-        Self { shards, windows: Mutex::default(), newest_ms: AtomicI64::new(0), natives: NativeHead::default() }
+        let (newest_ms, dropped) = (AtomicI64::new(0), AtomicU64::new(0));
+        Self { shards, windows: Mutex::default(), newest_ms, dropped, natives: NativeHead::default() }
     }
 }
 
@@ -412,10 +417,56 @@ impl Head {
         parts
     }
 
+    /// Appends the points of one series in windows that begin from `first` to `last`: rising in time.
+    pub(crate) fn points_into(&self, id: SeriesId, first: i64, last: i64, out: &mut Vec<Point>) {
+        let (shard, slot) = place(id);
+        let slots = self.shards[shard].read();
+        let Some(slot) = slots.get(slot) else { return };
+        let wanted = |start: i64| (first..=last).contains(&start);
+        let from = out.len();
+        let mut late: Vec<Point> = Vec::new();
+        for part in slot.older().iter().filter(|part| wanted(part.start_ms)) {
+            part.chunk.points_into(part.start_ms, out);
+            late.extend(&part.late);
+        }
+        if slot.chunk.count() > 0 && wanted(slot.start_ms) {
+            slot.chunk.points_into(slot.start_ms, out);
+            late.extend(slot.late());
+        }
+        out.extend(&late);
+        if !late.is_empty() || !slot.older().is_empty() {
+            // An older window may have been opened after a newer one.
+            out[from..].sort_by_key(|point| point.0);
+        }
+    }
+
+    /// The newest point of one series in its newest window.
+    pub(crate) fn newest(&self, id: SeriesId) -> Option<Point> {
+        let (shard, slot) = place(id);
+        let slots = self.shards[shard].read();
+        let slot = slots.get(slot).filter(|slot| slot.chunk.count() > 0)?;
+        if slot.older().iter().any(|part| part.start_ms > slot.start_ms) {
+            return None;
+        }
+        // Late points are older than the chunk's last one.
+        let (at, value) = slot.chunk.last();
+        Some((slot.start_ms + i64::from(at), value))
+    }
+
+    /// How often windows have been forgotten. Counted before the first point goes.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(SeqCst)
+    }
+
     /// One window of one series.
     pub(crate) fn window(&self, id: SeriesId, start_ms: i64) -> Option<Part> {
         let (shard, slot) = place(id);
         self.shards[shard].read().get(slot)?.window(start_ms)
+    }
+
+    /// The starts of all windows, oldest first.
+    pub(crate) fn starts(&self) -> Vec<i64> {
+        self.windows.lock().keys().copied().collect()
     }
 
     /// All that one series has in a window; none when that is nothing.
@@ -442,6 +493,7 @@ impl Head {
 
     /// Forgets a window; the series that had points in it, and those that had histograms.
     pub(crate) fn drop_window(&self, start_ms: i64) -> Vec<SeriesId> {
+        self.dropped.fetch_add(1, SeqCst);
         let mut dropped = Vec::new();
         for (shard, slots) in self.shards.iter().enumerate() {
             let mut slots = slots.write();

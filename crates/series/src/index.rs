@@ -5,6 +5,7 @@
 //! Labels are pairs of shared texts. A number is given again only when nobody can still hold the old meaning: readers and
 //! requests hold a [`Lease`] as long as they use numbers.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Weak};
@@ -50,6 +51,9 @@ struct Tenant {
     series: usize,
     active: usize,
 }
+
+/// Which series count.
+pub(crate) type Keep<'a> = &'a dyn Fn(SeriesId) -> bool;
 
 /// All series of all tenants.
 #[derive(Debug)]
@@ -400,37 +404,62 @@ impl Index {
         ids
     }
 
-    /// The series of one tenant that all matchers mean, in order of their labels.
-    pub(crate) fn select(&self, tenant: u64, matchers: &[Matcher]) -> Vec<(Labels, SeriesId)> {
+    /// The series of one tenant that all matchers mean and the condition keeps, in order of their labels.
+    pub(crate) fn select(
+        &self,
+        tenant: u64,
+        matchers: &[Matcher],
+        keep: impl Fn(SeriesId) -> bool,
+    ) -> Vec<(Labels, SeriesId)> {
         let ids = self.numbers(tenant, matchers).into_iter();
         let held = ids.filter(|id| {
             let entry = &self.entries[*id as usize];
-            entry.head > 0 || entry.blocks > 0
+            (entry.head > 0 || entry.blocks > 0) && keep(*id)
         });
-        let mut found: Vec<_> = held.map(|id| (self.labels(&self.entries[id as usize]), id)).collect();
-        found.sort_unstable();
-        found
+        let mut found: Vec<SeriesId> = held.collect();
+        // Numbers are mostly in order already, at least in long runs, which this sort sees.
+        found.sort_by(|a, b| self.by_labels(*a, *b));
+        found.into_iter().map(|id| (self.labels(&self.entries[id as usize]), id)).collect()
     }
 
-    /// The label names of the series that all matchers mean, sorted.
-    pub(crate) fn names(&self, tenant: u64, matchers: &[Matcher]) -> Vec<String> {
+    /// The order of two series of a tenant. Texts are only compared where they differ.
+    fn by_labels(&self, a: SeriesId, b: SeriesId) -> Ordering {
+        let (a, b) = (self.pairs_of(&self.entries[a as usize]), self.pairs_of(&self.entries[b as usize]));
+        let text = |symbol: Symbol| self.symbols.text(symbol);
+        match a.iter().zip(b).find(|(a, b)| a != b) {
+            Some((a, b)) if a.0 == b.0 => text(a.1).cmp(text(b.1)),
+            Some((a, b)) => text(a.0).cmp(text(b.0)),
+            None => a.len().cmp(&b.len()),
+        }
+    }
+
+    /// The label names of the series that all matchers mean, and the condition if there is one; sorted.
+    pub(crate) fn names(&self, tenant: u64, matchers: &[Matcher], keep: Option<Keep<'_>>) -> Vec<String> {
         let Some(owner) = self.owner(tenant) else { return Vec::new() };
-        let mut names: Vec<Symbol> = if matchers.is_empty() {
+        let mut names: Vec<Symbol> = if matchers.is_empty() && keep.is_none() {
             owner.postings.keys().copied().collect()
         } else {
-            let found = self.numbers(tenant, matchers);
+            let found = self.kept(tenant, matchers, keep);
             found.iter().flat_map(|id| self.pairs_of(&self.entries[*id as usize])).map(|(name, _)| *name).collect()
         };
         self.texts(&mut names)
     }
 
-    /// The values that one label has among the series that all matchers mean, sorted.
-    pub(crate) fn values(&self, tenant: u64, name: &str, matchers: &[Matcher]) -> Vec<String> {
+    fn kept(&self, tenant: u64, matchers: &[Matcher], keep: Option<Keep<'_>>) -> Vec<SeriesId> {
+        let mut found = self.numbers(tenant, matchers);
+        if let Some(keep) = keep {
+            found.retain(|id| keep(*id));
+        }
+        found
+    }
+
+    /// The values that one label has among the series that all matchers mean, and the condition if there is one; sorted.
+    pub(crate) fn values(&self, tenant: u64, name: &str, matchers: &[Matcher], keep: Option<Keep<'_>>) -> Vec<String> {
         let (Some(owner), Some(name)) = (self.owner(tenant), self.symbols.find(name)) else { return Vec::new() };
-        let mut values: Vec<Symbol> = if matchers.is_empty() {
+        let mut values: Vec<Symbol> = if matchers.is_empty() && keep.is_none() {
             owner.postings.get(&name).map_or_else(Vec::new, |values| values.keys().copied().collect())
         } else {
-            let found = self.numbers(tenant, matchers);
+            let found = self.kept(tenant, matchers, keep);
             let pairs = found.iter().flat_map(|id| self.pairs_of(&self.entries[*id as usize]));
             pairs.filter(|(n, _)| *n == name).map(|(_, value)| *value).collect()
         };

@@ -45,7 +45,9 @@ mod symbols;
 mod times;
 mod values;
 mod verify;
+mod visit;
 mod wire;
+mod within;
 mod writer;
 
 pub use engine::Engine;

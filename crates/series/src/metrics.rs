@@ -183,15 +183,15 @@ impl Metrics for std::sync::Arc<Engine> {
         Ok(tokio::task::spawn_blocking(work).await.map_err(|_| MetricsError::Ended)??)
     }
 
-    async fn series(&self, tenant: u64, sets: Vec<Vec<Matcher>>, _: Span) -> Result<Vec<Labels>, MetricsError> {
-        let mut all: Vec<Labels> = of(&sets).iter().flat_map(|set| Engine::series(self, tenant, set)).collect();
+    async fn series(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Vec<Labels>, MetricsError> {
+        let mut all: Vec<Labels> = of(&sets).iter().flat_map(|set| self.series_in(tenant, set, time)).collect();
         all.sort_unstable();
         all.dedup();
         Ok(all)
     }
 
-    async fn label_names(&self, tenant: u64, sets: Vec<Vec<Matcher>>, _: Span) -> Result<Vec<String>, MetricsError> {
-        Ok(union(of(&sets).iter().flat_map(|set| Engine::label_names(self, tenant, set))))
+    async fn label_names(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Vec<String>, MetricsError> {
+        Ok(union(of(&sets).iter().flat_map(|set| self.label_names_in(tenant, set, time))))
     }
 
     async fn label_values(
@@ -199,9 +199,9 @@ impl Metrics for std::sync::Arc<Engine> {
         tenant: u64,
         name: String,
         sets: Vec<Vec<Matcher>>,
-        _: Span,
+        time: Span,
     ) -> Result<Vec<String>, MetricsError> {
-        Ok(union(of(&sets).iter().flat_map(|set| Engine::label_values(self, tenant, &name, set))))
+        Ok(union(of(&sets).iter().flat_map(|set| self.label_values_in(tenant, &name, set, time))))
     }
 
     async fn metadata(&self, _: u64, _: Option<String>) -> Result<Vec<Metadata>, MetricsError> {

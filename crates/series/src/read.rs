@@ -68,9 +68,19 @@ fn hinted(histograms: Vec<NativePoint>, floats: &[Point]) -> Vec<(i64, Arc<Histo
 impl Store {
     /// All series that the matchers mean which have points, or lost ones, from `from_ms` to `to_ms`, both included.
     pub(crate) fn select(&self, tenant: u64, matchers: &[Matcher], from_ms: i64, to_ms: i64) -> Vec<SeriesData> {
+        // Held to the end: none of the numbers comes to mean another series meanwhile.
+        let (found, _lease) = {
+            let index = self.index.read();
+            (index.select(tenant, matchers, |_| true), index.lease())
+        };
+        self.select_these(&found, from_ms, to_ms)
+    }
+
+    /// Those of these series, whose numbers the caller holds, that have points or lost ones within the time.
+    pub(crate) fn select_these(&self, found: &[(Labels, SeriesId)], from_ms: i64, to_ms: i64) -> Vec<SeriesData> {
         let mut attempt = Attempt::default();
         for _ in 0..ATTEMPTS {
-            attempt = self.gather(tenant, matchers, from_ms, to_ms);
+            attempt = self.gather(found, from_ms, to_ms);
             if !attempt.missing {
                 break;
             }
@@ -90,19 +100,14 @@ impl Store {
         found.filter(|s| !s.points.is_empty() || !s.histograms.is_empty() || !s.lost.is_empty()).collect()
     }
 
-    fn gather(&self, tenant: u64, matchers: &[Matcher], from_ms: i64, to_ms: i64) -> Attempt {
+    fn gather(&self, found: &[(Labels, SeriesId)], from_ms: i64, to_ms: i64) -> Attempt {
         if from_ms > to_ms {
             return Attempt::default();
         }
-        // Held to the end: none of the numbers comes to mean another series meanwhile.
-        let (found, _lease) = {
-            let index = self.index.read();
-            (index.select(tenant, matchers), index.lease())
-        };
         // The head before the files: what is being sealed is seen on one of the two sides, or on both.
         let first = window_start(from_ms);
         let mut series: Vec<Gathered> =
-            found.into_iter().map(|(labels, id)| self.of_head(labels, id, first, to_ms)).collect();
+            found.iter().map(|(labels, id)| self.of_head(labels.clone(), *id, first, to_ms)).collect();
         let (mut damaged, mut missing) = (Vec::new(), false);
         for block in self.blocks_in(from_ms, to_ms) {
             let wanted = |s: &Gathered| block.place(s.id).is_some();

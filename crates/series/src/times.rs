@@ -35,24 +35,34 @@ pub(crate) fn put(times: impl Iterator<Item = i64>, start_ms: i64, out: &mut Vec
 
 /// Reads what [`put`] wrote; none when it is not at most `limit` rising times.
 pub(crate) fn take(bytes: &[u8], start_ms: i64, limit: usize) -> Option<Vec<i64>> {
+    let mut times = Vec::new();
+    take_into(bytes, start_ms, limit, &mut times)?;
+    Some(times)
+}
+
+/// As [`take`], in the place of what the vector held.
+pub(crate) fn take_into(bytes: &[u8], start_ms: i64, limit: usize, times: &mut Vec<i64>) -> Option<()> {
     let mut take = Take(bytes);
-    let (mut times, mut at, mut delta): (Vec<i64>, i64, i64) = (Vec::new(), start_ms, 0);
+    let (mut at, mut delta) = (start_ms, 0_i64);
+    times.clear();
     while !take.is_empty() {
         let (change, more) = (take.i64()?, take.u64()?);
         if more >= limit as u64 - times.len() as u64 {
             return None;
         }
         times.reserve(more as usize + 1);
+        let mut last = times.last().copied();
         for _ in 0..=more {
             delta = delta.wrapping_add(change);
             at = at.wrapping_add(delta);
-            if times.last().is_some_and(|last| *last >= at) {
+            if last.is_some_and(|last| last >= at) {
                 return None;
             }
+            last = Some(at);
             times.push(at);
         }
     }
-    Some(times)
+    Some(())
 }
 
 #[cfg(test)]

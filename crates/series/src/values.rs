@@ -70,17 +70,26 @@ fn worth_pco(values: usize, bytes: usize) -> bool {
 
 /// Reads what [`put`] wrote; none when it is not `count` values.
 pub(crate) fn take(bytes: &[u8], count: usize) -> Option<Vec<f64>> {
+    let mut values = Vec::new();
+    take_into(bytes, count, &mut values)?;
+    Some(values)
+}
+
+/// As [`take`], in the place of what the vector held.
+pub(crate) fn take_into(bytes: &[u8], count: usize, out: &mut Vec<f64>) -> Option<()> {
+    out.clear();
     if count == 0 {
-        return bytes.is_empty().then(Vec::new);
+        return bytes.is_empty().then_some(());
     }
     let (codec, rest) = bytes.split_first()?;
     match *codec {
-        CONSTANT => Some(vec![f64::from_bits(Take(rest).fixed()?); count]),
-        PACKED | SPARSE | PCO_WHOLE => take_decimal(*codec, rest, count),
-        XOR => take_values(rest, count),
-        PCO_FLOAT => take_pco(rest, count),
-        _ => None,
+        CONSTANT => out.resize(count, f64::from_bits(Take(rest).fixed()?)),
+        PACKED | SPARSE | PCO_WHOLE => take_decimal(*codec, rest, count, out)?,
+        XOR => *out = take_values(rest, count)?,
+        PCO_FLOAT => *out = take_pco(rest, count)?,
+        _ => return None,
     }
+    Some(())
 }
 
 /// Values as whole numbers.
@@ -198,16 +207,37 @@ impl Range {
     }
 }
 
-fn take_packed(take: &mut Take<'_>, count: usize) -> Option<Vec<i64>> {
+/// Calls `each` with `count` packed numbers; none, perhaps after some calls, when there are fewer.
+#[inline]
+fn unpack(take: &mut Take<'_>, count: usize, mut each: impl FnMut(i64)) -> Option<()> {
     let (least, width) = (take.i64()?, u32::from(take.byte()?));
-    if width > 64 || count as u64 * u64::from(width) > take.0.len() as u64 * 8 {
+    let bytes = take.0;
+    if width > 64 || count as u64 * u64::from(width) > bytes.len() as u64 * 8 {
         return None;
     }
-    let mut bits = BitReader::new(take.0);
-    (0..count).map(|_| Some(least.wrapping_add(bits.take(width)? as i64))).collect()
+    // As many as can be read by eight bytes at once, of which up to seven bits are the neighbour's.
+    let quick = if width <= 57 { (bytes.len().saturating_sub(7) * 8).checked_div(width as usize) } else { Some(0) };
+    let quick = quick.unwrap_or(count).min(count);
+    let mut at = 0_usize;
+    for _ in 0..quick {
+        let word = match bytes.get(at / 8..at / 8 + 8) {
+            Some(eight) => u64::from_be_bytes(eight.try_into().ok()?),
+            None if width == 0 => 0,
+            None => return None,
+        };
+        let number = (word << (at % 8)).checked_shr(64 - width).unwrap_or(0);
+        each(least.wrapping_add(number as i64));
+        at += width as usize;
+    }
+    let mut bits = BitReader::new(bytes);
+    bits.skip(at);
+    for _ in quick..count {
+        each(least.wrapping_add(bits.take(width)? as i64));
+    }
+    Some(())
 }
 
-fn take_decimal(codec: u8, bytes: &[u8], count: usize) -> Option<Vec<f64>> {
+fn take_decimal(codec: u8, bytes: &[u8], count: usize, values: &mut Vec<f64>) -> Option<()> {
     let mut take = Take(bytes);
     let digits = usize::from(take.byte()?);
     let power = *POWERS.get(digits)?;
@@ -219,28 +249,35 @@ fn take_decimal(codec: u8, bytes: &[u8], count: usize) -> Option<Vec<f64>> {
         others.push((place, take.fixed()?));
     }
     let mut number = take.i64()?;
-    let deltas = match codec {
-        PACKED => take_packed(&mut take, count - 1)?,
-        SPARSE => {
-            let map = take.piece((count - 1).div_ceil(8))?;
-            let mut bits = BitReader::new(map);
-            let moves: Vec<bool> = (0..count - 1).map(|_| bits.bit()).collect::<Option<_>>()?;
-            let moving = take_packed(&mut take, moves.iter().filter(|m| **m).count())?;
-            let mut moving = moving.into_iter();
-            moves.into_iter().map(|m| if m { moving.next() } else { Some(0) }).collect::<Option<_>>()?
-        }
-        _ => take_pco(take.0, count - 1)?,
-    };
-    let mut values = Vec::with_capacity(count);
+    // A count that the bytes cannot have takes no memory: each codec says so before the first value.
     values.push(from_whole(number, power));
-    for delta in deltas {
+    let mut next = |delta: i64| {
         number = number.wrapping_add(delta);
         values.push(from_whole(number, power));
+    };
+    match codec {
+        PACKED => unpack(&mut take, count - 1, next)?,
+        SPARSE => {
+            let map = take.piece((count - 1).div_ceil(8))?;
+            let moves = |at: usize| map[at / 8] >> (7 - at % 8) & 1 == 1;
+            let moving = (0..count - 1).filter(|at| moves(*at)).count();
+            let mut at = 0;
+            unpack(&mut take, moving, |delta| {
+                while at < count - 1 && !moves(at) {
+                    next(0);
+                    at += 1;
+                }
+                next(delta);
+                at += 1;
+            })?;
+            (at..count - 1).for_each(|_| next(0));
+        }
+        _ => take_pco::<i64>(take.0, count - 1)?.into_iter().for_each(next),
     }
     for (place, bits) in others {
         values[place] = f64::from_bits(bits);
     }
-    Some(values)
+    Some(())
 }
 
 /// Appends numbers as pco writes them, without the head of its own file format. False when it refuses them.

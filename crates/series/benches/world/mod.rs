@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
+pub mod front;
+
 /// Numbers that are the same in every run.
 pub struct Rng(pub u64);
 

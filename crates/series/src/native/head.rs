@@ -116,6 +116,11 @@ impl NativeProbes<'_> {
 }
 
 impl NativeHead {
+    /// Whether the series has any.
+    pub(crate) fn holds(&self, id: SeriesId) -> bool {
+        self.count.load(Relaxed) > 0 && self.series.read().contains_key(&id)
+    }
+
     pub(crate) fn probes(&self) -> NativeProbes<'_> {
         NativeProbes((self.count.load(Relaxed) > 0).then(|| self.series.read()))
     }

@@ -63,6 +63,8 @@ pub(super) enum Remark {
     FractionNan(String),
     /// From storage: stretches that cannot be read.
     Lost(String),
+    /// From storage: which samples it chose.
+    Chosen(String),
 }
 
 fn for_metric(metric: &str) -> String {
@@ -80,7 +82,8 @@ impl Remark {
             | Self::IgnoredInMixedRange(_)
             | Self::QuantileNan(_)
             | Self::QuantileSkewed(_)
-            | Self::FractionNan(_) => Level::Info,
+            | Self::FractionNan(_)
+            | Self::Chosen(_) => Level::Info,
             _ => Level::Warning,
         }
     }
@@ -155,7 +158,7 @@ impl Remark {
                 "input to histogram_fraction has NaN observations, which are excluded from all fractions{}",
                 for_metric(metric)
             ),
-            Self::Lost(text) => text.clone(),
+            Self::Lost(text) | Self::Chosen(text) => text.clone(),
         }
     }
 }

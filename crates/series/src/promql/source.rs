@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use super::error::QueryError;
 use super::metric::Metric;
 use crate::engine::Engine;
 use crate::error::SeriesError;
 use crate::histogram::Histogram;
 use crate::matcher::Matcher;
+use crate::read::SeriesData;
+use crate::visit::Found;
 
 /// What a query wants to read.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +26,8 @@ pub struct Select<'a> {
     pub range_ms: i64,
     /// The function that the samples go to directly, if any: `rate` needs other samples than `max_over_time`.
     pub function: Option<&'static str>,
+    /// Only the newest of the samples counts, so the others need not be read.
+    pub newest: bool,
     /// More samples than these make the query fail, so a store may stop reading there.
     pub most_samples: u64,
 }
@@ -47,6 +52,18 @@ pub struct Selected {
     pub warnings: Vec<String>,
 }
 
+/// What a store has to say beside the series.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// What people should know: stretches that cannot be read.
+    pub warnings: Vec<String>,
+    /// What people may like to know: which samples were chosen.
+    pub infos: Vec<String>,
+}
+
+/// Takes one series after another. What it leaves in there is used again.
+pub type Each<'a> = dyn FnMut(&mut SeriesSamples) -> Result<(), QueryError> + 'a;
+
 /// A store that can be queried.
 pub trait Source {
     /// The samples of all series that are meant.
@@ -54,6 +71,19 @@ pub trait Source {
     /// # Errors
     /// The store's own; the query fails with it.
     fn select(&self, what: &Select<'_>) -> Result<Selected, SeriesError>;
+
+    /// The same, series by series, in order of labels: what an evaluation uses. A store that does not have all samples in memory
+    /// anyway should never have more of them than one series' for it.
+    ///
+    /// # Errors
+    /// The store's own and those of `each`; the query fails with it.
+    fn visit(&self, what: &Select<'_>, each: &mut Each<'_>) -> Result<Told, QueryError> {
+        let selected = self.select(what)?;
+        for mut series in selected.series {
+            each(&mut series)?;
+        }
+        Ok(Told { warnings: selected.warnings, infos: Vec::new() })
+    }
 }
 
 /// One tenant of an engine as a source.
@@ -70,17 +100,39 @@ impl Source for EngineSource<'_> {
         let found = self.engine.select(self.tenant, what.matchers, what.from_ms, what.to_ms)?;
         let mut selected = Selected::default();
         for data in found {
-            for (from, to) in &data.lost {
-                let text = format!("samples of {:?} from {from} to {to} ms are damaged and left out", data.labels);
-                selected.warnings.push(text);
-            }
-            if !data.points.is_empty() || !data.histograms.is_empty() {
-                let metric = Metric::from(data.labels);
-                selected.series.push(SeriesSamples { metric, floats: data.points, histograms: data.histograms });
-            }
+            selected.series.extend(careful(data, &mut selected.warnings));
         }
         Ok(selected)
     }
+
+    fn visit(&self, what: &Select<'_>, each: &mut Each<'_>) -> Result<Told, QueryError> {
+        let mut told = Told::default();
+        let mut scratch = SeriesSamples::default();
+        self.engine.visit(self.tenant, what, &mut |found| match found {
+            Found::Points(labels, rows) => {
+                scratch.metric = Metric::from(labels);
+                std::mem::swap(&mut scratch.floats, rows);
+                let taken = each(&mut scratch);
+                std::mem::swap(&mut scratch.floats, rows);
+                scratch.histograms.clear();
+                taken
+            }
+            Found::Careful(data) => {
+                let careful = careful(data, &mut told.warnings);
+                careful.map_or(Ok(()), |mut series| each(&mut series))
+            }
+        })?;
+        Ok(told)
+    }
+}
+
+/// A series that was read with care, if it has samples; what it has lost is told.
+fn careful(data: SeriesData, warnings: &mut Vec<String>) -> Option<SeriesSamples> {
+    for (from, to) in &data.lost {
+        warnings.push(format!("samples of {:?} from {from} to {to} ms are damaged and left out", data.labels));
+    }
+    let series = SeriesSamples { metric: Metric::from(data.labels), floats: data.points, histograms: data.histograms };
+    (!series.floats.is_empty() || !series.histograms.is_empty()).then_some(series)
 }
 
 /// Series held in memory, for tests of rules and of the evaluation itself.

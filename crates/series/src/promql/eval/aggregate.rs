@@ -1,4 +1,4 @@
-//! Aggregations that make one series of each group: all members run into the group's columns, one after the other.
+//! Aggregations: which there are, the groups of series, and what needs all members of a group at once.
 
 use std::sync::Arc;
 
@@ -10,7 +10,6 @@ use crate::promql::annotation::Remark;
 use crate::promql::ast::{Aggregate, AggregateOp, Expr, Span};
 use crate::promql::column::{Column, Line};
 use crate::promql::error::{QueryError, execution};
-use crate::promql::kahan::{Kahan, Mean};
 use crate::promql::metric::Metric;
 
 /// The series of one group.
@@ -38,7 +37,10 @@ impl Evaluator<'_> {
                 let place = aggregate.parameter.as_ref().map_or(aggregate.inner.span, |p| p.span);
                 self.each_group(aggregate, grid, |group, column| self.quantiles_of(group, column, &q, aggregate, place))
             }
-            op => self.each_group(aggregate, grid, |group, column| self.combine(op, group, column, aggregate)),
+            other => match self.fold(aggregate, grid) {
+                Some(folded) => folded,
+                None => execution(format!("{} does not combine series", other.name())),
+            },
         }
     }
 
@@ -75,96 +77,14 @@ impl Evaluator<'_> {
         Ok(found)
     }
 
-    fn combine(
-        &self,
-        op: AggregateOp,
-        group: &Group,
-        column: &mut Column,
-        aggregate: &Aggregate,
-    ) -> Result<(), QueryError> {
-        let whole_histograms =
-            matches!(op, AggregateOp::Sum | AggregateOp::Avg | AggregateOp::Count | AggregateOp::Group);
-        if !whole_histograms {
-            self.histograms_ignored(group, op, aggregate.inner.span);
-        }
-        match op {
-            AggregateOp::Sum => self.run(group, column, |v| Kahan { sum: v, lost: 0.0 }, Kahan::add, Kahan::total)?,
-            AggregateOp::Avg => self.run(group, column, Mean::new, Mean::add, Mean::value)?,
-            AggregateOp::Min => self.run(
-                group,
-                column,
-                |v| v,
-                |best, v| {
-                    if v < *best || best.is_nan() {
-                        *best = v
-                    }
-                },
-                |v| v,
-            )?,
-            AggregateOp::Max => self.run(
-                group,
-                column,
-                |v| v,
-                |best, v| {
-                    if v > *best || best.is_nan() {
-                        *best = v
-                    }
-                },
-                |v| v,
-            )?,
-            AggregateOp::Stdvar => self.run(group, column, Spread::new, Spread::add, Spread::variance)?,
-            AggregateOp::Stddev => self.run(group, column, Spread::new, Spread::add, |s| s.variance().sqrt())?,
-            AggregateOp::Count | AggregateOp::Group => {
-                for step in 0..column.len() {
-                    self.budget.work(group.members.len())?;
-                    let present = group.members.iter().filter(|line| line.column.is_present(step)).count();
-                    let value = if op == AggregateOp::Count { present as f64 } else { 1.0 };
-                    if present > 0 {
-                        column.set(step, value);
-                    }
-                }
-            }
-            other => return execution(format!("{} does not combine series", other.name())),
-        }
-        if matches!(op, AggregateOp::Sum | AggregateOp::Avg) {
-            self.combine_histograms(op == AggregateOp::Avg, group, column, aggregate.inner.span)?;
-        }
-        Ok(())
-    }
-
-    /// Runs all floats of a group through an accumulator a step, series by series.
-    fn run<A: Clone>(
-        &self,
-        group: &Group,
-        column: &mut Column,
-        first: impl Fn(f64) -> A,
-        add: impl Fn(&mut A, f64),
-        finish: impl Fn(A) -> f64,
-    ) -> Result<(), QueryError> {
-        let mut running: Vec<Option<A>> = vec![None; column.len()];
-        self.budget.take(0, size_of::<Option<A>>() * column.len())?;
-        for line in &group.members {
-            self.budget.work(column.len())?;
-            for (value, running) in line.column.floats.iter().zip(&mut running) {
-                if crate::labels::is_stale(*value) {
-                    continue;
-                }
-                match running {
-                    Some(running) => add(running, *value),
-                    None => *running = Some(first(*value)),
-                }
-            }
-        }
-        for (step, running) in running.into_iter().enumerate() {
-            if let Some(running) = running {
-                column.set(step, finish(running));
-            }
-        }
-        Ok(())
-    }
-
     /// Adds up the histograms of a group. A step with floats too has no result.
-    fn combine_histograms(&self, mean: bool, group: &Group, column: &mut Column, span: Span) -> Result<(), QueryError> {
+    pub(super) fn combine_histograms(
+        &self,
+        mean: bool,
+        group: &Group,
+        column: &mut Column,
+        span: Span,
+    ) -> Result<(), QueryError> {
         if group.members.iter().all(|line| line.column.histograms.is_empty()) {
             return Ok(());
         }
@@ -228,27 +148,27 @@ impl Evaluator<'_> {
 
 /// A running variance.
 #[derive(Clone, Copy)]
-struct Spread {
+pub(super) struct Spread {
     count: f64,
     mean: f64,
     squares: f64,
 }
 
 impl Spread {
-    fn new(first: f64) -> Self {
+    pub(super) fn new(first: f64) -> Self {
         // An infinite value has no distance to itself.
         let squares = if first.is_finite() { 0.0 } else { f64::NAN };
         Self { count: 1.0, mean: first, squares }
     }
 
-    fn add(&mut self, value: f64) {
+    pub(super) fn add(&mut self, value: f64) {
         self.count += 1.0;
         let away = value - self.mean;
         self.mean += away / self.count;
         self.squares += away * (value - self.mean);
     }
 
-    fn variance(self) -> f64 {
+    pub(super) fn variance(self) -> f64 {
         self.squares / self.count
     }
 }

@@ -5,11 +5,11 @@ use super::over_time::{Counts, end_of, of_floats};
 use super::rate::Change;
 use super::select::Take;
 use super::window::Windows;
-use super::{Evaluated, Evaluator, Grid, dates, math};
+use super::{Evaluated, Evaluator, Grid, Sink, dates, math};
 use crate::labels::NAME;
 use crate::matcher::MatchOp;
 use crate::promql::annotation::Remark;
-use crate::promql::ast::{Edges, Expr, ExprKind, Type};
+use crate::promql::ast::{Edges, Expr, ExprKind, Span, Type};
 use crate::promql::column::{Cell, Column, Line};
 use crate::promql::error::{QueryError, execution};
 use crate::promql::functions::Function;
@@ -38,7 +38,7 @@ impl Evaluator<'_> {
         }
         let ranged = function.args.contains(&Type::Matrix);
         let lines = if ranged {
-            self.range_call(function, args, grid)?
+            self.range_call(function, args, grid, None)?
         } else {
             self.vector_call(expr, function.name, args, grid)?
         };
@@ -161,19 +161,24 @@ impl Evaluator<'_> {
         Ok(if line.column.is_empty() { Vec::new() } else { vec![line] })
     }
 
-    fn range_call(&self, function: &'static Function, args: &[Expr], grid: Grid) -> Result<Vec<Line>, QueryError> {
+    /// The series that a function of a range makes: into the sink, if there is one, else into the result.
+    pub(super) fn range_call<'e>(
+        &self,
+        function: &'static Function,
+        args: &'e [Expr],
+        grid: Grid,
+        sink: Option<&'e mut Sink<'e>>,
+    ) -> Result<Vec<Line>, QueryError> {
         let name = function.name;
         let place = function.args.iter().position(|arg| *arg == Type::Matrix).unwrap_or_default();
-        let windows = self.windows(&args[place], grid, Some(name))?;
+        let of_counters = matches!(name, "rate" | "increase");
+        let windows = Windows { of_counters, sink, ..self.windows(&args[place], grid, Some(name))? };
         check_edges(name, windows.edges)?;
         if let Some(run) = of_floats(name) {
             return self.over_floats(windows, run);
         }
         let change = |counter, per_second| Change { counter, per_second };
         let scalar = |at: usize| self.scalar(&args[at], grid);
-        if matches!(name, "rate" | "increase") {
-            self.check_counter_name(&windows);
-        }
         match name {
             "rate" => self.change(windows, change(true, true)),
             "increase" => self.change(windows, change(true, false)),
@@ -207,14 +212,17 @@ impl Evaluator<'_> {
 
 impl Evaluator<'_> {
     /// Says so when the name of a series of floats is not that of a counter.
-    fn check_counter_name(&self, windows: &Windows) {
-        let Some(first) = windows.series.iter().find(|series| !series.floats.is_empty()) else { return };
-        let name = first.metric.name();
+    pub(super) fn check_counter_name(&self, name: &str, span: Span) {
         let known = ["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix));
         if !name.is_empty() && !known {
-            self.remark(windows.span, &Remark::NotCounterName(name.to_owned()));
+            self.remark(span, &Remark::NotCounterName(name.to_owned()));
         }
     }
+}
+
+/// Whether a function makes its series one by one from those of a range.
+pub(super) fn is_series_by_series(function: &Function) -> bool {
+    function.result == Type::Vector && function.args.contains(&Type::Matrix) && function.name != "absent_over_time"
 }
 
 /// `anchored` and `smoothed` change what a window holds, which only some functions can make sense of.

@@ -5,6 +5,7 @@ mod binary;
 mod calls;
 mod classic;
 mod dates;
+mod fold;
 mod groups;
 mod info;
 mod labels;
@@ -33,6 +34,7 @@ use super::limits::{Budget, Limits};
 use super::query::Settings;
 use super::source::Source;
 use super::value::MatrixSeries;
+use select::Take;
 
 /// The times at which an expression is evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +59,9 @@ impl Grid {
         Self { steps: 1, ..self }
     }
 }
+
+/// Takes one series after another.
+pub(super) type Sink<'a> = dyn FnMut(Line) -> Result<(), QueryError> + 'a;
 
 /// What an expression has come to.
 pub(super) enum Evaluated {
@@ -130,7 +135,7 @@ impl<'a> Evaluator<'a> {
     /// The answer to a query that is a range itself: the samples as they are.
     pub(super) fn matrix(&self, expr: &Expr, at_ms: i64) -> Result<Vec<MatrixSeries>, QueryError> {
         let windows = self.windows(expr, Grid { start_ms: at_ms, step_ms: 0, steps: 1 }, None)?;
-        windows.into_matrix()
+        self.matrix_of(windows)
     }
 
     /// Evaluates an expression at all times of the grid.
@@ -180,6 +185,21 @@ impl<'a> Evaluator<'a> {
         match self.eval(expr, grid)? {
             Evaluated::Lines(lines) => Ok(lines),
             _ => super::error::execution("expected an instant vector"),
+        }
+    }
+
+    /// Gives the series of an expression to `sink`, one after another; those that are read from a store are never there all at
+    /// once.
+    fn lines_each<'e>(&self, expr: &'e Expr, grid: Grid, sink: &'e mut Sink<'e>) -> Result<(), QueryError> {
+        let fixed = grid.steps > 1 && is_fixed(expr);
+        match &expr.kind {
+            ExprKind::Wrapped { inner, .. } => self.lines_each(inner, grid, sink),
+            ExprKind::Selector(selector) if !fixed => self.select_each(selector, grid, Take::Value, sink),
+            ExprKind::Call { function, args } if !fixed && calls::is_series_by_series(function) => {
+                self.budget.work(1)?;
+                self.range_call(function, args, grid, Some(sink)).map(|_| ())
+            }
+            _ => self.lines(expr, grid)?.into_iter().try_for_each(sink),
         }
     }
 

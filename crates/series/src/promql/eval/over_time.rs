@@ -86,7 +86,7 @@ pub(super) fn quantile(q: f64, values: &mut [f64]) -> f64 {
 
 impl Evaluator<'_> {
     /// A function that ignores histograms.
-    pub(super) fn over_floats(&self, windows: Windows, run: OfFloats) -> Result<Vec<Line>, QueryError> {
+    pub(super) fn over_floats(&self, windows: Windows<'_>, run: OfFloats) -> Result<Vec<Line>, QueryError> {
         let span = windows.span;
         self.slide(windows, true, |window| {
             if window.floats.is_empty() {
@@ -104,7 +104,12 @@ impl Evaluator<'_> {
         }
     }
 
-    pub(super) fn quantile_over_time(&self, windows: Windows, q: &[f64], place: Span) -> Result<Vec<Line>, QueryError> {
+    pub(super) fn quantile_over_time(
+        &self,
+        windows: Windows<'_>,
+        q: &[f64],
+        place: Span,
+    ) -> Result<Vec<Line>, QueryError> {
         let span = windows.span;
         self.slide(windows, true, |window| {
             if window.floats.is_empty() {
@@ -121,7 +126,7 @@ impl Evaluator<'_> {
     }
 
     /// `sum_over_time` and `avg_over_time`, which take either floats or histograms.
-    pub(super) fn total_over_time(&self, windows: Windows, mean: bool) -> Result<Vec<Line>, QueryError> {
+    pub(super) fn total_over_time(&self, windows: Windows<'_>, mean: bool) -> Result<Vec<Line>, QueryError> {
         let span = windows.span;
         self.slide(windows, true, |window| {
             if window.is_mixed() {
@@ -165,7 +170,7 @@ impl Evaluator<'_> {
     }
 
     /// How often consecutive samples differ (`changes`), or fall (`resets`).
-    pub(super) fn count_steps(&self, windows: Windows, counts: Counts) -> Result<Vec<Line>, QueryError> {
+    pub(super) fn count_steps(&self, windows: Windows<'_>, counts: Counts) -> Result<Vec<Line>, QueryError> {
         self.slide(windows, true, |window| {
             let mut floats = window.floats;
             if window.edges == Edges::Anchored {

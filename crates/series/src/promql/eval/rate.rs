@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::Evaluator;
-use super::window::{Window, Windows};
+use super::select::passed;
+use super::window::{Ends, Samples, Window, Windows};
 use crate::histogram::{Histogram, ResetHint};
 use crate::promql::annotation::Remark;
 use crate::promql::ast::{Edges, Span};
-use crate::promql::column::{Cell, Line};
+use crate::promql::column::{Cell, Column, Line};
 use crate::promql::error::QueryError;
 
 /// What kind of change is asked for.
@@ -24,11 +25,12 @@ fn seconds(ms: i64) -> f64 {
 }
 
 impl Evaluator<'_> {
-    pub(super) fn change(&self, windows: Windows, change: Change) -> Result<Vec<Line>, QueryError> {
+    pub(super) fn change(&self, windows: Windows<'_>, change: Change) -> Result<Vec<Line>, QueryError> {
         let span = windows.span;
         // Where counters have been reset, found once a series; a window then needs only those within it.
         let mut resets = Resets::default();
-        self.slide(windows, true, |window| {
+        let along = |samples: &Samples, ends: &Ends<'_>, column: &mut Column| steady(samples, ends, change, column);
+        self.slide_along(windows, true, along, |window| {
             if window.edges != Edges::Plain {
                 return Ok(extended(window, change));
             }
@@ -102,7 +104,7 @@ impl Evaluator<'_> {
     }
 
     /// The change between the last two samples.
-    pub(super) fn last_change(&self, windows: Windows, change: Change) -> Result<Vec<Line>, QueryError> {
+    pub(super) fn last_change(&self, windows: Windows<'_>, change: Change) -> Result<Vec<Line>, QueryError> {
         let span = windows.span;
         self.slide(windows, true, |window| Ok(self.last_two(window, change, span)))
     }
@@ -201,6 +203,43 @@ impl Resets {
     }
 }
 
+/// All windows of a series of floats that never falls, or need not rise: nothing but the ends of each window counts, and as long
+/// as samples come regularly, what windows are multiplied by is the same from step to step. None for any other series.
+fn steady(samples: &Samples, ends: &Ends<'_>, change: Change, column: &mut Column) -> Option<bool> {
+    let floats = samples.floats.as_slice();
+    let falls = |pair: &[(i64, f64)]| pair[1].1 < pair[0].1;
+    if ends.edges != Edges::Plain || !samples.histograms.is_empty() || (change.counter && floats.windows(2).any(falls))
+    {
+        return None;
+    }
+    let (mut from, mut to, mut found) = (0, 0, false);
+    // Distances of the samples from the window's edges and from each other, and the factor that follows from them.
+    let mut known = ((i64::MIN, 0, 0, 0), 0.0, 0.0);
+    for (value, end) in column.floats.iter_mut().zip(ends.ends) {
+        let start = end.saturating_sub(ends.range_ms);
+        from = passed(floats, from, start);
+        to = passed(floats, to.max(from), *end);
+        let [first, .., last] = &floats[from..to] else { continue };
+        let difference = last.1 - first.1;
+        let distances = (first.0.saturating_sub(start), end.saturating_sub(last.0), last.0 - first.0, to - from);
+        if known.0 != distances {
+            let gaps = Gaps::new(distances.0, distances.1, distances.2, distances.3);
+            known = (distances, gaps.factor(gaps.to_start, change, ends.range_ms), gaps.to_start / gaps.sampled);
+        }
+        // A counter that is further above zero than the window is from its first sample is not taken back to zero.
+        let far_from_zero = first.1 >= difference && known.2 <= 1.0;
+        let factor = if !change.counter || difference <= 0.0 || far_from_zero {
+            known.1
+        } else {
+            let gaps = Gaps::new(distances.0, distances.1, distances.2, distances.3);
+            gaps.factor(gaps.not_before_zero(first.1, difference), change, ends.range_ms)
+        };
+        *value = difference * factor;
+        found = true;
+    }
+    Some(found)
+}
+
 fn float_change(window: &Window<'_>, change: Change, resets: &mut Resets) -> Cell {
     let floats = window.floats;
     let [first, .., last] = floats else { return Cell::Absent };
@@ -216,9 +255,6 @@ fn float_change(window: &Window<'_>, change: Change, resets: &mut Resets) -> Cel
 }
 
 /// What a change between the first and the last sample is multiplied by to be that of the whole window.
-///
-/// If a sample is where one would be expected near an edge, the change is taken to go on to the edge; else by half the
-/// mean distance. A counter is not taken back beyond where it would have been zero.
 fn extrapolation(
     window: &Window<'_>,
     (first_ms, last_ms): (i64, i64),
@@ -226,25 +262,52 @@ fn extrapolation(
     change: Change,
     (first_value, difference): (f64, f64),
 ) -> f64 {
-    let mut to_start = seconds(first_ms.saturating_sub(window.start_ms));
-    let mut to_end = seconds(window.end_ms.saturating_sub(last_ms));
-    let sampled = seconds(last_ms - first_ms);
-    let mean_distance = sampled / (samples - 1) as f64;
-    let near = mean_distance * 1.1;
-    if to_start >= near {
-        to_start = mean_distance / 2.0;
-    }
-    if change.counter && difference > 0.0 && first_value >= 0.0 {
-        let to_zero = sampled * (first_value / difference);
-        if to_zero < to_start {
-            to_start = to_zero;
+    let (before, after) = (first_ms.saturating_sub(window.start_ms), window.end_ms.saturating_sub(last_ms));
+    let gaps = Gaps::new(before, after, last_ms - first_ms, samples);
+    let to_start = if change.counter { gaps.not_before_zero(first_value, difference) } else { gaps.to_start };
+    gaps.factor(to_start, change, window.range_ms)
+}
+
+/// How far a change is taken to reach beyond its first and last sample, in seconds.
+///
+/// If a sample is where one would be expected near an edge, the change is taken to go on to the edge; else by half the
+/// mean distance.
+struct Gaps {
+    to_start: f64,
+    to_end: f64,
+    sampled: f64,
+}
+
+impl Gaps {
+    /// From the milliseconds between the window's start and the first of its samples, the last one and the end, the first and the last.
+    fn new(before: i64, after: i64, between: i64, samples: usize) -> Self {
+        let (mut to_start, mut to_end, sampled) = (seconds(before), seconds(after), seconds(between));
+        let mean_distance = sampled / (samples - 1) as f64;
+        let near = mean_distance * 1.1;
+        if to_start >= near {
+            to_start = mean_distance / 2.0;
         }
+        if to_end >= near {
+            to_end = mean_distance / 2.0;
+        }
+        Self { to_start, to_end, sampled }
     }
-    if to_end >= near {
-        to_end = mean_distance / 2.0;
+
+    /// The way to the start, for a counter: not beyond where it would have been zero.
+    fn not_before_zero(&self, first_value: f64, difference: f64) -> f64 {
+        if difference > 0.0 && first_value >= 0.0 {
+            let to_zero = self.sampled * (first_value / difference);
+            if to_zero < self.to_start {
+                return to_zero;
+            }
+        }
+        self.to_start
     }
-    let factor = (sampled + to_start + to_end) / sampled;
-    if change.per_second { factor / seconds(window.range_ms) } else { factor }
+
+    fn factor(&self, to_start: f64, change: Change, range_ms: i64) -> f64 {
+        let factor = (self.sampled + to_start + self.to_end) / self.sampled;
+        if change.per_second { factor / seconds(range_ms) } else { factor }
+    }
 }
 
 /// The change between the window's edges, where the values are those of the nearest sample before (`anchored`) or

@@ -38,7 +38,7 @@ impl Evaluator<'_> {
         })
     }
 
-    pub(super) fn predict_linear(&self, windows: Windows, ahead: &[f64]) -> Result<Vec<Line>, QueryError> {
+    pub(super) fn predict_linear(&self, windows: Windows<'_>, ahead: &[f64]) -> Result<Vec<Line>, QueryError> {
         let span = windows.span;
         self.slide(windows, true, |window| {
             self.ignored(window, span);
@@ -50,7 +50,12 @@ impl Evaluator<'_> {
         })
     }
 
-    pub(super) fn smoothing(&self, windows: Windows, smooth: &[f64], trend: &[f64]) -> Result<Vec<Line>, QueryError> {
+    pub(super) fn smoothing(
+        &self,
+        windows: Windows<'_>,
+        smooth: &[f64],
+        trend: &[f64],
+    ) -> Result<Vec<Line>, QueryError> {
         let span = windows.span;
         self.slide(windows, true, |window| {
             let (sf, tf) = (smooth[window.step], trend[window.step]);

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Evaluator, Grid};
+use super::{Evaluator, Grid, Sink};
 use crate::histogram::Histogram;
 use crate::labels::is_stale;
 use crate::promql::annotation::Remark;
 use crate::promql::ast::{Selector, Span};
 use crate::promql::column::{Cell, Line};
 use crate::promql::error::QueryError;
-use crate::promql::source::{Select, SeriesSamples};
+use crate::promql::source::{Each, Select, SeriesSamples};
 
 /// What a selector takes from the sample that it finds.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,23 +21,26 @@ pub(super) enum Take {
 }
 
 impl Evaluator<'_> {
-    /// Reads series, paid for.
-    pub(super) fn read(&self, mut what: Select<'_>) -> Result<Vec<SeriesSamples>, QueryError> {
+    /// Reads series one after another, paid for.
+    pub(super) fn read_each(&self, mut what: Select<'_>, each: &mut Each<'_>) -> Result<(), QueryError> {
         self.budget.look()?;
         what.most_samples = self.budget.samples_left();
-        let mut selected = self.source.select(&what)?;
-        for warning in selected.warnings {
-            self.remark(Span::default(), &Remark::Lost(warning));
-        }
-        for series in &selected.series {
+        let told = self.source.visit(&what, &mut |series| {
             let histograms: usize = series.histograms.iter().map(|(_, h)| h.size()).sum();
             let bytes = 16 * series.floats.len() + histograms + 64;
             self.budget.take(series.floats.len() + series.histograms.len(), bytes)?;
+            if self.totals.get() {
+                tell_resets(series);
+            }
+            each(series)
+        })?;
+        for warning in told.warnings {
+            self.remark(Span::default(), &Remark::Lost(warning));
         }
-        if self.totals.get() {
-            selected.series.iter_mut().for_each(tell_resets);
+        for info in told.infos {
+            self.remark(Span::default(), &Remark::Chosen(info));
         }
-        Ok(selected.series)
+        Ok(())
     }
 
     pub(super) fn select(&self, selector: &Selector, grid: Grid) -> Result<Vec<Line>, QueryError> {
@@ -45,8 +48,24 @@ impl Evaluator<'_> {
     }
 
     pub(super) fn select_as(&self, selector: &Selector, grid: Grid, take: Take) -> Result<Vec<Line>, QueryError> {
+        let mut lines = Vec::new();
+        self.select_each(selector, grid, take, &mut |line| {
+            lines.push(line);
+            Ok(())
+        })?;
+        Ok(lines)
+    }
+
+    /// Gives the series of a selector to `sink`, one after another.
+    pub(super) fn select_each(
+        &self,
+        selector: &Selector,
+        grid: Grid,
+        take: Take,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), QueryError> {
         let moments = self.moments(&selector.shift, grid)?;
-        let (Some(first), Some(last)) = (moments.first(), moments.last()) else { return Ok(Vec::new()) };
+        let (Some(first), Some(last)) = (moments.first(), moments.last()) else { return Ok(()) };
         // The oldest moment that counts is just inside the look-back.
         let from_ms = first.saturating_sub(self.settings.lookback_ms).saturating_add(1);
         let what = Select {
@@ -56,10 +75,10 @@ impl Evaluator<'_> {
             step_ms: grid.step_ms,
             range_ms: 0,
             function: None,
+            newest: first == last,
             most_samples: 0,
         };
-        let mut lines = Vec::new();
-        for series in self.read(what)? {
+        self.read_each(what, &mut |series| {
             let mut column = self.absent(grid)?;
             let (mut floats, mut histograms) = (0, 0);
             for (step, moment) in moments.iter().enumerate() {
@@ -74,11 +93,11 @@ impl Evaluator<'_> {
                 }
             }
             self.budget.work(grid.steps)?;
-            if !column.is_empty() {
-                lines.push(Line { metric: series.metric, drop_name: take == Take::Time, column });
+            if column.is_empty() {
+                return Ok(());
             }
-        }
-        Ok(lines)
+            sink(Line { metric: series.metric.clone(), drop_name: take == Take::Time, column })
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::window::{Samples, Windows};
+use super::window::{Feed, Samples, Windows};
 use super::{Evaluator, Grid};
 use crate::histogram::ResetHint;
 use crate::promql::ast::{Edges, Span, Subquery};
@@ -10,7 +10,12 @@ use crate::promql::column::{Cell, Line};
 use crate::promql::error::{QueryError, execution};
 
 impl Evaluator<'_> {
-    pub(super) fn subquery(&self, subquery: &Subquery, span: Span, grid: Grid) -> Result<Windows, QueryError> {
+    pub(super) fn subquery<'e>(
+        &self,
+        subquery: &'e Subquery,
+        span: Span,
+        grid: Grid,
+    ) -> Result<Windows<'e>, QueryError> {
         let range_ms = subquery.range.resolve(self.frame())?;
         let step_ms = match &subquery.step {
             Some(step) => step.resolve(self.frame())?,
@@ -37,7 +42,8 @@ impl Evaluator<'_> {
                 series.push(samples(line, inner));
             }
         }
-        Ok(Windows { series, ends, range_ms, grid, edges: Edges::Plain, span })
+        let (feed, edges) = (Feed::Ready(series), Edges::Plain);
+        Ok(Windows { feed, ends, range_ms, grid, edges, span, of_counters: false, sink: None })
     }
 }
 

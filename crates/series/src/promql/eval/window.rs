@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use super::select::passed;
-use super::{Evaluator, Grid};
+use super::{Evaluator, Grid, Sink};
 use crate::histogram::Histogram;
 use crate::labels::is_stale;
 use crate::promql::ast::{Edges, Expr, ExprKind, Selector, Span};
-use crate::promql::column::{Cell, Line};
+use crate::promql::column::{Cell, Column, Line};
 use crate::promql::error::{QueryError, execution};
 use crate::promql::metric::Metric;
-use crate::promql::source::{Select, SeriesSamples};
+use crate::promql::source::Select;
 use crate::promql::value::MatrixSeries;
 
 /// Series and the windows over them.
-pub(super) struct Windows {
-    pub(super) series: Vec<Samples>,
+pub(super) struct Windows<'a> {
+    pub(super) feed: Feed<'a>,
     /// The end of the window at each step, rising.
     pub(super) ends: Vec<i64>,
     pub(super) range_ms: i64,
@@ -23,6 +23,18 @@ pub(super) struct Windows {
     pub(super) edges: Edges,
     /// Where the range stands in the query.
     pub(super) span: Span,
+    /// It is to be said when the series are not named as counters are.
+    pub(super) of_counters: bool,
+    /// Who gets the series that a function makes, one after another; without it they are gathered.
+    pub(super) sink: Option<&'a mut Sink<'a>>,
+}
+
+/// Where the series come from.
+pub(super) enum Feed<'a> {
+    /// They have been computed.
+    Ready(Vec<Samples>),
+    /// They are read one after another.
+    Stored(Select<'a>),
 }
 
 /// The samples of one series, without stale markers.
@@ -60,36 +72,62 @@ impl Window<'_> {
     }
 }
 
-impl Windows {
+impl Evaluator<'_> {
     /// The samples of the only window, as an answer.
-    pub(super) fn into_matrix(self) -> Result<Vec<MatrixSeries>, QueryError> {
-        let (end, range) = (self.ends[0], self.range_ms);
+    pub(super) fn matrix_of(&self, windows: Windows<'_>) -> Result<Vec<MatrixSeries>, QueryError> {
+        let (end, range) = (windows.ends[0], windows.range_ms);
         let inside = |at: i64| at > end.saturating_sub(range) && at <= end;
         let mut all: Vec<MatrixSeries> = Vec::new();
-        for samples in self.series {
-            let metric = if samples.drop_name { samples.metric.without_name() } else { samples.metric };
-            let floats: Vec<_> = samples.floats.into_iter().filter(|(at, _)| inside(*at)).collect();
-            let histograms: Vec<_> = samples.histograms.into_iter().filter(|(at, _)| inside(*at)).collect();
+        self.samples_each(windows.feed, &mut |samples| {
+            let metric = if samples.drop_name { samples.metric.without_name() } else { samples.metric.clone() };
+            let floats: Vec<_> = samples.floats.iter().filter(|(at, _)| inside(*at)).copied().collect();
+            let histograms: Vec<_> = samples.histograms.iter().filter(|(at, _)| inside(*at)).cloned().collect();
             if !floats.is_empty() || !histograms.is_empty() {
                 all.push(MatrixSeries { metric, floats, histograms });
             }
-        }
+            Ok(())
+        })?;
         all.sort_by(|a, b| a.metric.cmp(&b.metric));
         if all.windows(2).any(|pair| pair[0].metric == pair[1].metric) {
             return execution(super::merge::SAME_LABELS);
         }
         Ok(all)
     }
-}
 
-impl Evaluator<'_> {
-    /// The series and windows of a range selector or subquery.
-    pub(super) fn windows(
+    /// Calls `each` with the samples of one series after another.
+    fn samples_each(
         &self,
-        expr: &Expr,
+        feed: Feed<'_>,
+        each: &mut dyn FnMut(&Samples) -> Result<(), QueryError>,
+    ) -> Result<(), QueryError> {
+        match feed {
+            Feed::Ready(all) => all.iter().try_for_each(each),
+            Feed::Stored(what) => self.read_each(what, &mut |series| {
+                // Stale markers end a series for instant selectors; in a range they are as if not there.
+                if series.floats.iter().any(|(_, value)| is_stale(*value)) {
+                    series.floats.retain(|(_, value)| !is_stale(*value));
+                }
+                series.histograms.retain(|(_, histogram)| !histogram.is_stale());
+                let samples = Samples {
+                    metric: series.metric.clone(),
+                    drop_name: false,
+                    floats: std::mem::take(&mut series.floats),
+                    histograms: std::mem::take(&mut series.histograms),
+                };
+                let done = each(&samples);
+                (series.floats, series.histograms) = (samples.floats, samples.histograms);
+                done
+            }),
+        }
+    }
+
+    /// The series and windows of a range selector or subquery.
+    pub(super) fn windows<'e>(
+        &self,
+        expr: &'e Expr,
         grid: Grid,
         function: Option<&'static str>,
-    ) -> Result<Windows, QueryError> {
+    ) -> Result<Windows<'e>, QueryError> {
         match &expr.kind {
             ExprKind::Wrapped { inner, .. } => self.windows(inner, grid, function),
             ExprKind::Range { selector, range } => {
@@ -101,14 +139,14 @@ impl Evaluator<'_> {
         }
     }
 
-    fn range_windows(
+    fn range_windows<'e>(
         &self,
-        selector: &Selector,
+        selector: &'e Selector,
         range_ms: i64,
         span: Span,
         grid: Grid,
         function: Option<&'static str>,
-    ) -> Result<Windows, QueryError> {
+    ) -> Result<Windows<'e>, QueryError> {
         if range_ms <= 0 {
             return execution("duration must be greater than 0");
         }
@@ -125,72 +163,123 @@ impl Evaluator<'_> {
             step_ms: grid.step_ms,
             range_ms,
             function,
+            newest: false,
             most_samples: 0,
         };
-        let series = self.read(what)?.into_iter().map(without_stale).collect();
-        Ok(Windows { series, ends, range_ms, grid, edges: selector.edges, span })
+        let (feed, edges) = (Feed::Stored(what), selector.edges);
+        Ok(Windows { feed, ends, range_ms, grid, edges, span, of_counters: false, sink: None })
     }
 
     /// Runs a function over all windows that hold a sample. It may find that a window has no value.
     pub(super) fn slide(
         &self,
-        windows: Windows,
+        windows: Windows<'_>,
         drops_name: bool,
+        run: impl FnMut(&Window<'_>) -> Result<Cell, QueryError>,
+    ) -> Result<Vec<Line>, QueryError> {
+        self.slide_along(windows, drops_name, |_, _, _| None, run)
+    }
+
+    /// As [`slide`](Self::slide), where `along` may do all windows of a series at once: it fills the column, and says whether
+    /// any step has a value now.
+    pub(super) fn slide_along(
+        &self,
+        windows: Windows<'_>,
+        drops_name: bool,
+        mut along: impl FnMut(&Samples, &Ends<'_>, &mut Column) -> Option<bool>,
         mut run: impl FnMut(&Window<'_>) -> Result<Cell, QueryError>,
     ) -> Result<Vec<Line>, QueryError> {
+        let Windows { feed, ends, range_ms, grid, edges, span, mut of_counters, sink } = windows;
+        let ends = Ends { ends: &ends, range_ms, grid, edges };
         let mut lines = Vec::new();
-        let (before, after) = match windows.edges {
+        let mut gather = |line| {
+            lines.push(line);
+            Ok(())
+        };
+        let sink: &mut Sink<'_> = match sink {
+            Some(sink) => sink,
+            None => &mut gather,
+        };
+        let mut series = 0;
+        self.samples_each(feed, &mut |samples| {
+            if of_counters && !samples.floats.is_empty() {
+                self.check_counter_name(samples.metric.name(), span);
+                of_counters = false;
+            }
+            let mut column = self.absent(grid)?;
+            let found = match along(samples, &ends, &mut column) {
+                Some(found) => {
+                    self.budget.work(2 * samples.floats.len() + grid.steps)?;
+                    found
+                }
+                None => self.by_window(samples, series, &ends, &mut column, &mut run)?,
+            };
+            series += 1;
+            if found {
+                let drop_name = samples.drop_name || drops_name;
+                sink(Line { metric: samples.metric.clone(), drop_name, column })?;
+            }
+            Ok(())
+        })?;
+        Ok(lines)
+    }
+
+    /// One series, window by window; whether any step has a value.
+    fn by_window(
+        &self,
+        samples: &Samples,
+        series: usize,
+        ends: &Ends<'_>,
+        column: &mut Column,
+        run: &mut impl FnMut(&Window<'_>) -> Result<Cell, QueryError>,
+    ) -> Result<bool, QueryError> {
+        let (before, after) = match ends.edges {
             Edges::Plain => (0, 0),
             Edges::Anchored => (self.settings.lookback_ms, 0),
             Edges::Smoothed => (self.settings.lookback_ms, self.settings.lookback_ms),
         };
-        for (place, samples) in windows.series.into_iter().enumerate() {
-            let mut column = self.absent(windows.grid)?;
-            let (mut floats, mut histograms) = ((0, 0), (0, 0));
-            let mut found = false;
-            for (step, end) in windows.ends.iter().enumerate() {
-                let start = end.saturating_sub(windows.range_ms);
-                floats.0 = passed(&samples.floats, floats.0, start.saturating_sub(before));
-                floats.1 = passed(&samples.floats, floats.1.max(floats.0), end.saturating_add(after));
-                histograms.0 = passed(&samples.histograms, histograms.0, start);
-                histograms.1 = passed(&samples.histograms, histograms.1.max(histograms.0), *end);
-                let window = Window {
-                    metric: &samples.metric,
-                    floats: &samples.floats[floats.0..floats.1],
-                    histograms: &samples.histograms[histograms.0..histograms.1],
-                    start_ms: start,
-                    end_ms: *end,
-                    range_ms: windows.range_ms,
-                    step,
-                    at_ms: windows.grid.at(step),
-                    series: place,
-                    first_float: floats.0,
-                    edges: windows.edges,
-                };
-                if window.floats.is_empty() && window.histograms.is_empty() {
-                    continue;
-                }
-                self.budget.work(window.floats.len() + window.histograms.len())?;
-                match run(&window)? {
-                    Cell::Absent => {}
-                    cell => {
-                        column.set_cell(step, cell);
-                        found = true;
-                    }
-                }
+        let (mut floats, mut histograms) = ((0, 0), (0, 0));
+        let mut found = false;
+        for (step, end) in ends.ends.iter().enumerate() {
+            let start = end.saturating_sub(ends.range_ms);
+            floats.0 = passed(&samples.floats, floats.0, start.saturating_sub(before));
+            floats.1 = passed(&samples.floats, floats.1.max(floats.0), end.saturating_add(after));
+            histograms.0 = passed(&samples.histograms, histograms.0, start);
+            histograms.1 = passed(&samples.histograms, histograms.1.max(histograms.0), *end);
+            let window = Window {
+                metric: &samples.metric,
+                floats: &samples.floats[floats.0..floats.1],
+                histograms: &samples.histograms[histograms.0..histograms.1],
+                start_ms: start,
+                end_ms: *end,
+                range_ms: ends.range_ms,
+                step,
+                at_ms: ends.grid.at(step),
+                series,
+                first_float: floats.0,
+                edges: ends.edges,
+            };
+            if window.floats.is_empty() && window.histograms.is_empty() {
+                continue;
             }
-            if found {
-                let drop_name = samples.drop_name || drops_name;
-                lines.push(Line { metric: samples.metric, drop_name, column });
+            self.budget.work(window.floats.len() + window.histograms.len())?;
+            match run(&window)? {
+                Cell::Absent => {}
+                cell => {
+                    column.set_cell(step, cell);
+                    found = true;
+                }
             }
         }
-        Ok(lines)
+        Ok(found)
     }
 }
 
-/// Stale markers end a series for instant selectors; in a range they are as if not there.
-fn without_stale(mut series: SeriesSamples) -> Samples {
-    series.floats.retain(|(_, value)| !is_stale(*value));
-    series.histograms.retain(|(_, histogram)| !histogram.is_stale());
-    Samples { metric: series.metric, drop_name: false, floats: series.floats, histograms: series.histograms }
+/// Where the windows of all series end.
+pub(super) struct Ends<'a> {
+    /// The end of the window at each step, rising.
+    pub(super) ends: &'a [i64],
+    pub(super) range_ms: i64,
+    pub(super) grid: Grid,
+    pub(super) edges: Edges,
 }
