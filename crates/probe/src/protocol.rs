@@ -8,13 +8,15 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::env::route::{Route, split, with_route, without_way};
 use crate::env::{Env, Failure};
 use crate::outcome::Outcome;
 use crate::params::{self, ParamError};
+use crate::secret::shown;
 use crate::trace::Trace;
 
-/// One check to run, once.
-#[derive(Clone, Debug)]
+/// One check to run, once. Its `Debug` shows no secret.
+#[derive(Clone)]
 pub struct Request {
     /// The protocol's name: `http`.
     pub protocol: String,
@@ -24,6 +26,17 @@ pub struct Request {
     pub params: Value,
     /// The whole time the check may take. Kept, whatever the peer does.
     pub timeout: Duration,
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request")
+            .field("protocol", &self.protocol)
+            .field("target", &self.target)
+            .field("params", &shown(&self.params))
+            .field("timeout", &self.timeout)
+            .finish()
+    }
 }
 
 /// What one protocol is called, what it is for, and which parameters it has.
@@ -118,27 +131,48 @@ pub(crate) const fn entry<P: Check>() -> Protocol {
         title: P::TITLE,
         help: P::HELP,
         target: P::TARGET,
-        schema: params::schema_of::<P>,
+        schema: schema::<P>,
         local: P::LOCAL,
         problems: problems::<P>,
         run: run::<P>,
     }
 }
 
+fn schema<P: Check>() -> Value {
+    let own = params::schema_of::<P>();
+    if P::LOCAL { own } else { with_route(own) }
+}
+
+/// The protocol's own parameters typed, and the way to the peer.
+fn read<P: Check>(params: &Value) -> Result<(P, Route), Vec<ParamError>> {
+    if P::LOCAL {
+        return Ok((params::typed(params)?, Route::default()));
+    }
+    match split(params) {
+        Ok((own, way)) => Ok((params::typed(&own)?, way)),
+        // Mistakes in the way do not hide those in the rest.
+        Err(mut errors) => {
+            errors.extend(params::typed::<P>(&without_way(params)).err().unwrap_or_default());
+            Err(errors)
+        }
+    }
+}
+
 fn problems<P: Check>(target: &str, params: &Value) -> Vec<ParamError> {
-    match params::typed::<P>(params) {
-        Ok(check) => check.problems(target),
+    match read::<P>(params) {
+        Ok((check, _)) => check.problems(target),
         Err(errors) => errors,
     }
 }
 
 fn run<'a, P: Check>(cx: &'a Cx<'a>, params: &'a Value) -> BoxedRun<'a> {
     Box::pin(async move {
-        let check = params::typed::<P>(params).map_err(Failure::Params)?;
+        let (check, way) = read::<P>(params).map_err(Failure::Params)?;
         let problems = check.problems(cx.target);
         if !problems.is_empty() {
             return Err(Failure::Params(problems));
         }
-        check.run(cx).await
+        let env = way.take(cx.env)?;
+        check.run(&Cx { env: &env, ..*cx }).await
     })
 }

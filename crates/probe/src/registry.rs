@@ -10,7 +10,7 @@ use crate::env::{Env, Failure};
 use crate::outcome::{Outcome, State, in_words};
 use crate::params::{ParamError, near_names};
 use crate::protocol::{Cx, ProbeError, Protocol, Request, entry};
-use crate::secret::veil;
+use crate::secret::{misplaced, veil};
 use crate::sql::{clickhouse, mysql, postgresql};
 use crate::trace::Trace;
 use crate::{
@@ -86,6 +86,7 @@ pub fn protocol(name: &str) -> Result<&'static Protocol, ProbeError> {
 pub fn validate(request: &Request) -> Result<(), Vec<ParamError>> {
     let protocol = protocol(&request.protocol).map_err(|error| vec![ParamError::new("protocol", error.to_string())])?;
     let mut errors = (protocol.problems)(&request.target, &request.params);
+    errors.extend(misplaced(&request.target, &request.params));
     errors.extend(timeout_problem(request.timeout));
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
@@ -107,6 +108,10 @@ pub async fn check(env: &Env, request: &Request) -> Outcome {
     if let Some(problem) = timeout_problem(request.timeout) {
         return Failure::Params(vec![problem]).into_outcome();
     }
+    let misplaced = misplaced(&request.target, &request.params);
+    if !misplaced.is_empty() {
+        return Failure::Params(misplaced).into_outcome();
+    }
     let trace = Trace::new(env.clock.clone());
     let cx = Cx { env, target: &request.target, timeout: request.timeout, trace: &trace };
     let run = contain_panic((protocol.run)(&cx, &request.params));
@@ -122,7 +127,7 @@ pub async fn check(env: &Env, request: &Request) -> Outcome {
         }
         Err(_) => timed_out(protocol, request, trace.doing()),
     };
-    outcome.summary = veil(outcome.summary, &request.params);
+    outcome = veil(outcome, &request.params);
     outcome.timings = trace.finish();
     outcome
 }

@@ -26,7 +26,7 @@ pub(crate) async fn fetch(want: &Http, cx: &Cx<'_>) -> Result<Answer, Failure> {
     let mut step = Step {
         url: parse_web_address(cx.target.as_bytes()).map_err(Failure::Local)?,
         method: Method::from_bytes(want.method.as_bytes()).map_err(|error| Failure::Local(error.to_string()))?,
-        headers: headers(&want.send_headers).map_err(Failure::Local)?,
+        headers: headers(&want.send_headers.0).map_err(Failure::Local)?,
         body: want.send_body.clone().unwrap_or_default().into(),
     };
     let mut redirects = 0;
