@@ -139,7 +139,9 @@ pub(crate) const fn entry<P: Check>() -> Protocol {
 }
 
 fn schema<P: Check>() -> Value {
-    let own = params::schema_of::<P>();
+    let mut own = params::schema_of::<P>();
+    // Structs with a part that several protocols share cannot say it themselves; `params::typed` holds it for all.
+    own["additionalProperties"] = Value::Bool(false);
     if P::LOCAL { own } else { with_route(own) }
 }
 

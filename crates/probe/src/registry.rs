@@ -17,25 +17,33 @@ use crate::{
     amqp, ftp, imap, kafka, kerberos, ldap, memcached, modbus, mqtt, nrpe, plugin, pop3, radius, redis, sip, smtp, ssh,
     udp, websocket, zabbix, zookeeper,
 };
-use crate::{disk, dns, http, icmp, load, memory, ntp, process, snmp, systemd, tcp, tls};
+use crate::{amqp_management, checkmk, docker, ipp, jmx, kubernetes, mongodb, redfish, rtsp, smb, winrm};
+use crate::{disk, dns, http, icmp, load, memory, ntp, process, prometheus, snmp, systemd, tcp, tls};
 
 /// Sorted by name. To add a protocol: one file, and one line here.
 static PROTOCOLS: &[Protocol] = &[
     entry::<amqp::Amqp>(),
+    entry::<amqp_management::AmqpManagement>(),
+    entry::<checkmk::Checkmk>(),
     entry::<clickhouse::Clickhouse>(),
     entry::<disk::Disk>(),
     entry::<dns::Dns>(),
+    entry::<docker::Docker>(),
     entry::<ftp::Ftp>(),
     entry::<http::Http>(),
     entry::<icmp::Icmp>(),
     entry::<imap::Imap>(),
+    entry::<ipp::Ipp>(),
+    entry::<jmx::Jmx>(),
     entry::<kafka::Kafka>(),
     entry::<kerberos::Kerberos>(),
+    entry::<kubernetes::Kubernetes>(),
     entry::<ldap::Ldap>(),
     entry::<load::Load>(),
     entry::<memcached::Memcached>(),
     entry::<memory::Memory>(),
     entry::<modbus::Modbus>(),
+    entry::<mongodb::Mongodb>(),
     entry::<mqtt::Mqtt>(),
     entry::<mysql::Mysql>(),
     entry::<nrpe::Nrpe>(),
@@ -44,9 +52,13 @@ static PROTOCOLS: &[Protocol] = &[
     entry::<pop3::Pop3>(),
     entry::<postgresql::Postgresql>(),
     entry::<process::Process>(),
+    entry::<prometheus::Prometheus>(),
     entry::<radius::Radius>(),
+    entry::<redfish::Redfish>(),
     entry::<redis::Redis>(),
+    entry::<rtsp::Rtsp>(),
     entry::<sip::Sip>(),
+    entry::<smb::Smb>(),
     entry::<smtp::Smtp>(),
     entry::<snmp::Snmp>(),
     entry::<ssh::Ssh>(),
@@ -55,6 +67,7 @@ static PROTOCOLS: &[Protocol] = &[
     entry::<tls::Tls>(),
     entry::<udp::Udp>(),
     entry::<websocket::Websocket>(),
+    entry::<winrm::Winrm>(),
     entry::<zabbix::Zabbix>(),
     entry::<zookeeper::Zookeeper>(),
 ];

@@ -3,6 +3,7 @@
 //! It speaks HTTP/1.1 over connections it opens itself, not through a client library, so that each phase is timed, every
 //! redirect's address is looked up and connected to knowingly, and no pool keeps a dead server looking alive.
 
+mod ask;
 mod condition;
 mod decide;
 mod fetch;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use ask::{Ask, at_path, refused, under};
 pub use condition::{Condition, parse_json_condition};
 pub use decide::{Answer, decide};
 pub use json::JsonConditions;
