@@ -3,7 +3,9 @@
 //! The struct is the one definition: its doc comments are the help, its `Default` the defaults, and the JSON Schema made
 //! from it is what forms, command line and documentation show.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
@@ -36,26 +38,27 @@ pub(crate) fn schema_of<P: JsonSchema>() -> Value {
 
 /// The typed parameters, or everything that is wrong with them.
 ///
-/// What is right is read in one go; the schema, which takes longer to make than a check takes to run, is made only to
-/// explain what is wrong. Then each key is read on its own, so that one mistake does not hide the next. That works since
-/// every field of every parameter struct has a default, and no struct takes a key that it does not know.
+/// What is right is read in one go. Else each key is read on its own, so that one mistake does not hide the next. That works
+/// since every field of every parameter struct has a default. Which keys there are is asked of the schema and not of the
+/// struct: one that shares a part with others cannot refuse what it does not know.
 pub(crate) fn typed<P: DeserializeOwned + JsonSchema>(params: &Value) -> Result<P, Vec<ParamError>> {
     let empty = Value::Object(Map::new());
     let params = if params.is_null() { &empty } else { params };
     let Value::Object(given) = params else {
         return Err(vec![ParamError::new("expect", format!("must be a map of parameters, not {params}"))]);
     };
+    let known = known_names::<P>();
+    let mut errors: Vec<ParamError> = given
+        .keys()
+        .filter(|key| !known.contains(key))
+        .map(|key| ParamError::new(key, unknown_key(key, &known)))
+        .collect();
     let error = match P::deserialize(params) {
-        Ok(typed) => return Ok(typed),
+        Ok(typed) if errors.is_empty() => return Ok(typed),
+        Ok(_) => return Err(errors),
         Err(error) => error,
     };
-    let known = field_names(&schema_of::<P>());
-    let mut errors = Vec::new();
-    for (key, value) in given {
-        if !known.iter().any(|name| name == key) {
-            errors.push(ParamError::new(key, unknown_key(key, &known)));
-            continue;
-        }
+    for (key, value) in given.iter().filter(|(key, _)| known.contains(key)) {
         let alone = Value::Object(Map::from_iter([(key.clone(), value.clone())]));
         if let Err(error) = serde_json::from_value::<P>(alone) {
             errors.push(ParamError::new(key, error.to_string()));
@@ -65,6 +68,13 @@ pub(crate) fn typed<P: DeserializeOwned + JsonSchema>(params: &Value) -> Result<
         errors.push(ParamError::new("expect", error.to_string()));
     }
     Err(errors)
+}
+
+/// The names of a struct's parameters. Kept, since its schema takes longer to make than a check takes to run.
+fn known_names<P: JsonSchema>() -> Arc<[String]> {
+    static KNOWN: Mutex<BTreeMap<&'static str, Arc<[String]>>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    known.entry(std::any::type_name::<P>()).or_insert_with(|| field_names(&schema_of::<P>()).into()).clone()
 }
 
 /// Typed JSON from `key=value` words of a command line; the schema says whether `200` is a number or a text.

@@ -8,13 +8,15 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::env::route::{Route, split, with_route, without_way};
 use crate::env::{Env, Failure};
 use crate::outcome::Outcome;
 use crate::params::{self, ParamError};
+use crate::secret::shown;
 use crate::trace::Trace;
 
-/// One check to run, once.
-#[derive(Clone, Debug)]
+/// One check to run, once. Its `Debug` shows no secret.
+#[derive(Clone)]
 pub struct Request {
     /// The protocol's name: `http`.
     pub protocol: String,
@@ -24,6 +26,17 @@ pub struct Request {
     pub params: Value,
     /// The whole time the check may take. Kept, whatever the peer does.
     pub timeout: Duration,
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request")
+            .field("protocol", &self.protocol)
+            .field("target", &self.target)
+            .field("params", &shown(&self.params))
+            .field("timeout", &self.timeout)
+            .finish()
+    }
 }
 
 /// What one protocol is called, what it is for, and which parameters it has.
@@ -46,12 +59,6 @@ pub struct Protocol {
 /// A check whose parameters are read and found right: it can be run any number of times without reading them again.
 pub(crate) trait Ready: Send + Sync {
     fn run<'a>(&'a self, cx: &'a Cx<'a>) -> BoxedRun<'a>;
-}
-
-impl<P: Check> Ready for P {
-    fn run<'a>(&'a self, cx: &'a Cx<'a>) -> BoxedRun<'a> {
-        Box::pin(Check::run(self, cx))
-    }
 }
 
 pub(crate) type BoxedRun<'a> = Pin<Box<dyn Future<Output = Result<Outcome, Failure>> + Send + 'a>>;
@@ -128,14 +135,52 @@ pub(crate) const fn entry<P: Check>() -> Protocol {
         title: P::TITLE,
         help: P::HELP,
         target: P::TARGET,
-        schema: params::schema_of::<P>,
+        schema: schema::<P>,
         local: P::LOCAL,
         ready: ready::<P>,
     }
 }
 
+fn schema<P: Check>() -> Value {
+    let mut own = params::schema_of::<P>();
+    // Structs with a part that several protocols share cannot say it themselves; `params::typed` holds it for all.
+    own["additionalProperties"] = Value::Bool(false);
+    if P::LOCAL { own } else { with_route(own) }
+}
+
+/// The protocol's own parameters typed, and the way to the peer.
+fn read<P: Check>(params: &Value) -> Result<(P, Option<Box<Route>>), Vec<ParamError>> {
+    if P::LOCAL {
+        return Ok((params::typed(params)?, None));
+    }
+    match split(params) {
+        Ok((own, way)) => Ok((params::typed(&own)?, way.map(Box::new))),
+        // Mistakes in the way do not hide those in the rest.
+        Err(mut errors) => {
+            errors.extend(params::typed::<P>(&without_way(params)).err().unwrap_or_default());
+            Err(errors)
+        }
+    }
+}
+
+/// The check as it is run: its parameters typed, and the way to the peer when its parameters name one.
+struct Routed<P> {
+    check: P,
+    way: Option<Box<Route>>,
+}
+
+impl<P: Check> Ready for Routed<P> {
+    fn run<'a>(&'a self, cx: &'a Cx<'a>) -> BoxedRun<'a> {
+        let Some(way) = &self.way else { return Box::pin(self.check.run(cx)) };
+        Box::pin(async move {
+            let env = way.take(cx.env)?;
+            self.check.run(&Cx { env: &env, ..*cx }).await
+        })
+    }
+}
+
 fn ready<P: Check>(target: &str, params: &Value) -> Result<Box<dyn Ready>, Vec<ParamError>> {
-    let check = params::typed::<P>(params)?;
+    let (check, way) = read::<P>(params)?;
     let problems = check.problems(target);
-    if problems.is_empty() { Ok(Box::new(check)) } else { Err(problems) }
+    if problems.is_empty() { Ok(Box::new(Routed { check, way })) } else { Err(problems) }
 }

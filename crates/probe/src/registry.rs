@@ -10,32 +10,40 @@ use crate::env::{Env, Failure};
 use crate::outcome::{Outcome, State, in_words};
 use crate::params::{ParamError, near_names};
 use crate::protocol::{Cx, ProbeError, Protocol, Ready, Request, entry};
-use crate::secret::Veiled;
+use crate::secret::{Veiled, misplaced};
 use crate::sql::{clickhouse, mysql, postgresql};
 use crate::trace::Trace;
 use crate::{
     amqp, ftp, imap, kafka, kerberos, ldap, memcached, modbus, mqtt, nrpe, plugin, pop3, radius, redis, sip, smtp, ssh,
     udp, websocket, zabbix, zookeeper,
 };
-use crate::{disk, dns, http, icmp, load, memory, ntp, process, snmp, systemd, tcp, tls};
+use crate::{amqp_management, checkmk, docker, ipp, jmx, kubernetes, mongodb, redfish, rtsp, smb, winrm};
+use crate::{disk, dns, http, icmp, load, memory, ntp, process, prometheus, snmp, systemd, tcp, tls};
 
 /// Sorted by name. To add a protocol: one file, and one line here.
 static PROTOCOLS: &[Protocol] = &[
     entry::<amqp::Amqp>(),
+    entry::<amqp_management::AmqpManagement>(),
+    entry::<checkmk::Checkmk>(),
     entry::<clickhouse::Clickhouse>(),
     entry::<disk::Disk>(),
     entry::<dns::Dns>(),
+    entry::<docker::Docker>(),
     entry::<ftp::Ftp>(),
     entry::<http::Http>(),
     entry::<icmp::Icmp>(),
     entry::<imap::Imap>(),
+    entry::<ipp::Ipp>(),
+    entry::<jmx::Jmx>(),
     entry::<kafka::Kafka>(),
     entry::<kerberos::Kerberos>(),
+    entry::<kubernetes::Kubernetes>(),
     entry::<ldap::Ldap>(),
     entry::<load::Load>(),
     entry::<memcached::Memcached>(),
     entry::<memory::Memory>(),
     entry::<modbus::Modbus>(),
+    entry::<mongodb::Mongodb>(),
     entry::<mqtt::Mqtt>(),
     entry::<mysql::Mysql>(),
     entry::<nrpe::Nrpe>(),
@@ -44,9 +52,13 @@ static PROTOCOLS: &[Protocol] = &[
     entry::<pop3::Pop3>(),
     entry::<postgresql::Postgresql>(),
     entry::<process::Process>(),
+    entry::<prometheus::Prometheus>(),
     entry::<radius::Radius>(),
+    entry::<redfish::Redfish>(),
     entry::<redis::Redis>(),
+    entry::<rtsp::Rtsp>(),
     entry::<sip::Sip>(),
+    entry::<smb::Smb>(),
     entry::<smtp::Smtp>(),
     entry::<snmp::Snmp>(),
     entry::<ssh::Ssh>(),
@@ -55,6 +67,7 @@ static PROTOCOLS: &[Protocol] = &[
     entry::<tls::Tls>(),
     entry::<udp::Udp>(),
     entry::<websocket::Websocket>(),
+    entry::<winrm::Winrm>(),
     entry::<zabbix::Zabbix>(),
     entry::<zookeeper::Zookeeper>(),
 ];
@@ -93,15 +106,17 @@ pub fn validate(request: &Request) -> Result<(), Vec<ParamError>> {
 /// As [`validate`].
 pub fn prepare(request: &Request) -> Result<Prepared, Vec<ParamError>> {
     let protocol = protocol(&request.protocol).map_err(|error| vec![ParamError::new("protocol", error.to_string())])?;
-    match (timeout_problem(request.timeout), (protocol.ready)(&request.target, &request.params)) {
-        (None, Ok(ready)) => Ok(Prepared {
+    let mut problems = misplaced(&request.target, &request.params);
+    problems.extend(timeout_problem(request.timeout));
+    match (protocol.ready)(&request.target, &request.params) {
+        Ok(ready) if problems.is_empty() => Ok(Prepared {
             protocol,
             ready,
             target: request.target.as_str().into(),
             timeout: request.timeout,
             veiled: Veiled::of(&request.params),
         }),
-        (problem, ready) => Err(ready.err().unwrap_or_default().into_iter().chain(problem).collect()),
+        ready => Err(ready.err().unwrap_or_default().into_iter().chain(problems).collect()),
     }
 }
 
@@ -143,7 +158,7 @@ pub(crate) fn refused(request: &Request, errors: Vec<ParamError>) -> Outcome {
         [only] if only.field == "protocol" => Outcome::new(State::Unknown, &only.message),
         _ => Failure::Params(errors).into_outcome(),
     };
-    outcome.summary = Veiled::of(&request.params).veil(outcome.summary);
+    Veiled::of(&request.params).veil(&mut outcome);
     outcome.timings.insert("total".to_owned(), 0.0);
     outcome
 }
@@ -180,7 +195,7 @@ impl Prepared {
             }
             Err(_) => self.timed_out(trace.doing()),
         };
-        outcome.summary = self.veiled.veil(outcome.summary);
+        self.veiled.veil(&mut outcome);
         outcome.timings = trace.finish();
         outcome
     }

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::env::Refused;
+use crate::env::route::ProxyTrouble;
 use crate::outcome::{Outcome, State};
 use crate::params::ParamError;
 
@@ -23,6 +25,12 @@ impl Failure {
     /// What an I/O error while `doing` something (`"connecting to [::1]:80"`) says, and about whom.
     pub fn from_io(doing: &str, error: &io::Error) -> Failure {
         use io::ErrorKind as Kind;
+        if let Some(refused) = error.get_ref().and_then(|inner| inner.downcast_ref::<Refused>()) {
+            return Failure::Local(refused.to_string());
+        }
+        if let Some(trouble) = error.get_ref().and_then(|inner| inner.downcast_ref::<ProxyTrouble>()) {
+            return Failure::Local(trouble.to_string());
+        }
         if let Some(hint) = local_refusal(error) {
             return Failure::Local(format!("{doing} is not possible from here: {hint}"));
         }

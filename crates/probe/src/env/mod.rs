@@ -4,14 +4,17 @@
 //! could be seen.
 
 mod clock;
+mod egress;
 mod failure;
 mod host;
 mod net;
+pub(crate) mod route;
 mod trust;
 
 use std::sync::Arc;
 
 pub use clock::Clock;
+pub use egress::{Egress, Range, Refused};
 pub use failure::Failure;
 pub use host::{Host, Ran, RawProcess, Space};
 pub use net::{Net, Stream};
@@ -24,7 +27,7 @@ pub(crate) use trust::parse_server_name;
 /// It belongs to the tokio runtime in which it is first used (the ICMP socket's reader runs there).
 #[derive(Clone)]
 pub struct Env {
-    /// Names, connections, datagrams, echoes.
+    /// Names, connections, datagrams, echoes, behind the address policy.
     pub net: Arc<dyn Net>,
     /// Files under `/proc` and `/sys`, file systems, commands of this machine.
     pub host: Arc<dyn Host>,
@@ -32,16 +35,26 @@ pub struct Env {
     pub clock: Arc<dyn Clock>,
     /// Which certificate authorities are trusted.
     pub trust: Arc<Trust>,
+    /// So that nobody outside puts one together without a policy.
+    _made_here: (),
 }
 
 impl Env {
-    /// The real network, machine and clock, and the system's certificate authorities.
+    /// The real network, machine and clock, and the system's certificate authorities. Every address may be reached, as
+    /// suits a command line; a server adds [`Env::behind`].
     pub fn real() -> Env {
         Env::new(Arc::new(net::RealNet::default()), Arc::new(host::RealHost), Arc::new(clock::RealClock::default()))
     }
 
-    /// A world made of these; for tests and for wrappers (an address policy around a [`Net`]).
+    /// A world made of these; for tests.
     pub fn new(net: Arc<dyn Net>, host: Arc<dyn Host>, clock: Arc<dyn Clock>) -> Env {
-        Env { net, host, trust: Arc::new(Trust::new(clock.clone())), clock }
+        Env { net, host, trust: Arc::new(Trust::new(clock.clone())), clock, _made_here: () }
+    }
+
+    /// The same world behind an address policy: what it refuses, no check reaches. Policies add up.
+    #[must_use]
+    pub fn behind(self, egress: Egress) -> Env {
+        let net = Arc::new(egress::Guarded { inner: self.net, egress: Arc::new(egress) });
+        Env { net, ..self }
     }
 }

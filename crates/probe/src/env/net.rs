@@ -2,15 +2,19 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use surge_ping::{Client, ICMP, PingIdentifier, PingSequence, SurgeError};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpSocket;
 use tokio::sync::{OnceCell, Semaphore};
 
 use crate::env::Failure;
+use crate::env::egress::plain;
 use crate::params::Family;
 use crate::protocol::Cx;
 
@@ -32,6 +36,42 @@ pub trait Net: Send + Sync {
     /// # Errors
     /// What the operating system said.
     async fn connect(&self, peer: SocketAddr) -> io::Result<Box<dyn Stream>>;
+
+    /// A connection to a socket in the file system.
+    ///
+    /// # Errors
+    /// What the operating system said.
+    async fn connect_socket(&self, _path: &Path) -> io::Result<Box<dyn Stream>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Sends one datagram to everybody behind that interface, from and to these ports, and waits for the first answer
+    /// that `is_answer` accepts. IPv4 only, since only DHCP needs it.
+    ///
+    /// # Errors
+    /// What the operating system said; low ports and interfaces need rights.
+    async fn shout(
+        &self,
+        _interface: &str,
+        _ports: (u16, u16),
+        _datagram: &[u8],
+        _is_answer: &(dyn for<'a> Fn(&'a [u8]) -> bool + Sync),
+    ) -> io::Result<Vec<u8>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Whether the address policy lets checks reach that address; a network without one lets them reach all.
+    ///
+    /// # Errors
+    /// [`Refused`](crate::env::Refused), inside an I/O error.
+    fn permits(&self, _address: IpAddr) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// The same network, spoken to from that address of this machine; `None` where that cannot be chosen.
+    fn bound_to(&self, _source: IpAddr) -> Option<Arc<dyn Net>> {
+        None
+    }
 
     /// Sends one datagram and waits for the first one from that peer which `is_answer` accepts; as much as a datagram holds.
     ///
@@ -106,6 +146,8 @@ pub(crate) struct RealNet {
     echo_v4: OnceCell<Client>,
     echo_v6: OnceCell<Client>,
     echoes: AtomicU16,
+    /// The address of this machine to speak from; the system's choice when there is none.
+    source: Option<IpAddr>,
 }
 
 impl Default for RealNet {
@@ -115,6 +157,20 @@ impl Default for RealNet {
             echo_v4: OnceCell::new(),
             echo_v6: OnceCell::new(),
             echoes: AtomicU16::new(0),
+            source: None,
+        }
+    }
+}
+
+impl RealNet {
+    /// The address to speak from to that peer.
+    fn source_for(&self, peer: IpAddr) -> io::Result<Option<IpAddr>> {
+        match self.source {
+            Some(source) if source.is_ipv4() != plain(peer).is_ipv4() => Err(io::Error::new(
+                io::ErrorKind::AddrNotAvailable,
+                format!("{source} and {peer} are not of one address family"),
+            )),
+            source => Ok(source),
         }
     }
 }
@@ -143,9 +199,45 @@ impl Net for RealNet {
 
     #[expect(clippy::disallowed_methods, reason = "the one place where probe opens connections")]
     async fn connect(&self, peer: SocketAddr) -> io::Result<Box<dyn Stream>> {
-        let stream = tokio::net::TcpStream::connect(peer).await?;
+        let stream = match self.source_for(peer.ip())? {
+            None => tokio::net::TcpStream::connect(peer).await?,
+            Some(source) => {
+                let socket = if source.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+                socket.bind(SocketAddr::new(source, 0))?;
+                socket.connect(peer).await?
+            }
+        };
         stream.set_nodelay(true)?;
         Ok(Box::new(stream))
+    }
+
+    async fn connect_socket(&self, path: &Path) -> io::Result<Box<dyn Stream>> {
+        Ok(Box::new(tokio::net::UnixStream::connect(path).await?))
+    }
+
+    async fn shout(
+        &self,
+        interface: &str,
+        (from, to): (u16, u16),
+        datagram: &[u8],
+        is_answer: &(dyn for<'a> Fn(&'a [u8]) -> bool + Sync),
+    ) -> io::Result<Vec<u8>> {
+        let socket = tokio::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, from)).await?;
+        socket.set_broadcast(true)?;
+        socket.bind_device(Some(interface.as_bytes()))?;
+        socket.send_to(datagram, (Ipv4Addr::BROADCAST, to)).await?;
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let (length, _) = socket.recv_from(&mut buffer).await?;
+            if is_answer(&buffer[..length]) {
+                buffer.truncate(length);
+                return Ok(buffer);
+            }
+        }
+    }
+
+    fn bound_to(&self, source: IpAddr) -> Option<Arc<dyn Net>> {
+        Some(Arc::new(RealNet { source: Some(source), ..RealNet::default() }))
     }
 
     async fn exchange(
@@ -155,7 +247,8 @@ impl Net for RealNet {
         is_answer: &(dyn for<'a> Fn(&'a [u8]) -> bool + Sync),
     ) -> io::Result<Vec<u8>> {
         let any: IpAddr = if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let socket = tokio::net::UdpSocket::bind((any, 0)).await?;
+        let source = self.source_for(peer.ip())?.unwrap_or(any);
+        let socket = tokio::net::UdpSocket::bind((source, 0)).await?;
         socket.connect(peer).await?; // From now on only that peer's datagrams and refusals arrive.
         socket.send(datagram).await?;
         let mut buffer = vec![0; 1 << 16];
@@ -174,7 +267,14 @@ impl Net for RealNet {
             IpAddr::V6(_) => (&self.echo_v6, ICMP::V6),
         };
         let client = cell
-            .get_or_try_init(|| async { Client::new(&surge_ping::Config::builder().kind(kind).build()) })
+            .get_or_try_init(|| async {
+                let config = surge_ping::Config::builder().kind(kind);
+                let source = self.source_for(peer)?.map(|source| SocketAddr::new(source, 0));
+                Client::new(&match source {
+                    Some(source) => config.bind(source).build(),
+                    None => config.build(),
+                })
+            })
             .await
             .map_err(|error| echo_failure(&error))?;
         // The kernel replaces the identifier on unprivileged sockets, so the sequence alone must tell echoes apart.

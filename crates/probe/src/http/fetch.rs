@@ -1,6 +1,7 @@
 //! Fetch: one HTTP request and its redirects, over connections opened for it. Bounded in time by the check, in size here.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use http::header::{
     AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION,
@@ -17,6 +18,7 @@ use url::Url;
 
 use crate::env::{Failure, Stream, dial, parse_server_name};
 use crate::http::{Answer, BODY_LIMIT_BYTES, Http};
+use crate::params::Family;
 use crate::protocol::Cx;
 use crate::target::{check_web_address, parse_web_address};
 use crate::tls::{days_between, handshake_failure, parse_certificate};
@@ -26,12 +28,13 @@ pub(crate) async fn fetch(want: &Http, cx: &Cx<'_>) -> Result<Answer, Failure> {
     let mut step = Step {
         url: parse_web_address(cx.target.as_bytes()).map_err(Failure::Local)?,
         method: Method::from_bytes(want.method.as_bytes()).map_err(|error| Failure::Local(error.to_string()))?,
-        headers: headers(&want.send_headers).map_err(Failure::Local)?,
+        headers: headers(&want.send_headers.0).map_err(Failure::Local)?,
         body: want.send_body.clone().unwrap_or_default().into(),
     };
+    let over = Over { family: want.family, verify: want.verify, ca: want.ca.clone(), socket: None };
     let mut redirects = 0;
     loop {
-        let mut exchange = send(want, cx, &step).await?;
+        let mut exchange = send(&over, cx, &step).await?;
         let status = exchange.response.status();
         let location = exchange.response.headers().get(LOCATION).cloned();
         if let Some(location) = location.filter(|_| status.is_redirection() && !want.status.accepts(status.as_u16()))
@@ -49,7 +52,7 @@ pub(crate) async fn fetch(want: &Http, cx: &Cx<'_>) -> Result<Answer, Failure> {
         }
         let first_byte_seconds = cx.trace.elapsed().as_secs_f64();
         cx.trace.phase("body", "reading the body");
-        let (body, cut) = read_body(exchange.response.body_mut(), &step.url).await?;
+        let (body, cut) = read_body(exchange.response.body_mut(), &step.url, BODY_LIMIT_BYTES).await?;
         return Ok(Answer {
             status: status.as_u16(),
             headers: exchange.response.headers().clone(),
@@ -84,11 +87,21 @@ pub(crate) fn headers(given: &BTreeMap<String, String>) -> Result<HeaderMap, Str
 }
 
 /// The request as it stands before each hop.
-struct Step {
-    url: Url,
-    method: Method,
-    headers: HeaderMap,
-    body: Bytes,
+pub(super) struct Step {
+    pub(super) url: Url,
+    pub(super) method: Method,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+/// What kind of connection a request goes over.
+#[derive(Clone)]
+pub(super) struct Over {
+    pub(super) family: Family,
+    pub(super) verify: bool,
+    pub(super) ca: Option<String>,
+    /// A socket in the file system instead of the host that the address names.
+    pub(super) socket: Option<PathBuf>,
 }
 
 impl Step {
@@ -135,28 +148,36 @@ impl Step {
 }
 
 /// An answer whose body is not read yet, and what keeps its connection going.
-struct Exchange {
-    response: Response<Incoming>,
+pub(super) struct Exchange {
+    pub(super) response: Response<Incoming>,
     certificate: Option<CertificateDer<'static>>,
     /// Moves the bytes; ended when dropped.
     _driver: JoinSet<()>,
 }
 
 impl Exchange {
-    fn left_days(&self, cx: &Cx<'_>) -> Option<f64> {
+    pub(super) fn left_days(&self, cx: &Cx<'_>) -> Option<f64> {
         let certificate = parse_certificate(self.certificate.as_ref()?).ok()?;
         Some(days_between(cx.env.clock.now(), certificate.not_after))
     }
 }
 
-async fn send(want: &Http, cx: &Cx<'_>, step: &Step) -> Result<Exchange, Failure> {
+pub(super) async fn send(over: &Over, cx: &Cx<'_>, step: &Step) -> Result<Exchange, Failure> {
     let host = step.url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let port = step.url.port_or_known_default().unwrap_or(80);
-    let (stream, peer) = dial(cx, host, port, want.family).await?;
+    let (stream, peer) = match &over.socket {
+        None => dial(cx, host, port, over.family).await.map(|(stream, peer)| (stream, peer.to_string()))?,
+        Some(path) => {
+            cx.trace.phase("connect", "connecting");
+            let peer = path.display().to_string();
+            let connected = cx.env.net.connect_socket(path).await;
+            (connected.map_err(|error| socket_failure(&peer, &error))?, peer)
+        }
+    };
     let (stream, certificate): (Box<dyn Stream>, _) = if step.url.scheme() == "https" {
         cx.trace.phase("tls", "shaking hands over TLS");
         let name = parse_server_name(host).map_err(Failure::Local)?;
-        let config = cx.env.trust.for_http(want.verify, want.ca.as_deref())?;
+        let config = cx.env.trust.for_http(over.verify, over.ca.as_deref())?;
         let session = tokio_rustls::TlsConnector::from(config)
             .connect(name, stream)
             .await
@@ -178,19 +199,30 @@ async fn send(want: &Http, cx: &Cx<'_>, step: &Step) -> Result<Exchange, Failure
     Ok(Exchange { response, certificate, _driver: driver })
 }
 
-/// At most [`BODY_LIMIT_BYTES`] of the body, and whether there was more.
-async fn read_body(body: &mut Incoming, url: &Url) -> Result<(Vec<u8>, bool), Failure> {
+/// At most so many bytes of the body, and whether there was more.
+pub(super) async fn read_body(body: &mut Incoming, url: &Url, limit: usize) -> Result<(Vec<u8>, bool), Failure> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| http_failure(url, &error))?;
         let Ok(data) = frame.into_data() else { continue }; // Trailers.
-        let room = BODY_LIMIT_BYTES - bytes.len();
+        let room = limit - bytes.len();
         bytes.extend_from_slice(&data[..data.len().min(room)]);
         if data.len() > room {
             return Ok((bytes, true));
         }
     }
     Ok((bytes, false))
+}
+
+/// A socket of this machine that nobody may open is no word about whoever listens there.
+fn socket_failure(path: &str, error: &std::io::Error) -> Failure {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return Failure::Peer(format!("nobody listens at {path}: there is no such socket"));
+    }
+    if error.raw_os_error() == Some(13) {
+        return Failure::Local(format!("this process may not open {path}; add its user to the group that owns it"));
+    }
+    Failure::from_io(&format!("connecting to {path}"), error)
 }
 
 fn http_failure(url: &Url, error: &hyper::Error) -> Failure {

@@ -3,6 +3,7 @@
 //! It speaks HTTP/1.1 over connections it opens itself, not through a client library, so that each phase is timed, every
 //! redirect's address is looked up and connected to knowingly, and no pool keeps a dead server looking alive.
 
+mod ask;
 mod condition;
 mod decide;
 mod fetch;
@@ -12,8 +13,9 @@ mod status;
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
+pub(crate) use ask::{Ask, at_path, refused, under};
 pub use condition::{Condition, parse_json_condition};
 pub use decide::{Answer, decide};
 pub use json::JsonConditions;
@@ -34,7 +36,7 @@ pub struct Http {
     /// The request's method.
     method: String,
     /// Headers to send. Authorization, Cookie and Host are not sent on to another host by a redirect.
-    send_headers: BTreeMap<String, String>,
+    send_headers: SentHeaders,
     /// Body to send.
     send_body: Option<String>,
     /// Status that is expected after redirects: a number, a class such as "2xx", or a list of them.
@@ -62,11 +64,22 @@ pub struct Http {
     family: Family,
 }
 
+/// Headers to send. Shown without their values, since some are secrets.
+#[derive(Clone, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(transparent)]
+pub(crate) struct SentHeaders(BTreeMap<String, String>);
+
+impl std::fmt::Debug for SentHeaders {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
 impl Default for Http {
     fn default() -> Self {
         Http {
             method: "GET".to_owned(),
-            send_headers: BTreeMap::new(),
+            send_headers: SentHeaders::default(),
             send_body: None,
             status: Status::default(),
             body: None,
@@ -86,7 +99,13 @@ impl Default for Http {
 impl Http {
     /// A request of a protocol that is spoken over HTTP: any status is taken, no redirect is followed.
     pub(crate) fn asking(method: &str, send_headers: BTreeMap<String, String>, send_body: String) -> Http {
-        Http { method: method.to_owned(), send_headers, send_body: Some(send_body), redirects: 0, ..Http::default() }
+        Http {
+            method: method.to_owned(),
+            send_headers: SentHeaders(send_headers),
+            send_body: Some(send_body),
+            redirects: 0,
+            ..Http::default()
+        }
     }
 
     /// The same over connections of that kind.
@@ -115,7 +134,7 @@ impl Check for Http {
         if http::Method::from_bytes(self.method.as_bytes()).is_err() || self.method == "CONNECT" {
             problems.push(ParamError::new("method", format!("{:?} is no method that can be sent", self.method)));
         }
-        problems.extend(fetch::headers(&self.send_headers).err().map(|why| ParamError::new("send_headers", why)));
+        problems.extend(fetch::headers(&self.send_headers.0).err().map(|why| ParamError::new("send_headers", why)));
         for name in self.header.keys().filter(|name| http::HeaderName::from_bytes(name.as_bytes()).is_err()) {
             problems.push(ParamError::new("header", format!("{name:?} is no header's name")));
         }

@@ -12,6 +12,7 @@ pub mod inventory;
 pub mod netflow;
 pub mod netflow_fields;
 pub mod pagerduty;
+pub(crate) mod protobuf;
 pub mod sflow;
 pub mod syslog;
 pub mod zabbix;

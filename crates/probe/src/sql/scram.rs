@@ -13,7 +13,7 @@ use ring::pbkdf2::{PBKDF2_HMAC_SHA256, derive};
 const MAX_ROUNDS: u32 = 200_000;
 
 /// Our first message, without its head.
-pub(super) fn first(nonce: &str) -> String {
+pub(crate) fn first(nonce: &str) -> String {
     format!("n=,r={nonce}")
 }
 
@@ -31,6 +31,14 @@ pub struct Last {
 /// # Errors
 /// When it cannot be answered, as the end of a sentence about the peer.
 pub fn answer(nonce: &str, password: &str, challenge: &[u8]) -> Result<Last, String> {
+    answer_as("", nonce, password, challenge)
+}
+
+/// The same where the name of the user is said in the first message, `=` and `,` in it escaped.
+///
+/// # Errors
+/// When it cannot be answered, as the end of a sentence about the peer.
+pub fn answer_as(user: &str, nonce: &str, password: &str, challenge: &[u8]) -> Result<Last, String> {
     let wrong = || "asks for a proof of the password in no known way".to_owned();
     let challenge = std::str::from_utf8(challenge).map_err(|_| wrong())?;
     let part = |name: &str| challenge.split(',').find_map(|part| part.strip_prefix(name));
@@ -45,7 +53,7 @@ pub fn answer(nonce: &str, password: &str, challenge: &[u8]) -> Result<Last, Str
     derive(PBKDF2_HMAC_SHA256, rounds, &salt, password.as_bytes(), &mut salted);
     let keyed = |key: &[u8], text: &str| sign(&Key::new(HMAC_SHA256, key), text.as_bytes());
     let unproven = format!("c=biws,r={theirs}"); // "biws" says that no channel is bound.
-    let said = format!("{},{challenge},{unproven}", first(nonce));
+    let said = format!("n={user},r={nonce},{challenge},{unproven}");
     let client = keyed(&salted, "Client Key");
     let signature = keyed(digest(&SHA256, client.as_ref()).as_ref(), &said);
     let proof: Vec<u8> = client.as_ref().iter().zip(signature.as_ref()).map(|(a, b)| a ^ b).collect();
@@ -70,6 +78,15 @@ mod tests {
         let last = answer(nonce, "pencil", challenge).unwrap();
         assert!(last.message.starts_with("c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p="));
         assert_eq!(last.expected.len(), 46);
+    }
+
+    #[test]
+    fn the_proof_is_that_of_the_standard() {
+        // RFC 7677, section 3, to the letter.
+        let challenge = b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
+        let last = answer_as("user", "rOprNGfwEbeRWgbNEkqO", "pencil", challenge).unwrap();
+        assert!(last.message.ends_with(",p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="));
+        assert_eq!(last.expected, "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
     }
 
     #[test]

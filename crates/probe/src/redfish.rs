@@ -1,0 +1,241 @@
+//! Redfish: is the hardware of a server healthy, by its own management controller? Follows links from the root; writes nothing.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use url::Url;
+
+use crate::env::Failure;
+use crate::http::{Answer, Ask, at_path, under};
+use crate::outcome::{Outcome, State};
+use crate::params::ParamError;
+use crate::protocol::{Check, Cx};
+use crate::target::parse_web_address;
+use crate::web::{Access, Findings};
+
+/// Parameters of `redfish`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Redfish {
+    /// Whether the systems must be switched on or off: any, on or off.
+    power: Power,
+    /// Whether temperatures, fans and power supplies are read, too. They take two more questions a chassis.
+    sensors: Sensors,
+    /// How to get at it.
+    #[serde(flatten)]
+    access: Access,
+}
+
+/// Whether a system is switched on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Power {
+    /// Either.
+    #[default]
+    Any,
+    /// It must be on.
+    On,
+    /// It must be off.
+    Off,
+}
+
+/// Whether sensors are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Sensors {
+    /// They are.
+    #[default]
+    Read,
+    /// They are not.
+    Skip,
+}
+
+const MAX_MEMBERS: usize = 16;
+
+impl Check for Redfish {
+    const NAME: &'static str = "redfish";
+    const TITLE: &'static str = "Redfish";
+    const HELP: &'static str = "Asks a server's management controller for the health of systems, chassis, temperatures, fans and power supplies.";
+    const TARGET: &'static str = "the web address of the controller, for example https://bmc-1.example.org/";
+
+    fn problems(&self, target: &str) -> Vec<ParamError> {
+        self.access.problems(target)
+    }
+
+    async fn run<'a>(&'a self, cx: &'a Cx<'a>) -> Result<Outcome, Failure> {
+        let base = parse_web_address(cx.target.as_bytes()).map_err(Failure::Local)?;
+        let (root, mut last) = self.access.ask(Ask::get(under(&base, "redfish/v1/"))).json(cx).await?;
+        if root["RedfishVersion"].as_str().is_none() {
+            return Err(Failure::Peer(format!("{} is no root of Redfish: it tells no version", last.url)));
+        }
+        let mut seen = Seen::default();
+        for system in self.members(cx, &base, &root["Systems"]).await? {
+            seen.systems.push(system);
+        }
+        for chassis in self.members(cx, &base, &root["Chassis"]).await? {
+            if self.sensors == Sensors::Read {
+                for part in ["Thermal", "Power"] {
+                    if let Some(link) = link(&chassis[part]) {
+                        // A controller may link what it does not serve; that is its bug and not the server's illness.
+                        match self.access.ask(Ask::get(at_path(&base, link))).json(cx).await {
+                            Ok((json, answer)) => {
+                                seen.parts.push(json);
+                                last = answer;
+                            }
+                            Err(_) => seen.unread += 1,
+                        }
+                    }
+                }
+            }
+            seen.chassis.push(chassis);
+        }
+        last.total_seconds = cx.trace.elapsed().as_secs_f64();
+        Ok(decide(self, &seen, &Answer { url: base, ..last }))
+    }
+}
+
+impl Redfish {
+    /// The members of a collection, each fetched.
+    async fn members(&self, cx: &Cx<'_>, base: &Url, collection: &Value) -> Result<Vec<Value>, Failure> {
+        let Some(path) = link(collection) else { return Ok(Vec::new()) };
+        let (collection, _) = self.access.ask(Ask::get(at_path(base, path))).json(cx).await?;
+        let mut members = Vec::new();
+        for member in collection["Members"].as_array().into_iter().flatten().take(MAX_MEMBERS) {
+            if let Some(path) = link(member) {
+                members.push(self.access.ask(Ask::get(at_path(base, path))).json(cx).await?.0);
+            }
+        }
+        Ok(members)
+    }
+}
+
+/// Where a link leads, when it stays with the controller.
+fn link(value: &Value) -> Option<&str> {
+    value["@odata.id"].as_str().filter(|path| path.starts_with('/') && !path.starts_with("//") && path.len() < 1000)
+}
+
+/// What a controller tells.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Its systems.
+    pub systems: Vec<Value>,
+    /// Its chassis.
+    pub chassis: Vec<Value>,
+    /// What their Thermal and Power say.
+    pub parts: Vec<Value>,
+    /// How many of these could not be read.
+    pub unread: usize,
+}
+
+/// The whole judgement.
+pub fn decide(want: &Redfish, seen: &Seen, answer: &Answer) -> Outcome {
+    let mut findings = Findings::default();
+    let wanted = match want.power {
+        Power::Any => None,
+        Power::On => Some("On"),
+        Power::Off => Some("Off"),
+    };
+    for system in &seen.systems {
+        let name = name(system);
+        health(&mut findings, &name, system);
+        for part in ["ProcessorSummary", "MemorySummary"] {
+            health(&mut findings, &format!("{part} of {name}"), &system[part]);
+        }
+        let power = system["PowerState"].as_str().unwrap_or("unknown");
+        if let Some(wanted) = wanted.filter(|wanted| *wanted != power) {
+            findings.add(State::Critical, format!("{name} is {power}, not {wanted}"));
+        }
+    }
+    for chassis in &seen.chassis {
+        health(&mut findings, &name(chassis), chassis);
+    }
+    let mut readings = Vec::new();
+    for part in &seen.parts {
+        for (list, value, reading, unit) in [
+            ("Temperatures", "ReadingCelsius", "redfish_temperature_celsius", "celsius"),
+            ("Fans", "Reading", "redfish_fan_speed", ""),
+            ("PowerSupplies", "LastPowerOutputWatts", "redfish_power_supply_watts", "watts"),
+            ("PowerControl", "PowerConsumedWatts", "redfish_power_watts", "watts"),
+        ] {
+            for sensor in part[list].as_array().into_iter().flatten().take(200) {
+                let name = name(sensor);
+                health(&mut findings, &name, sensor);
+                if let Some(value) = sensor[value].as_f64() {
+                    let unit = if list == "Fans" { sensor["ReadingUnits"].as_str().unwrap_or_default() } else { unit };
+                    readings.push((reading, value, unit.to_lowercase(), name));
+                }
+            }
+        }
+    }
+    if seen.systems.is_empty() && seen.chassis.is_empty() {
+        findings.add(State::Warning, "it tells of no system and no chassis");
+    }
+    if seen.unread > 0 {
+        findings.add(State::Warning, format!("{} of its lists of sensors cannot be read", seen.unread));
+    }
+    let (state, end) = findings.verdict();
+    let sentence = format!("{} tells of {} systems, {} chassis", answer.url, seen.systems.len(), seen.chassis.len());
+    let well = if state == State::Ok { ", all healthy" } else { "" };
+    let mut outcome = want.access.outcome("redfish", answer, state, &format!("{sentence}{well}{end}"));
+    for (reading, value, unit, name) in readings {
+        outcome = outcome.with_labels(reading, value, &unit, &[("name", &name)]);
+    }
+    outcome
+}
+
+fn name(thing: &Value) -> String {
+    let named = ["Name", "MemberId", "Id"].iter().find_map(|key| thing[*key].as_str());
+    named.unwrap_or("a part without a name").chars().take(60).collect()
+}
+
+/// What a status says. A part that is absent or switched off has no health.
+fn health(findings: &mut Findings, name: &str, thing: &Value) {
+    let status = &thing["Status"];
+    if matches!(status["State"].as_str(), Some("Absent" | "Disabled")) {
+        return;
+    }
+    let worst =
+        [&status["Health"], &status["HealthRollup"]].iter().filter_map(|health| health.as_str()).max_by_key(|health| {
+            match *health {
+                "Critical" => 2,
+                "Warning" => 1,
+                _ => 0,
+            }
+        });
+    match worst {
+        Some("Critical") => findings.add(State::Critical, format!("{name} is in critical health")),
+        Some("Warning") => findings.add(State::Warning, format!("{name} is in doubtful health")),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::web;
+
+    #[test]
+    fn health_and_power_decide() {
+        let system = |health: &str, power: &str| json!({"Name": "web-1", "Status": {"Health": health, "State": "Enabled"}, "PowerState": power});
+        let thermal = json!({"Temperatures": [{"Name": "CPU1", "ReadingCelsius": 41, "Status": {"Health": "OK"}},
+            {"Name": "gone", "Status": {"State": "Absent", "Health": "Critical"}}],
+            "Fans": [{"Name": "Fan1", "Reading": 4200, "ReadingUnits": "RPM", "Status": {"Health": "Warning"}}]});
+        for (params, system, parts, state, part) in [
+            (json!({}), system("OK", "On"), vec![], State::Ok, "1 systems, 0 chassis, all healthy"),
+            (json!({}), system("Critical", "On"), vec![], State::Critical, "web-1 is in critical health"),
+            (json!({"power": "on"}), system("OK", "Off"), vec![], State::Critical, "web-1 is Off, not On"),
+            (json!({}), system("OK", "On"), vec![thermal], State::Warning, "Fan1 is in doubtful health"),
+        ] {
+            let want: Redfish = serde_json::from_value(params.clone()).unwrap();
+            let count = parts.len();
+            let seen = Seen { systems: vec![system], parts, ..Seen::default() };
+            let outcome = decide(&want, &seen, &web::answer("https://bmc/", ""));
+            assert_eq!(outcome.state, state, "{params}: {}", outcome.summary);
+            assert!(outcome.summary.contains(part), "{params}: {}", outcome.summary);
+            assert_eq!(outcome.reading("redfish_temperature_celsius").is_some(), count == 1);
+        }
+        assert_eq!(link(&json!({"@odata.id": "//evil.example/"})), None, "a link stays with its controller");
+    }
+}
