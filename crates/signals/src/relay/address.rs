@@ -74,7 +74,8 @@ fn parse(text: &str) -> Result<(Url, Option<Credential>), AddressError> {
         return Err(wrong("must end with its path: no ? and no #"));
     }
     let user = decoded(url.username()).ok_or_else(|| wrong("has a user's name that is no text"))?;
-    let password = url.password().map(|p| decoded(p).ok_or_else(|| wrong("has a password that is no text"))).transpose()?;
+    let password =
+        url.password().map(|p| decoded(p).ok_or_else(|| wrong("has a password that is no text"))).transpose()?;
     let credential = match password {
         Some(token) if user == "bearer" => Some(Credential::token("Bearer", &token)),
         Some(password) => Some(Credential::basic(&user, &password)),
@@ -137,6 +138,10 @@ mod tests {
     fn a_password_in_the_clear_is_noticed() {
         let readable = |text| Address::parse(text, None).unwrap().is_readable_on_the_way();
         assert!(readable("http://a:b@far.example/"));
-        assert!(!readable("https://a:b@far.example/") && !readable("http://a:b@127.0.0.1/") && !readable("http://far.example/"));
+        assert!(
+            !readable("https://a:b@far.example/")
+                && !readable("http://a:b@127.0.0.1/")
+                && !readable("http://far.example/")
+        );
     }
 }

@@ -181,11 +181,21 @@ pub fn exemplars(body: &[u8], tenant: u64) -> Result<Vec<SeriesExemplars>, Answe
     let tenant = tenant.to_string();
     let mut out = Vec::new();
     for one in reply.data.unwrap_or_default() {
-        let Some(Ok(labels)) = ours(&one.series_labels, &tenant).map(|metric| Labels::new(metric.iter())) else { continue };
-        let exemplar = |e: Example| -> Result<Exemplar, AnswerError> {
-            Ok(Exemplar { series: 0, labels: e.labels.into_iter().collect(), value: float(&e.value)?, at_ms: Some(milliseconds(e.timestamp)) })
+        let Some(Ok(labels)) = ours(&one.series_labels, &tenant).map(|metric| Labels::new(metric.iter())) else {
+            continue;
         };
-        out.push(SeriesExemplars { labels, exemplars: one.exemplars.into_iter().map(exemplar).collect::<Result<_, _>>()? });
+        let exemplar = |e: Example| -> Result<Exemplar, AnswerError> {
+            Ok(Exemplar {
+                series: 0,
+                labels: e.labels.into_iter().collect(),
+                value: float(&e.value)?,
+                at_ms: Some(milliseconds(e.timestamp)),
+            })
+        };
+        out.push(SeriesExemplars {
+            labels,
+            exemplars: one.exemplars.into_iter().map(exemplar).collect::<Result<_, _>>()?,
+        });
     }
     Ok(out)
 }
@@ -219,10 +229,14 @@ mod tests {
 
     #[test]
     fn every_shape_is_read() {
-        let ask = |data: &str| query(format!(r#"{{"status":"success","data":{data}}}"#).as_bytes(), 7).unwrap().unwrap().value;
+        let ask = |data: &str| {
+            query(format!(r#"{{"status":"success","data":{data}}}"#).as_bytes(), 7).unwrap().unwrap().value
+        };
         assert_eq!(ask(r#"{"resultType":"scalar","result":[2,"3.5"]}"#), Value::Scalar { at_ms: 2000, value: 3.5 });
         assert_eq!(ask(r#"{"result":[2,"x"],"resultType":"string"}"#), Value::Text { at_ms: 2000, text: "x".into() });
-        let Value::Matrix(all) = ask(r#"{"resultType":"matrix","result":[{"metric":{"a":"b"},"values":[[1,"1"],[2.25,"NaN"]]}]}"#) else {
+        let Value::Matrix(all) =
+            ask(r#"{"resultType":"matrix","result":[{"metric":{"a":"b"},"values":[[1,"1"],[2.25,"NaN"]]}]}"#)
+        else {
             panic!("a matrix")
         };
         assert_eq!(all[0].floats[0], (1000, 1.0));

@@ -150,7 +150,8 @@ fn put_content(
 }
 
 fn put_histogram(out: &mut Vec<u8>, at_ms: i64, from: &NativeHistogram) {
-    let fractions = matches!(from.positive, BucketCounts::Absolute(_)) || matches!(from.negative, BucketCounts::Absolute(_));
+    let fractions =
+        matches!(from.positive, BucketCounts::Absolute(_)) || matches!(from.negative, BucketCounts::Absolute(_));
     if fractions {
         float(out, 2, from.count);
     } else {
@@ -255,7 +256,8 @@ impl Symbols {
 pub fn version_two(request: &[u8]) -> Result<Vec<u8>, FormatError> {
     let limits = Limits { bytes: usize::MAX, series: usize::MAX, samples: usize::MAX, extras: usize::MAX };
     let batch = remote_write::decode_plain(remote_write::Version::One, request.to_vec(), limits)?;
-    let families: HashMap<&str, &Metadata> = batch.metadata.iter().map(|about| (about.family.as_str(), about)).collect();
+    let families: HashMap<&str, &Metadata> =
+        batch.metadata.iter().map(|about| (about.family.as_str(), about)).collect();
     let by_series = extras(&batch);
     let mut symbols = Symbols { places: HashMap::new(), message: Vec::new() };
     symbols.place("");

@@ -32,7 +32,8 @@ const SCHEMAS: std::ops::RangeInclusive<i32> = -4..=8;
 /// # Errors
 /// A number is none.
 pub(crate) fn from_buckets(counted: &Counted) -> Result<Histogram, AnswerError> {
-    let number = |text: &str| text.parse::<f64>().map_err(|_| AnswerError("a histogram has a count that is no number".into()));
+    let number =
+        |text: &str| text.parse::<f64>().map_err(|_| AnswerError("a histogram has a count that is no number".into()));
     let mut buckets = Vec::with_capacity(counted.buckets.len());
     for (rule, lower, upper, count) in &counted.buckets {
         buckets.push(Bounds { both: *rule == 3, lower: number(lower)?, upper: number(upper)?, count: number(count)? });
@@ -76,7 +77,11 @@ fn exponential(out: &mut Histogram, schema: i32, buckets: &[Bounds]) {
     out.schema = schema;
     for bucket in buckets {
         let place = (outer(bucket).min(f64::MAX).log2() * f64::from(schema).exp2()).round() as i32;
-        if bucket.lower < 0.0 { out.negative.push((place, bucket.count)) } else { out.positive.push((place, bucket.count)) }
+        if bucket.lower < 0.0 {
+            out.negative.push((place, bucket.count))
+        } else {
+            out.positive.push((place, bucket.count))
+        }
     }
     // From the lowest bucket to the highest they come; those below zero are kept away from zero.
     out.negative.reverse();
@@ -102,7 +107,11 @@ mod tests {
     use std::sync::Arc;
 
     fn through_json(histogram: &Histogram) -> Histogram {
-        let sample = VectorSample { metric: Default::default(), at_ms: 0, value: SampleValue::Histogram(Arc::new(histogram.clone())) };
+        let sample = VectorSample {
+            metric: Default::default(),
+            at_ms: 0,
+            value: SampleValue::Histogram(Arc::new(histogram.clone())),
+        };
         let json = serde_json::to_value(Value::Vector(vec![sample])).unwrap();
         let counted: Counted = serde_json::from_value(json["result"][0]["histogram"][1].clone()).unwrap();
         from_buckets(&counted).unwrap()

@@ -134,9 +134,13 @@ impl Remote {
             return Err(format!("{bytes} of {limit} bytes wait for {}", self.sending.peer.name()));
         }
         if let Some(why) = self.sending.trouble.lock().clone() {
-            return Err(format!("{} does not take samples: {why}; {bytes} bytes wait on disk", self.sending.peer.name()));
+            return Err(format!(
+                "{} does not take samples: {why}; {bytes} bytes wait on disk",
+                self.sending.peer.name()
+            ));
         }
-        let asked = self.sending.peer.ask("/api/v1/query", &[("query", "1".into())], Duration::from_secs(2), 1 << 16).await;
+        let asked =
+            self.sending.peer.ask("/api/v1/query", &[("query", "1".into())], Duration::from_secs(2), 1 << 16).await;
         match asked {
             Ok((status, _)) if status.is_success() => Ok(()),
             Ok((status, _)) => Err(format!("{} answers {status}", self.sending.peer.name())),

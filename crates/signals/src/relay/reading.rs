@@ -30,7 +30,12 @@ fn unscoped(error: &ScopeError) -> MetricsError {
 
 impl Remote {
     /// A question with the limits of its asker.
-    async fn ask(&self, path: &str, mut form: Vec<(&str, String)>, limits: &Limits) -> Result<(StatusCode, Vec<u8>), MetricsError> {
+    async fn ask(
+        &self,
+        path: &str,
+        mut form: Vec<(&str, String)>,
+        limits: &Limits,
+    ) -> Result<(StatusCode, Vec<u8>), MetricsError> {
         let left = limits.deadline_ms.map_or(PATIENCE, |deadline| {
             Duration::from_millis(u64::try_from(deadline - (limits.clock)()).unwrap_or(0))
         });
@@ -46,7 +51,13 @@ impl Remote {
         }
     }
 
-    pub(super) async fn ask_instant(&self, tenant: u64, query: &Query, at_ms: i64, limits: &Limits) -> Result<Answer, MetricsError> {
+    pub(super) async fn ask_instant(
+        &self,
+        tenant: u64,
+        query: &Query,
+        at_ms: i64,
+        limits: &Limits,
+    ) -> Result<Answer, MetricsError> {
         let text = scoped(query, tenant).map_err(|error| unscoped(&error))?;
         let form = vec![("query", text), ("time", seconds(at_ms)), self.second_wall(tenant)];
         let (status, body) = self.ask("/api/v1/query", form, limits).await?;
@@ -88,7 +99,9 @@ impl Remote {
         };
         let answer = answer.map_err(|(kind, text)| self.failed(status, &kind, text))?;
         // A value that is no series cannot be a tenant's.
-        debug_assert!(!matches!(&answer.value, Value::Vector(all) if all.iter().any(|s| !s.metric.get(LABEL).is_empty())));
+        debug_assert!(
+            !matches!(&answer.value, Value::Vector(all) if all.iter().any(|s| !s.metric.get(LABEL).is_empty()))
+        );
         Ok(answer)
     }
 
@@ -146,7 +159,13 @@ impl Remote {
         }
     }
 
-    pub(super) async fn values_of(&self, tenant: u64, name: &str, sets: &[Vec<Matcher>], time: Span) -> Result<Vec<String>, MetricsError> {
+    pub(super) async fn values_of(
+        &self,
+        tenant: u64,
+        name: &str,
+        sets: &[Vec<Matcher>],
+        time: Span,
+    ) -> Result<Vec<String>, MetricsError> {
         if name == LABEL {
             return Ok(Vec::new());
         }
@@ -155,7 +174,8 @@ impl Remote {
             self.look_up(&format!("/api/v1/label/{name}/values"), tenant, sets, time).await?
         } else {
             // Engines differ about such names in a path: their series tell it as well.
-            let all: Vec<std::collections::BTreeMap<String, String>> = self.look_up("/api/v1/series", tenant, sets, time).await?;
+            let all: Vec<std::collections::BTreeMap<String, String>> =
+                self.look_up("/api/v1/series", tenant, sets, time).await?;
             all.into_iter().filter_map(|mut metric| metric.remove(name)).collect()
         };
         found.sort_unstable();
@@ -163,9 +183,15 @@ impl Remote {
         Ok(found)
     }
 
-    pub(super) async fn ask_exemplars(&self, tenant: u64, query: &Query, (from_ms, to_ms): Span) -> Result<Vec<SeriesExemplars>, MetricsError> {
+    pub(super) async fn ask_exemplars(
+        &self,
+        tenant: u64,
+        query: &Query,
+        (from_ms, to_ms): Span,
+    ) -> Result<Vec<SeriesExemplars>, MetricsError> {
         let text = scoped(query, tenant).map_err(|error| unscoped(&error))?;
-        let form = vec![("query", text), ("start", seconds(from_ms)), ("end", seconds(to_ms)), self.second_wall(tenant)];
+        let form =
+            vec![("query", text), ("start", seconds(from_ms)), ("end", seconds(to_ms)), self.second_wall(tenant)];
         let (status, body) = self.ask("/api/v1/query_exemplars", form, &Limits::default()).await?;
         answer::exemplars(&body, tenant).map_err(|error| self.no_answer(status, &body, &error))
     }

@@ -40,7 +40,8 @@ impl Credential {
     /// # Errors
     /// It holds characters that no header can.
     pub fn header(&self) -> Result<HeaderValue, String> {
-        let mut value = HeaderValue::from_str(&self.0).map_err(|_| "the credentials cannot be sent in a header".to_owned())?;
+        let mut value =
+            HeaderValue::from_str(&self.0).map_err(|_| "the credentials cannot be sent in a header".to_owned())?;
         value.set_sensitive(true);
         Ok(value)
     }
@@ -52,10 +53,7 @@ mod tests {
 
     #[test]
     fn a_file_of_credentials_is_read_and_never_told_of() {
-        for (text, expected) in [
-            ("basic mia:pa:ss\n", "Basic bWlhOnBhOnNz"),
-            ("Bearer  abc\n", "Bearer abc"),
-        ] {
+        for (text, expected) in [("basic mia:pa:ss\n", "Basic bWlhOnBhOnNz"), ("Bearer  abc\n", "Bearer abc")] {
             let header = Credential::parse(text).ok().unwrap().header().unwrap();
             assert_eq!(header.to_str().unwrap(), expected);
             assert!(header.is_sensitive());

@@ -17,7 +17,9 @@ pub enum ScopeError {
     #[error("the label {LABEL} is kept for Mainstay: leave it out")]
     Reserved,
     /// It reads `target_info` by itself, where no matcher can be put.
-    #[error("info() cannot be asked of an engine elsewhere: it reads series that it does not name; join with * on (…) group_left (…)")]
+    #[error(
+        "info() cannot be asked of an engine elsewhere: it reads series that it does not name; join with * on (…) group_left (…)"
+    )]
     Info,
     /// The text that was made is not the query that was meant.
     #[error("the query cannot be written so that it is sure to stay within its tenant")]

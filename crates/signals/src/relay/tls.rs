@@ -40,7 +40,9 @@ impl Tls {
             .collect::<Result<_, _>>()
             .map_err(|_| "the client's certificate is no PEM".to_owned())?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| "the client's key is no PEM".to_owned())?;
-        builder.with_client_auth_cert(chain, key).map_err(|error| format!("the client's certificate cannot be used: {error}"))
+        builder
+            .with_client_auth_cert(chain, key)
+            .map_err(|error| format!("the client's certificate cannot be used: {error}"))
     }
 
     fn roots(&self) -> Result<RootCertStore, String> {

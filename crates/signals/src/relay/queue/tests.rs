@@ -23,7 +23,7 @@ fn rest(reader: &mut Reader) -> String {
 #[tokio::test]
 async fn what_was_acknowledged_is_read_in_order_by_its_shard_alone_and_again_after_a_start() {
     let dir = tempfile::tempdir().unwrap();
-    let queue = Queue::open(dir.path(), 4096).unwrap();
+    let queue = Queue::open(dir.path(), 2048).unwrap();
     for n in 0..40 {
         queue.append(record(n % 2, &format!("{n},"))).await.unwrap();
     }
@@ -32,7 +32,7 @@ async fn what_was_acknowledged_is_read_in_order_by_its_shard_alone_and_again_aft
     let half = reader.next(5).unwrap();
     assert_eq!(half.request, b"1,3,5,7,9,");
     drop((queue, reader));
-    let queue = reopened(dir.path(), 4096);
+    let queue = reopened(dir.path(), 2048);
     queue.append(record(1, "new")).await.unwrap();
     let mut reader = queue.reader(1, half.end).unwrap();
     assert_eq!(rest(&mut reader), "11,13,15,17,19,21,23,25,27,29,31,33,35,37,39,new");
@@ -85,7 +85,11 @@ async fn a_flipped_bit_costs_one_record_and_a_torn_end_none() {
         let sent = rest(&mut reader);
         let kept = texts.iter().filter(|text| sent.contains(**text)).count();
         assert_eq!(kept, 2, "bit {bit}: {sent:?}");
-        assert_eq!(sent.len(), texts.iter().filter(|t| sent.contains(**t)).map(|t| t.len()).sum::<usize>(), "bit {bit}");
+        assert_eq!(
+            sent.len(),
+            texts.iter().filter(|t| sent.contains(**t)).map(|t| t.len()).sum::<usize>(),
+            "bit {bit}"
+        );
         assert!(queue.damaged_bytes() > 0, "bit {bit}");
         drop(queue);
         fs::remove_file(&only).unwrap();

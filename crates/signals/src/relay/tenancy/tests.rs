@@ -8,13 +8,25 @@ fn every_selector_is_bound_and_nothing_else_changes() {
     let table = [
         ("up", r#"up{mainstay_tenant="7"}"#),
         ("1 + 2", "1 + 2"),
-        (r#"sum by (job) (rate(x{a="b"}[5m])) / y"#, r#"sum by (job) (rate(x{a="b",mainstay_tenant="7"}[5m])) / ignoring (mainstay_tenant) y{mainstay_tenant="7"}"#),
+        (
+            r#"sum by (job) (rate(x{a="b"}[5m])) / y"#,
+            r#"sum by (job) (rate(x{a="b",mainstay_tenant="7"}[5m])) / ignoring (mainstay_tenant) y{mainstay_tenant="7"}"#,
+        ),
         ("a and on (job) b", r#"a{mainstay_tenant="7"} and on (job) b{mainstay_tenant="7"}"#),
-        ("a * ignoring (x) group_left (y) b", r#"a{mainstay_tenant="7"} * ignoring (x, mainstay_tenant) group_left (y) b{mainstay_tenant="7"}"#),
+        (
+            "a * ignoring (x) group_left (y) b",
+            r#"a{mainstay_tenant="7"} * ignoring (x, mainstay_tenant) group_left (y) b{mainstay_tenant="7"}"#,
+        ),
         ("topk(scalar(k), x)", r#"topk(scalar(k{mainstay_tenant="7"}), x{mainstay_tenant="7"})"#),
-        ("max_over_time(x[1h:5m] offset 1d) > 2 * -(y)", r#"max_over_time(x{mainstay_tenant="7"}[1h:5m] offset 1d) > ignoring (mainstay_tenant) 2 * -(y{mainstay_tenant="7"})"#),
+        (
+            "max_over_time(x[1h:5m] offset 1d) > 2 * -(y)",
+            r#"max_over_time(x{mainstay_tenant="7"}[1h:5m] offset 1d) > ignoring (mainstay_tenant) 2 * -(y{mainstay_tenant="7"})"#,
+        ),
         (r#"{__name__=~".+"}"#, r#"{__name__=~".+",mainstay_tenant="7"}"#),
-        (r#"label_replace(x, "a", "$1", "b", "(.*)\"}")"#, r#"label_replace(x{mainstay_tenant="7"}, "a", "$1", "b", "(.*)\"}")"#),
+        (
+            r#"label_replace(x, "a", "$1", "b", "(.*)\"}")"#,
+            r#"label_replace(x{mainstay_tenant="7"}, "a", "$1", "b", "(.*)\"}")"#,
+        ),
     ];
     for (query, expected) in table {
         assert_eq!(scoped(&Query::parse(query).unwrap(), 7).unwrap(), expected);
@@ -41,22 +53,33 @@ fn nobody_names_the_label_and_nothing_reads_what_it_does_not_name() {
 }
 
 fn selector() -> impl Strategy<Value = String> {
-    let matcher = ("[a-z]{1,3}", prop::sample::select(vec!["=", "!=", "=~", "!~"]), "[a-z.*|\"\\\\ }{,é]{0,6}").prop_filter_map(
-        "a regular expression",
-        |(name, op, value)| {
+    let matcher = ("[a-z]{1,3}", prop::sample::select(vec!["=", "!=", "=~", "!~"]), "[a-z.*|\"\\\\ }{,é]{0,6}")
+        .prop_filter_map("a regular expression", |(name, op, value)| {
             let quoted = value.replace('\\', "\\\\").replace('"', "\\\"");
             let text = format!("{name}{op}\"{quoted}\"");
             Query::parse(&format!("x{{{text}}}")).is_ok().then_some(text)
-        },
-    );
+        });
     ("[a-c]", prop::collection::vec(matcher, 0..3)).prop_map(|(name, all)| format!("{name}{{{}}}", all.join(",")))
 }
 
 fn query() -> impl Strategy<Value = String> {
-    let leaf = prop_oneof![selector(), Just("1.5".to_owned()), selector().prop_map(|s| format!("rate({s}[5m] offset 1m)"))];
+    let leaf =
+        prop_oneof![selector(), Just("1.5".to_owned()), selector().prop_map(|s| format!("rate({s}[5m] offset 1m)"))];
     leaf.prop_recursive(4, 24, 3, |inner| {
         prop_oneof![
-            (inner.clone(), inner.clone(), prop::sample::select(vec!["+", "/ on (a)", "== bool", "and", "unless", "or", "* on (a) group_left (b)"]))
+            (
+                inner.clone(),
+                inner.clone(),
+                prop::sample::select(vec![
+                    "+",
+                    "/ on (a)",
+                    "== bool",
+                    "and",
+                    "unless",
+                    "or",
+                    "* on (a) group_left (b)"
+                ])
+            )
                 .prop_map(|(l, r, op)| format!("({l}) {op} ({r})")),
             inner.clone().prop_map(|i| format!("sum by (a) ({i})")),
             inner.clone().prop_map(|i| format!("topk(2, {i})")),

@@ -1,0 +1,219 @@
+//! One page over HTTP: the connection is kept for the next time, the answer is bounded in size after decompression, and whoever asks
+//! bounds it in time. All connections go through `probe`'s network, and so through its address policy.
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION,
+    USER_AGENT,
+};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use probe::Net;
+use rustls_pki_types::ServerName;
+use tokio::task::JoinSet;
+use url::Url;
+
+use super::http_client::Client;
+
+/// Redirects that are followed.
+const REDIRECTS: usize = 10;
+/// Addresses of one name that are tried.
+const ADDRESSES: usize = 4;
+
+/// What was fetched.
+pub(crate) struct Page {
+    pub(crate) content_type: String,
+    pub(crate) body: Vec<u8>,
+}
+
+/// What is sent besides.
+pub(crate) struct Asking<'a> {
+    pub(crate) accept: &'static str,
+    /// Further headers.
+    pub(crate) headers: &'a [(&'static str, String)],
+    /// Bytes of the body, decompressed.
+    pub(crate) limit: u64,
+}
+
+/// A connection that can be used again.
+struct Connection {
+    /// Scheme, host and port.
+    place: (String, String, u16),
+    sender: SendRequest<Empty<Bytes>>,
+    /// Moves the bytes; ended when dropped.
+    _driver: JoinSet<()>,
+}
+
+/// Fetches from one target, again and again.
+pub(crate) struct Fetcher {
+    net: Arc<dyn Net>,
+    client: Client,
+    kept: Option<Connection>,
+}
+
+impl Fetcher {
+    pub(crate) fn new(net: Arc<dyn Net>, client: Client) -> Self {
+        Self { net, client, kept: None }
+    }
+
+    /// Fetches a page, following redirects. A sentence when there is none.
+    pub(crate) async fn get(&mut self, url: &Url, asking: &Asking<'_>) -> Result<Page, String> {
+        let authorization = self.client.authorization()?;
+        let mut at = url.clone();
+        for _ in 0..=REDIRECTS {
+            // What is meant for one host is nobody else's business.
+            let shown = authorization.clone().filter(|_| at.origin() == url.origin());
+            let mut answer = self.exchange(&at, asking, shown).await?;
+            let status = answer.status();
+            if status.is_redirection() && self.client.follow_redirects {
+                let location = answer.headers().get(LOCATION).and_then(|l| l.to_str().ok());
+                let next =
+                    location.and_then(|l| at.join(l).ok()).filter(|url| matches!(url.scheme(), "http" | "https"));
+                at = next.ok_or_else(|| format!("server returned HTTP status {status} and no place to go on"))?;
+                self.kept = None;
+                continue;
+            }
+            if status != http::StatusCode::OK {
+                self.kept = None;
+                return Err(format!("server returned HTTP status {status}"));
+            }
+            let read = read(&mut answer, asking.limit).await;
+            if read.is_err() {
+                self.kept = None;
+            }
+            return read;
+        }
+        Err(format!("stopped after {REDIRECTS} redirects"))
+    }
+
+    /// Forgets the connection, in whatever state it is.
+    pub(crate) fn hang_up(&mut self) {
+        self.kept = None;
+    }
+
+    async fn exchange(
+        &mut self,
+        url: &Url,
+        asking: &Asking<'_>,
+        shown: Option<HeaderValue>,
+    ) -> Result<Response<Incoming>, String> {
+        let place = place(url);
+        if let Some(mut kept) = self.kept.take().filter(|kept| kept.place == place)
+            && kept.sender.ready().await.is_ok()
+        {
+            // The other side may just have closed it: then a new one is tried.
+            if let Ok(answer) = kept.sender.send_request(request(url, asking, shown.clone())?).await {
+                self.kept = Some(kept);
+                return Ok(answer);
+            }
+        }
+        let mut new = self.connect(place).await?;
+        let answer = new.sender.send_request(request(url, asking, shown)?).await;
+        self.kept = Some(new);
+        answer.map_err(|error| format!("{}: {}", url.host_str().unwrap_or_default(), chain(&error)))
+    }
+
+    async fn connect(&self, place: (String, String, u16)) -> Result<Connection, String> {
+        let (scheme, host, port) = &place;
+        let mut failure = format!("{host} has no address");
+        let addresses = self.net.resolve(host).await.map_err(|error| error.to_string())?;
+        for address in addresses.into_iter().take(ADDRESSES) {
+            let peer = SocketAddr::new(address, *port);
+            let stream = match self.net.connect(peer).await {
+                Ok(stream) => stream,
+                Err(error) => {
+                    failure = format!("connecting to {peer}: {error}");
+                    continue;
+                }
+            };
+            let stream: Box<dyn probe::env::Stream> = if scheme == "https" {
+                let name = self.client.server_name.clone().unwrap_or_else(|| host.clone());
+                let name = ServerName::try_from(name)
+                    .map_err(|_| format!("{host:?} is no name that a certificate can carry"))?;
+                let connector = tokio_rustls::TlsConnector::from(self.client.tls()?);
+                let session = connector.connect(name, stream).await;
+                Box::new(session.map_err(|error| format!("TLS with {host} ({peer}): {error}"))?)
+            } else {
+                stream
+            };
+            let shaken = http1::Builder::new().max_buf_size(256 << 10).handshake(TokioIo::new(stream)).await;
+            let (sender, connection) = shaken.map_err(|error| chain(&error))?;
+            let mut driver = JoinSet::new();
+            driver.spawn(async move {
+                let _ = connection.await; // Whoever waits for the answer is told what went wrong.
+            });
+            return Ok(Connection { place, sender, _driver: driver });
+        }
+        Err(failure)
+    }
+}
+
+fn place(url: &Url) -> (String, String, u16) {
+    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    (url.scheme().to_owned(), host.to_owned(), url.port_or_known_default().unwrap_or(80))
+}
+
+fn request(url: &Url, asking: &Asking<'_>, shown: Option<HeaderValue>) -> Result<Request<Empty<Bytes>>, String> {
+    let mut built = Request::builder()
+        .uri(&url[url::Position::BeforePath..url::Position::AfterQuery])
+        .header(HOST, &url[url::Position::BeforeHost..url::Position::AfterPort])
+        .header(USER_AGENT, concat!("Mainstay/", env!("CARGO_PKG_VERSION")))
+        .header(ACCEPT, asking.accept)
+        .header(ACCEPT_ENCODING, "gzip");
+    if let Some(value) = shown {
+        built = built.header(AUTHORIZATION, value);
+    }
+    for (name, value) in asking.headers {
+        built = built.header(HeaderName::from_static(name), value);
+    }
+    built.body(Empty::new()).map_err(|error| format!("the request cannot be made: {error}"))
+}
+
+/// The body, decompressed, when it is not longer than the limit.
+async fn read(answer: &mut Response<Incoming>, limit: u64) -> Result<Page, String> {
+    let header =
+        |name: HeaderName| answer.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    let (content_type, encoding) = (header(CONTENT_TYPE), header(CONTENT_ENCODING));
+    let too_long = || format!("the page is longer than {limit} bytes, which is its limit");
+    let mut raw = Vec::new();
+    while let Some(frame) = answer.body_mut().frame().await {
+        let frame = frame.map_err(|error| format!("the page broke off: {}", chain(&error)))?;
+        let Ok(data) = frame.into_data() else { continue }; // Trailers.
+        if raw.len() + data.len() > limit as usize {
+            return Err(too_long());
+        }
+        raw.extend_from_slice(&data);
+    }
+    let body = match encoding.trim() {
+        "" | "identity" => raw,
+        "gzip" | "x-gzip" => {
+            let mut out = Vec::with_capacity(raw.len() * 8);
+            // One byte more than is allowed tells that there is more.
+            let mut reader = flate2::bufread::MultiGzDecoder::new(raw.as_slice()).take(limit + 1);
+            reader.read_to_end(&mut out).map_err(|error| format!("the page is not gzip as it says: {error}"))?;
+            if out.len() as u64 > limit {
+                return Err(too_long());
+            }
+            out
+        }
+        other => return Err(format!("the page is compressed with {other:?}, which was not asked for")),
+    };
+    Ok(Page { content_type, body })
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}

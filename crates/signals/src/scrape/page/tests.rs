@@ -1,0 +1,171 @@
+use super::*;
+use proptest::prelude::*;
+use series::formats::remote_write::{Version, decode_plain};
+use series::is_stale;
+
+fn keep(labels: &Labels) -> Result<Option<Vec<u8>>, String> {
+    Ok((labels.name() != "dropped").then(|| encode::key(labels, ("job", "j"))))
+}
+
+fn reading(at_ms: i64, format: Format) -> Reading<'static> {
+    Reading { format, at_ms, own_times: true, sample_limit: 0, prepare: &keep }
+}
+
+/// Series as text, time, and value or `stale`.
+fn shown(body: &[u8]) -> Vec<String> {
+    let batch = decode_plain(Version::One, body.to_vec(), Limits::default()).unwrap();
+    let one = |s: series::formats::SeriesPoints<'_>| {
+        let labels = s.labels.unwrap();
+        let rest: Vec<_> =
+            labels.iter().filter(|(n, _)| !matches!(*n, "__name__" | "job")).map(|(n, v)| format!("{n}={v}")).collect();
+        assert_eq!(labels.get("job"), Some("j"));
+        let (at, value) = s.points[0];
+        let value = if is_stale(value) { "stale".to_owned() } else { value.to_string() };
+        format!("{}{{{}}}@{at}={value}", labels.name(), rest.join(","))
+    };
+    batch.series().map(one).collect()
+}
+
+fn read(cache: &mut Cache, page: &str, at_ms: i64) -> (Vec<String>, Counts) {
+    let mut out = Vec::new();
+    let counts = cache.read(page, &reading(at_ms, Format::Text), &mut out).unwrap();
+    (shown(&out), counts)
+}
+
+#[test]
+fn a_page_is_read_the_same_whether_its_series_are_known_or_not() {
+    let page =
+        "# HELP a What\n# TYPE a gauge\na 1\na{x=\"1\"} 2.5\na {x=\"2\"}\t3\nb{y=\"}\\\" \"} +Inf\ndropped 9\nc 4 77\n";
+    let mut cache = Cache::default();
+    let expected = ["a{}@5=1", "a{x=1}@5=2.5", "a{x=2}@5=3", "b{y=}\" }@5=inf", "c{}@77=4"];
+    let (first, counts) = read(&mut cache, page, 5);
+    assert_eq!(first, expected);
+    assert_eq!(counts, Counts { scraped: 6, kept: 5, added: 6 });
+    let (again, counts) = read(&mut cache, page, 5);
+    assert_eq!((again, counts.added), (expected.map(str::to_owned).to_vec(), 0));
+    let mut lines: Vec<&str> = page.lines().collect();
+    lines.reverse();
+    let (turned, counts) = read(&mut cache, &lines.join("\n"), 5);
+    assert_eq!(turned, expected.iter().rev().map(|s| (*s).to_owned()).collect::<Vec<_>>());
+    assert_eq!(counts.added, 0);
+}
+
+#[test]
+fn what_goes_is_ended_once_and_what_comes_back_is_new() {
+    let mut cache = Cache::default();
+    read(&mut cache, "a 1\nb 1\nc 1 50\n", 10);
+    assert_eq!(
+        read(&mut cache, "a 2\n", 20).0,
+        ["a{}@20=2", "b{}@20=stale"],
+        "c has times of its own: its end is not told"
+    );
+    assert_eq!(read(&mut cache, "a 3\n", 30).0, ["a{}@30=3"]);
+    let (back, counts) = read(&mut cache, "a 4\nb 4\n", 40);
+    assert_eq!((back, counts.added), (vec!["a{}@40=4".to_owned(), "b{}@40=4".to_owned()], 1));
+    assert_eq!(
+        read(&mut cache, "a{} 5\nb 5\n", 50).0,
+        ["a{}@50=5", "b{}@50=5"],
+        "written in another way it is the same series"
+    );
+}
+
+#[test]
+fn a_page_that_is_wrong_somewhere_is_not_taken_and_everything_is_ended() {
+    let mut cache = Cache::default();
+    read(&mut cache, "a 1\nb 1\n", 10);
+    for page in [
+        "a 2\nb\n",
+        "a 2\nb{ 1\n",
+        "a 2\nb{x=\"} 1\n",
+        "a 2\nb one\n",
+        "a 2\nb 1 2 3\n",
+        "a 2\n1b 2\n",
+        "a 2\n# TYPE b thing\n",
+    ] {
+        let mut out = Vec::new();
+        assert!(cache.read(page, &reading(20, Format::Text), &mut out).is_err(), "{page:?}");
+        assert!(out.is_empty(), "{page:?}");
+        if page == "a 2\nb\n" {
+            assert_eq!(cache.end_all(20, &mut out), 2);
+            assert_eq!(shown(&out), ["a{}@20=stale", "b{}@20=stale"]);
+        }
+        out.clear();
+        assert_eq!(cache.end_all(20, &mut out), 0, "ended once");
+    }
+    let (after, counts) = read(&mut cache, "a 3\n", 30);
+    assert_eq!((after, counts.added), (vec!["a{}@30=3".to_owned()], 1));
+}
+
+#[test]
+fn openmetrics_has_an_end_exemplars_and_seconds() {
+    let page = "# TYPE a counter\na_total 1 # {t=\"x\"} 0.5\nb 2 1.5\n# EOF\n";
+    let (mut cache, mut out) = (Cache::default(), Vec::new());
+    cache.read(page, &reading(5, Format::OpenMetrics), &mut out).unwrap();
+    let batch = decode_plain(Version::One, out, Limits::default()).unwrap();
+    let points: Vec<_> = batch.series().map(|s| s.points[0]).collect();
+    assert_eq!(points, [(5, 1.0), (1500, 2.0)]);
+    assert_eq!((batch.exemplars[0].value, batch.exemplars[0].labels[0].1.as_str()), (0.5, "x"));
+    assert_eq!(batch.metadata[0].family, "a");
+    let cut = cache.read("a_total 1\n", &reading(5, Format::OpenMetrics), &mut Vec::new());
+    assert_eq!(cut, Err(PageError::CutShort));
+}
+
+#[test]
+fn families_are_told_when_they_change() {
+    let mut cache = Cache::default();
+    let told = |cache: &mut Cache, page: &str| {
+        let mut out = Vec::new();
+        cache.read(page, &reading(5, Format::Text), &mut out).unwrap();
+        decode_plain(Version::One, out, Limits::default()).unwrap().metadata.len()
+    };
+    assert_eq!(told(&mut cache, "# HELP a x\na 1\n"), 1);
+    assert_eq!(told(&mut cache, "# HELP a x\na 2\n"), 0);
+    assert_eq!(told(&mut cache, "# HELP a y\na 2\n"), 1);
+}
+
+#[test]
+fn a_limit_of_samples_counts_what_relabelling_left_and_a_nan_is_no_end() {
+    let mut cache = Cache::default();
+    let limited = |limit| Reading { sample_limit: limit, ..reading(5, Format::Text) };
+    assert!(cache.read("a 1\nb NaN\ndropped 1\n", &limited(2), &mut Vec::new()).is_ok());
+    let more = cache.read("a 1\nb 1\nc 1\n", &limited(2), &mut Vec::new());
+    assert_eq!(more, Err(PageError::TooManySamples { limit: 2 }));
+    let nan = read(&mut cache, "a nan\nb -NaN\n", 9).0;
+    assert_eq!(nan, ["a{}@9=NaN", "b{}@9=NaN"]);
+}
+
+#[test]
+fn series_that_come_and_go_do_not_stay_in_memory() {
+    let mut cache = Cache::default();
+    for n in 0..2000 {
+        read(&mut cache, &format!("a{{n=\"{n}\"}} 1\nb 1\n"), n);
+    }
+    assert!(cache.known.len() < 200 && cache.places.len() < 200, "{}", cache.known.len());
+}
+
+proptest! {
+    /// The quick way in reads what the decoder of the whole page reads, and refuses what that refuses.
+    #[test]
+    fn it_reads_what_the_format_says(lines in prop::collection::vec(
+        prop_oneof!["[ab]\\{?[xy]?=?\"?[a\\\\\"} ]{0,3}\"?,?\\}? ?[0-9.eNa+-]{0,4} ?[0-9]{0,2}", "[ab]\\{x=\"[a\\\\}]{0,2}\"\\} [0-9]{1,3}", "# (HELP|TYPE) [ab] ?(gauge)?"], 0..6,
+    )) {
+        let page = lines.join("\n");
+        let whole = exposition::decode(page.as_bytes(), 5, Limits::default());
+        let prepare = |labels: &Labels| Ok(Some(encode::key(labels, ("job", "j"))));
+        let how = Reading { prepare: &prepare, ..reading(5, Format::Text) };
+        let (mut cache, mut out) = (Cache::default(), Vec::new());
+        for round in 0..2 {
+            out.clear();
+            let read = cache.read(&page, &how, &mut out);
+            let labelled = whole.as_ref().map(|batch| batch.series().all(|s| s.labels.is_ok()));
+            prop_assert_eq!(read.is_ok(), labelled == Ok(true), "round {}: {:?} {:?} {:?}", round, page, read, whole);
+            let Ok(batch) = &whole else { continue };
+            if read.is_ok() {
+                let got = decode_plain(Version::One, out.clone(), Limits::default()).unwrap();
+                let a: Vec<_> = got.series().map(|s| (s.points[0].0, s.points[0].1.to_string())).collect();
+                let b: Vec<_> = batch.series().map(|s| (s.points[0].0, s.points[0].1.to_string())).collect();
+                prop_assert_eq!(a, b);
+            }
+        }
+    }
+}
