@@ -1,5 +1,8 @@
 //! The engine: a directory, a writer thread, and reads from any thread.
 
+mod change;
+mod lookup;
+
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
@@ -84,7 +87,7 @@ impl Engine {
     ///
     /// # Errors
     /// Nothing of the request counts as stored when the disk refuses ([`SeriesError::Io`]), when it is too large
-    /// ([`SeriesError::TooMany`]) or when the engine is closing ([`SeriesError::Stopped`]).
+    /// ([`SeriesError::TooMany`]), when the tenant is too fast ([`SeriesError::TooFast`]: send it again later) or when the engine is closing ([`SeriesError::Stopped`]).
     pub async fn append(&self, tenant: u64, samples: Vec<Sample>) -> crate::Result<Appended> {
         let limits = Limits { bytes: usize::MAX, series: usize::MAX, samples: usize::MAX, extras: 0 };
         let mut batch = Batch::new(limits);
@@ -96,7 +99,8 @@ impl Engine {
     }
 
     /// Stores the samples of a decoded body, as [`append`](Self::append) does. The quick way in: series that are known are found
-    /// by their bytes. Native histograms are samples as floats are; a series may have both by turns.
+    /// by their bytes. Native histograms are samples as floats are; a series may have both by turns. Exemplars and metadata are
+    /// kept with them, and are on disk when it returns too.
     ///
     /// # Errors
     /// As [`append`](Self::append).
@@ -105,6 +109,7 @@ impl Engine {
         if batch.samples() > limit {
             return Err(SeriesError::TooMany { given: batch.samples(), limit });
         }
+        self.within_rate(tenant, batch.samples())?;
         loop {
             // Small requests weigh as much as their place in the queue, so that the queue itself never overflows.
             let weight = batch.samples().max(self.store.options.max_waiting_samples.div_ceil(WAITING_JOBS));
@@ -172,21 +177,6 @@ impl Engine {
         Ok(self.store.latest(tenant, matchers, within_ms))
     }
 
-    /// The series that every matcher means, in order; without a matcher all of the tenant.
-    pub fn series(&self, tenant: u64, matchers: &[Matcher]) -> Vec<Labels> {
-        self.store.index.read().select(tenant, matchers).into_iter().map(|(labels, _)| labels).collect()
-    }
-
-    /// The label names of those series, sorted.
-    pub fn label_names(&self, tenant: u64, matchers: &[Matcher]) -> Vec<String> {
-        self.store.index.read().names(tenant, matchers)
-    }
-
-    /// The values that label `name` has among those series, sorted.
-    pub fn label_values(&self, tenant: u64, name: &str, matchers: &[Matcher]) -> Vec<String> {
-        self.store.index.read().values(tenant, name, matchers)
-    }
-
     /// Reads every file and checks every checksum. Blocks its thread for as long as that takes.
     ///
     /// # Errors
@@ -248,6 +238,9 @@ impl Engine {
             repeated: counters.repeated.load(Relaxed),
             refused: counters.refused.load(Relaxed),
             syncs: counters.syncs.load(Relaxed),
+            refused_by: counters.refused_by(),
+            refused_exemplars: counters.refused_exemplars.load(Relaxed),
+            waiting_deletes: self.store.cuts.read().len(),
             disk_errors: counters.disk_errors.load(Relaxed),
             damaged_reads: counters.damaged_reads.load(Relaxed),
             newest_ms: self.store.head.newest_ms(),

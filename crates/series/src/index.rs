@@ -302,6 +302,11 @@ impl Index {
         self.entries.get(id as usize).is_some_and(|e| e.head > 0)
     }
 
+    /// Whether the series has points anywhere.
+    pub(crate) fn is_held(&self, id: SeriesId) -> bool {
+        self.entries.get(id as usize).is_some_and(|e| e.head > 0 || e.blocks > 0)
+    }
+
     /// Whether the number is in use.
     pub(crate) fn is_known(&self, id: SeriesId) -> bool {
         self.entries.get(id as usize).is_some_and(|e| e.labels > 0)
@@ -315,6 +320,41 @@ impl Index {
 
     pub(crate) fn symbols(&self) -> &Symbols {
         &self.symbols
+    }
+
+    /// Tenant and labels of a series.
+    pub(crate) fn labels_of(&self, id: SeriesId) -> Option<(u64, Labels)> {
+        let entry = self.entries.get(id as usize).filter(|e| e.labels > 0)?;
+        Some((self.tenants[entry.tenant as usize].number, self.labels(entry)))
+    }
+
+    /// The numbers of the series that all matchers mean, rising.
+    pub(crate) fn ids(&self, tenant: u64, matchers: &[Matcher]) -> Vec<SeriesId> {
+        self.numbers(tenant, matchers)
+    }
+
+    /// The label names of these series, sorted.
+    pub(crate) fn names_of(&self, ids: &[SeriesId]) -> Vec<String> {
+        let pairs = ids.iter().flat_map(|id| self.pairs_of(&self.entries[*id as usize]));
+        let mut names: Vec<Symbol> = pairs.map(|(name, _)| *name).collect();
+        self.texts(&mut names)
+    }
+
+    /// The values that one label has among these series, sorted.
+    pub(crate) fn values_of(&self, ids: &[SeriesId], name: &str) -> Vec<String> {
+        let Some(name) = self.symbols.find(name) else { return Vec::new() };
+        let pairs = ids.iter().flat_map(|id| self.pairs_of(&self.entries[*id as usize]));
+        let mut values: Vec<Symbol> = pairs.filter(|(n, _)| *n == name).map(|(_, value)| *value).collect();
+        self.texts(&mut values)
+    }
+
+    /// Series that were made for samples that were all refused are forgotten again.
+    pub(crate) fn doom_unheld(&mut self, ids: impl Iterator<Item = SeriesId>) {
+        let unheld = ids.filter(|id| {
+            let entry = &self.entries[*id as usize];
+            entry.head == 0 && entry.blocks == 0
+        });
+        self.doomed.extend(unheld.collect::<Vec<_>>());
     }
 
     /// The key of a series, appended to `out`; its tenant.

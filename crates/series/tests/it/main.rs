@@ -1,6 +1,8 @@
 //! The promises of the engine, kept on a real directory: what was acknowledged is there, what is damaged is told of.
 
+mod about;
 mod damage;
+mod deletes;
 mod kill;
 mod native;
 mod promql;
