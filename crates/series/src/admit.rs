@@ -281,7 +281,7 @@ impl<'a> Admission<'a> {
 }
 
 /// Whether a new series has no more labels than the tenant may have, and no longer ones.
-fn within_limits(key: &[u8], limits: &TenantLimits) -> Result<(), Refusal> {
+pub(crate) fn within_limits(key: &[u8], limits: &TenantLimits) -> Result<(), Refusal> {
     let within =
         |what, given, limit| if given > limit { Err(Refusal::LabelLimit { what, given, limit }) } else { Ok(()) };
     let mut count = 0;

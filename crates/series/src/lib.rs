@@ -26,6 +26,7 @@ mod frame;
 mod head;
 mod head_copy;
 mod histogram;
+mod import;
 mod index;
 mod key;
 mod labels;

@@ -220,7 +220,7 @@ impl Store {
     }
 
     /// A header for a file that replaces all whole ones before it in its time.
-    fn new_header(&self, start_ms: i64, span_ms: i64) -> Header {
+    pub(crate) fn new_header(&self, start_ms: i64, span_ms: i64) -> Header {
         let newest = self.newest_generation();
         Header {
             start_ms,
@@ -305,12 +305,12 @@ impl Store {
     }
 }
 
-fn day_of(at_ms: i64) -> i64 {
+pub(crate) fn day_of(at_ms: i64) -> i64 {
     at_ms.div_euclid(DAY_MS).saturating_mul(DAY_MS)
 }
 
 /// The series by tenant and labels, which is how a file lists them: neighbours share most of their labels.
-fn in_order(index: &Index, ids: &BTreeSet<SeriesId>) -> Vec<SeriesId> {
+pub(crate) fn in_order(index: &Index, ids: &BTreeSet<SeriesId>) -> Vec<SeriesId> {
     let symbols = index.symbols();
     let mut by_text: Vec<u32> = (0..symbols.len() as u32).collect();
     by_text.sort_unstable_by_key(|symbol| symbols.text(*symbol));

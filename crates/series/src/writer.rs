@@ -14,6 +14,7 @@ use crate::admit::{Admission, Decided, Met};
 use crate::chunk::Point;
 use crate::cut::Cut;
 use crate::error::{Refusal, SeriesError};
+use crate::import::Import;
 use crate::index::Place;
 use crate::log::Log;
 use crate::prepare::{Beside, LogHistogram, Prepared};
@@ -66,6 +67,7 @@ pub(crate) struct Append {
 pub(crate) enum Job {
     Append(Append),
     Tend(SyncSender<crate::Result<()>>),
+    Import(Import, SyncSender<crate::Result<Appended>>),
     Delete(Cut, SyncSender<crate::Result<()>>),
     Snapshot(std::path::PathBuf, SyncSender<crate::Result<Vec<std::path::PathBuf>>>),
     Stop,
@@ -142,6 +144,9 @@ impl Writer {
         match job {
             Job::Tend(reply) => drop(reply.send(self.tend())),
             Job::Snapshot(dir, reply) => drop(reply.send(self.end_task().and_then(|()| self.snapshot(&dir)))),
+            Job::Import(import, reply) => {
+                drop(reply.send(self.end_task().and_then(|()| self.store.import(import))));
+            }
             Job::Delete(cut, reply) => drop(reply.send(self.end_task().and_then(|()| self.delete(cut)))),
             Job::Append(append) => {
                 let samples = append.request.weight();

@@ -5,10 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::Engine;
 use crate::cut::Cut;
 use crate::error::SeriesError;
+use crate::formats::Batch;
+use crate::import::Import;
 use crate::matcher::Matcher;
 use crate::options::TenantLimits;
 use crate::store::{RATE, count};
-use crate::writer::Job;
+use crate::writer::{Appended, Job};
 
 impl Engine {
     /// Gives one tenant limits of its own, or with `None` those of all others again. Not kept on disk: the owner says them
@@ -37,6 +39,23 @@ impl Engine {
             self.store.counters.refused_by[RATE].fetch_add(samples as u64, Relaxed);
             SeriesError::TooFast { limit, retry_after_ms }
         })
+    }
+
+    /// Stores samples of any age that retention keeps, straight in sealed files: for who brings the measurements of years from
+    /// elsewhere. They are on disk when it returns, and a request can be sent again after any error. Each request makes a file for
+    /// every day it has samples of, so bring them in order of time and many at once. Metadata of the batch is left out, as
+    /// are exemplars. Blocks its thread meanwhile, and for its time holds up those who append.
+    ///
+    /// # Errors
+    /// [`SeriesError::TooMany`] beyond [`Options::max_request_samples`](crate::Options::max_request_samples);
+    /// [`SeriesError::Io`] when the disk refuses: some days may be stored then.
+    pub fn import(&self, tenant: u64, batch: Batch) -> crate::Result<Appended> {
+        let limit = self.store.options.max_request_samples;
+        if batch.samples() > limit {
+            return Err(SeriesError::TooMany { given: batch.samples(), limit });
+        }
+        let import = Import::of(&self.store, tenant, batch);
+        self.ask(|reply| Job::Import(import, reply))
     }
 
     /// Deletes what the series that every matcher means have from `from_ms` to `to_ms`, both included, with their exemplars. It
