@@ -1,4 +1,5 @@
-//! Admission: which samples of a group are taken, decided before anything is written.
+//! Admission: which samples of a group are taken, decided before anything is written. What a request has beside
+//! floats is decided in [`beside`].
 //!
 //! A repeat of what is stored, or of what the group already holds, is taken and changes nothing; another value at the same time is
 //! refused and the first one stays, as in Prometheus. Nothing here changes what a reader sees.
@@ -7,10 +8,14 @@ mod beside;
 
 use std::collections::{HashMap, HashSet};
 
+use crate::about::LogExemplar;
 use crate::error::Refusal;
+use crate::formats::Metadata;
 use crate::head::{Inserted, Probes};
 use crate::index::{Index, KeyHash, SeriesId};
+use crate::key::Pairs;
 use crate::log::LogSample;
+use crate::options::TenantLimits;
 use crate::prepare::{Fresh, LogHistogram, Prepared, Who};
 use crate::store::Store;
 use crate::writer::{Appended, Refused};
@@ -45,13 +50,15 @@ pub(crate) struct Decided {
     /// New series in the order of the numbers that they will get.
     pub(crate) new: Vec<(u64, Fresh)>,
     pub(crate) histograms: Vec<LogHistogram>,
+    pub(crate) exemplars: Vec<(u64, LogExemplar)>,
+    pub(crate) metadata: Vec<(u64, Metadata)>,
     pub(crate) repeated: u64,
 }
 
 impl Decided {
     /// Nothing has to be written.
     pub(crate) fn is_empty(&self) -> bool {
-        self.admitted.is_empty() && self.histograms.is_empty()
+        self.admitted.is_empty() && self.histograms.is_empty() && self.exemplars.is_empty() && self.metadata.is_empty()
     }
 }
 
@@ -72,6 +79,7 @@ pub(crate) struct Admission<'a> {
     seen: Option<HashMap<(SeriesId, i64), f64>>,
     /// The group's histograms: their places in what was decided.
     natives: HashMap<(SeriesId, i64), usize>,
+    limits: Option<(u64, TenantLimits)>,
 }
 
 impl<'a> Admission<'a> {
@@ -91,6 +99,7 @@ impl<'a> Admission<'a> {
             woken: HashSet::new(),
             seen: None,
             natives: HashMap::new(),
+            limits: None,
         }
     }
 
@@ -208,8 +217,20 @@ impl<'a> Admission<'a> {
         Ok(())
     }
 
+    /// Asked once for a run of requests of one tenant.
+    fn limits_of(&mut self, tenant: u64) -> TenantLimits {
+        match self.limits {
+            Some((known, limits)) if known == tenant => limits,
+            _ => {
+                let limits = self.store.limits(tenant);
+                self.limits = Some((tenant, limits));
+                limits
+            }
+        }
+    }
+
     fn count_active(&mut self, tenant: u64) -> Result<(), Refusal> {
-        let limit = self.store.options.max_series;
+        let limit = self.limits_of(tenant).max_series;
         let more = self.active.entry(tenant).or_default();
         if self.index.active(tenant) + *more >= limit {
             return Err(Refusal::TooManySeries { limit });
@@ -224,6 +245,7 @@ impl<'a> Admission<'a> {
         if let Some(id) = self.by_hash.get(&fresh.hash).copied().or_else(|| self.index.find(fresh.hash)) {
             return Ok(id);
         }
+        within_limits(&fresh.key, &self.limits_of(tenant))?;
         self.count_active(tenant)?;
         let place = self.decided.new.len();
         let id = self.index.next(place);
@@ -256,4 +278,17 @@ impl<'a> Admission<'a> {
             }
         }
     }
+}
+
+/// Whether a new series has no more labels than the tenant may have, and no longer ones.
+pub(crate) fn within_limits(key: &[u8], limits: &TenantLimits) -> Result<(), Refusal> {
+    let within =
+        |what, given, limit| if given > limit { Err(Refusal::LabelLimit { what, given, limit }) } else { Ok(()) };
+    let mut count = 0;
+    for (name, value) in Pairs(key).flatten() {
+        count += 1;
+        within("the length in bytes of a label's name", name.len(), limits.max_label_name_bytes)?;
+        within("the length in bytes of a label's value", value.len(), limits.max_label_value_bytes)?;
+    }
+    within("the number of labels", count, limits.max_labels)
 }

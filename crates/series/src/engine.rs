@@ -1,5 +1,8 @@
 //! The engine: a directory, a writer thread, and reads from any thread.
 
+mod change;
+mod lookup;
+
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
@@ -86,7 +89,7 @@ impl Engine {
     ///
     /// # Errors
     /// Nothing of the request counts as stored when the disk refuses ([`SeriesError::Io`]), when it is too large
-    /// ([`SeriesError::TooMany`]) or when the engine is closing ([`SeriesError::Stopped`]).
+    /// ([`SeriesError::TooMany`]), when the tenant is too fast ([`SeriesError::TooFast`]: send it again later) or when the engine is closing ([`SeriesError::Stopped`]).
     pub async fn append(&self, tenant: u64, samples: Vec<Sample>) -> crate::Result<Appended> {
         let limits = Limits { bytes: usize::MAX, series: usize::MAX, samples: usize::MAX, extras: 0 };
         let mut batch = Batch::new(limits);
@@ -98,7 +101,8 @@ impl Engine {
     }
 
     /// Stores the samples of a decoded body, as [`append`](Self::append) does. The quick way in: series that are known are found
-    /// by their bytes. Native histograms are samples as floats are; a series may have both by turns.
+    /// by their bytes. Native histograms are samples as floats are; a series may have both by turns. Exemplars and metadata are
+    /// kept with them, and are on disk when it returns too.
     ///
     /// # Errors
     /// As [`append`](Self::append).
@@ -107,6 +111,7 @@ impl Engine {
         if batch.samples() > limit {
             return Err(SeriesError::TooMany { given: batch.samples(), limit });
         }
+        self.within_rate(tenant, batch.samples())?;
         loop {
             // Small requests weigh as much as their place in the queue, so that the queue itself never overflows.
             let weight = batch.samples().max(self.store.options.max_waiting_samples.div_ceil(WAITING_JOBS));
@@ -185,37 +190,6 @@ impl Engine {
         self.store.visit(tenant, what.matchers, wanted, each)
     }
 
-    /// The series that every matcher means, in order; without a matcher all of the tenant.
-    pub fn series(&self, tenant: u64, matchers: &[Matcher]) -> Vec<Labels> {
-        self.store.index.read().select(tenant, matchers, |_| true).into_iter().map(|(labels, _)| labels).collect()
-    }
-
-    /// The label names of those series, sorted.
-    pub fn label_names(&self, tenant: u64, matchers: &[Matcher]) -> Vec<String> {
-        self.store.index.read().names(tenant, matchers, None)
-    }
-
-    /// The values that label `name` has among those series, sorted.
-    pub fn label_values(&self, tenant: u64, name: &str, matchers: &[Matcher]) -> Vec<String> {
-        self.store.index.read().values(tenant, name, matchers, None)
-    }
-
-    /// As [`series`](Self::series), of those that have samples near the time (Unix milliseconds, both included): in a sealed file,
-    /// or a window of the head, that reaches into it.
-    pub fn series_in(&self, tenant: u64, matchers: &[Matcher], time: (i64, i64)) -> Vec<Labels> {
-        self.store.series_in(tenant, matchers, time)
-    }
-
-    /// As [`label_names`](Self::label_names), of the series that [`series_in`](Self::series_in) means.
-    pub fn label_names_in(&self, tenant: u64, matchers: &[Matcher], time: (i64, i64)) -> Vec<String> {
-        self.store.label_names_in(tenant, matchers, time)
-    }
-
-    /// As [`label_values`](Self::label_values), of the series that [`series_in`](Self::series_in) means.
-    pub fn label_values_in(&self, tenant: u64, name: &str, matchers: &[Matcher], time: (i64, i64)) -> Vec<String> {
-        self.store.label_values_in(tenant, name, matchers, time)
-    }
-
     /// Reads every file and checks every checksum. Blocks its thread for as long as that takes.
     ///
     /// # Errors
@@ -277,6 +251,9 @@ impl Engine {
             repeated: counters.repeated.load(Relaxed),
             refused: counters.refused.load(Relaxed),
             syncs: counters.syncs.load(Relaxed),
+            refused_by: counters.refused_by(),
+            refused_exemplars: counters.refused_exemplars.load(Relaxed),
+            waiting_deletes: self.store.cuts.read().len(),
             disk_errors: counters.disk_errors.load(Relaxed),
             damaged_reads: counters.damaged_reads.load(Relaxed),
             newest_ms: self.store.head.newest_ms(),

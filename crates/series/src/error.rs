@@ -25,6 +25,32 @@ pub enum SeriesError {
         /// The directory.
         path: PathBuf,
     },
+    /// A log of another version of the program, which this one must not touch.
+    #[error("{} is in format {found}; this program reads formats {oldest} to {newest}", path.display())]
+    Version {
+        /// The log segment.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+        /// The oldest that is read.
+        oldest: u64,
+        /// The newest that is read.
+        newest: u64,
+    },
+    /// The tenant sends more than it may; nothing of the request is stored, and later it may be sent again.
+    #[error("the tenant may send {limit} samples a second; try again in {retry_after_ms} ms")]
+    TooFast {
+        /// Samples a second.
+        limit: u64,
+        /// When there is room again, in milliseconds from now.
+        retry_after_ms: u64,
+    },
+    /// So many deletes wait for files to be made anew that no more are taken.
+    #[error("{limit} deletes wait for sealed files to be made anew: try again after the next day is compacted")]
+    TooManyDeletes {
+        /// How many may wait.
+        limit: usize,
+    },
     /// The expression of a matcher is not a regular expression, or a too large one.
     #[error("the expression {expression:?} cannot be used: {reason}")]
     Expression {
@@ -47,6 +73,11 @@ pub enum SeriesError {
 }
 
 impl SeriesError {
+    /// True when the same request may succeed later as it is: the tenant was too fast, or the disk refused.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::TooFast { .. } | Self::Io { .. } | Self::Stopped)
+    }
+
     /// True when the disk has no room: a retry after space is made will succeed.
     pub fn is_disk_full(&self) -> bool {
         use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
@@ -96,6 +127,16 @@ pub enum Refusal {
     Histogram {
         /// What is wrong with it.
         reason: String,
+    },
+    /// A new series has more labels than the tenant may have, or longer ones.
+    #[error("{what} of {given} is over the limit of {limit}")]
+    LabelLimit {
+        /// What is too much: a count of labels, or the length of a name or value in bytes.
+        what: &'static str,
+        /// How much it is.
+        given: usize,
+        /// The limit.
+        limit: usize,
     },
     /// The tenant has as many active series as it may have.
     #[error("the tenant already has {limit} active series")]

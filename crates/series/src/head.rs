@@ -4,6 +4,11 @@
 //! one shard only, and for one series at a time. A slot holds the newest window in place; everything rarer, older windows and
 //! points out of order, is behind one pointer.
 
+mod cut;
+mod probes;
+
+pub(crate) use probes::Probes;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{
     AtomicI64, AtomicU64,
@@ -15,7 +20,7 @@ use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use crate::chunk::{Chunk, Point, merge};
 use crate::histogram::Histogram;
 use crate::index::SeriesId;
-use crate::native::{NativeHead, NativePart, NativeProbes, Samples};
+use crate::native::{NativeHead, NativePart, Samples};
 
 /// The length of a window, and so of what one sealed file holds at first: two hours.
 pub(crate) const WINDOW_MS: i64 = 2 * 3_600_000;
@@ -181,7 +186,9 @@ impl Slot {
             return (insert_late(&mut self.chunk, &mut more.late, self.start_ms, point), false);
         }
         let start = window_start(point.0);
-        if self.chunk.count() == 0 || start > self.start_ms {
+        // The slot's own window is always the newest, also when the one before it was sealed first.
+        let newest = if self.chunk.count() > 0 { Some(self.start_ms) } else { self.older().last().map(|p| p.start_ms) };
+        if newest.is_none_or(|newest| start > newest) {
             self.turn();
             self.start_ms = start;
             self.chunk = Chunk::start(offset(point.0, start), point.1);
@@ -398,11 +405,6 @@ impl Head {
         Change { head: self, held: None, touched: Vec::new(), newest_ms: i64::MIN, opened: Vec::new() }
     }
 
-    /// Asks `ask` what inserting would come to, and whether the series has points at all.
-    pub(crate) fn probes(&self) -> Probes<'_> {
-        Probes { head: self, held: None, natives: self.natives.probes() }
-    }
-
     /// The parts of one series in windows that begin from `first` to `last`, oldest first.
     pub(crate) fn parts(&self, id: SeriesId, first: i64, last: i64) -> Vec<(i64, Vec<Point>)> {
         let (shard, slot) = place(id);
@@ -464,11 +466,6 @@ impl Head {
         self.shards[shard].read().get(slot)?.window(start_ms)
     }
 
-    /// The starts of all windows, oldest first.
-    pub(crate) fn starts(&self) -> Vec<i64> {
-        self.windows.lock().keys().copied().collect()
-    }
-
     /// All that one series has in a window; none when that is nothing.
     pub(crate) fn window_samples(&self, id: SeriesId, start_ms: i64) -> Option<Samples> {
         let floats = self.window(id, start_ms).map(|part| part.points()).unwrap_or_default();
@@ -527,6 +524,21 @@ impl Head {
         settled.map(|(start, _)| *start).collect()
     }
 
+    /// The start of the oldest window.
+    pub(crate) fn oldest_window(&self) -> Option<i64> {
+        self.windows.lock().keys().next().copied()
+    }
+
+    /// Whether a series has something in the windows that begin from `first` to `last`.
+    pub(crate) fn has_in(&self, id: SeriesId, first: i64, last: i64) -> bool {
+        let wanted = |start: i64| (first..=last).contains(&start);
+        let (shard, slot) = place(id);
+        let held = self.shards[shard].read().get(slot).is_some_and(|slot| {
+            (slot.chunk.count() > 0 && wanted(slot.start_ms)) || slot.older().iter().any(|part| wanted(part.start_ms))
+        });
+        held || self.natives.has_in(id, wanted)
+    }
+
     pub(crate) fn newest_ms(&self) -> i64 {
         self.newest_ms.load(Relaxed)
     }
@@ -540,116 +552,5 @@ impl Head {
     }
 }
 
-/// Looks before a change, with few locks.
-pub(crate) struct Probes<'a> {
-    head: &'a Head,
-    held: Option<(usize, parking_lot::RwLockReadGuard<'a, Vec<Slot>>)>,
-    pub(crate) natives: NativeProbes<'a>,
-}
-
-impl Probes<'_> {
-    /// What inserting this point would come to; none when the series has no points in the head.
-    #[inline]
-    pub(crate) fn probe(&mut self, id: SeriesId, point: Point) -> Option<Inserted> {
-        let (shard, slot) = place(id);
-        if self.held.as_ref().is_none_or(|(held, _)| *held != shard) {
-            self.held = None;
-            self.held = Some((shard, self.head.shards[shard].read()));
-        }
-        let slot = self.held.as_ref().and_then(|(_, slots)| slots.get(slot))?;
-        if slot.chunk.count() == 0 {
-            return if slot.older().is_empty() { None } else { Some(slot.probe(point)) };
-        }
-        let at = point.0.wrapping_sub(slot.start_ms);
-        // The next point of the running window, which nearly all are.
-        if (0..WINDOW_MS).contains(&at) && at as u32 > slot.chunk.last().0 {
-            return Some(Inserted::New);
-        }
-        Some(slot.probe(point))
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn any_order_of_arrival_gives_the_same_points(
-            arrivals in prop::collection::vec((prop_oneof![0_i64..600, WINDOW_MS..WINDOW_MS + 50, -50_i64..0], 0_u8..3), 1..900),
-        ) {
-            let head = Head::default();
-            let mut expected = BTreeMap::new();
-            for (at, value) in arrivals {
-                let value = f64::from(value);
-                let known = expected.get(&at).copied();
-                let outcome = known.map_or(Inserted::New, |old| Inserted::of(old, value));
-                let found = head.probes().probe(7, (at, value));
-                prop_assert_eq!(found, if expected.is_empty() { None } else { Some(outcome) });
-                let mut change = head.change();
-                prop_assert_eq!(change.insert(7, (at, value)), outcome);
-                change.done(0);
-                expected.entry(at).or_insert(value);
-            }
-            let parts = head.parts(7, i64::MIN, i64::MAX);
-            let points: Vec<Point> = parts.into_iter().flat_map(|(_, points)| points).collect();
-            prop_assert_eq!(points, expected.into_iter().collect::<Vec<_>>());
-        }
-    }
-
-    fn insert(head: &Head, id: SeriesId, point: Point, now_ms: i64) -> Vec<SeriesId> {
-        let mut change = head.change();
-        change.insert(id, point);
-        change.done(now_ms)
-    }
-
-    #[test]
-    fn a_window_is_sealed_when_it_is_over_and_quiet() {
-        let head = Head::default();
-        insert(&head, 1, (10, 1.0), 10);
-        let minute = 60_000;
-        let table = [
-            (WINDOW_MS, false, "just over: stragglers may come"),
-            (WINDOW_MS + 10 * minute, true, "over for ten minutes"),
-        ];
-        for (now, sealed, why) in table {
-            assert_eq!(!head.settled(now, 10 * minute).is_empty(), sealed, "{why}");
-        }
-        let now = WINDOW_MS * 10;
-        insert(&head, 2, (20 + WINDOW_MS, 1.0), now);
-        assert_eq!(head.settled(now, 10 * minute), [0], "a back-filled window waits for the rest of it");
-        assert_eq!(head.settled(now + 10 * minute, 10 * minute), [0, WINDOW_MS]);
-    }
-
-    #[test]
-    fn windows_open_and_go_one_by_one() {
-        let head = Head::default();
-        let far = 70_000;
-        assert_eq!(insert(&head, far, (10, 1.0), 0), [far], "new");
-        assert_eq!(insert(&head, far, (20, 1.0), 0), [] as [SeriesId; 0], "known");
-        assert_eq!(insert(&head, far, (10 - WINDOW_MS, 1.0), 0), [far], "an older one");
-        assert_eq!(insert(&head, far, (10 + WINDOW_MS, 1.0), 0), [far], "a newer one");
-        assert_eq!(head.size().0, 4);
-        assert_eq!(head.series_in(0), [far]);
-        assert_eq!(head.drop_window(0), [far]);
-        assert_eq!(head.drop_window(0), [] as [SeriesId; 0]);
-        assert_eq!(head.drop_window(WINDOW_MS), [far]);
-        assert_eq!(head.parts(far, i64::MIN, i64::MAX), [(-WINDOW_MS, vec![(10 - WINDOW_MS, 1.0)])]);
-        assert_eq!(insert(&head, far, (30, 1.0), 0), [far], "and again");
-    }
-
-    #[test]
-    fn a_number_has_its_own_place() {
-        for id in [0, 1, ROW - 1, ROW, ROW * SHARDS, ROW * SHARDS + 5, 999_999] {
-            let (shard, slot) = place(id);
-            assert_eq!(id_of(shard, slot), id);
-        }
-    }
-
-    #[test]
-    fn times_before_the_epoch_have_a_window_too() {
-        assert_eq!(window_start(-1), -WINDOW_MS);
-        assert_eq!(window_start(0), 0);
-    }
-}
+mod tests;

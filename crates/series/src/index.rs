@@ -52,9 +52,6 @@ struct Tenant {
     active: usize,
 }
 
-/// Which series count.
-pub(crate) type Keep<'a> = &'a dyn Fn(SeriesId) -> bool;
-
 /// All series of all tenants.
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -306,6 +303,11 @@ impl Index {
         self.entries.get(id as usize).is_some_and(|e| e.head > 0)
     }
 
+    /// Whether the series has points anywhere.
+    pub(crate) fn is_held(&self, id: SeriesId) -> bool {
+        self.entries.get(id as usize).is_some_and(|e| e.head > 0 || e.blocks > 0)
+    }
+
     /// Whether the number is in use.
     pub(crate) fn is_known(&self, id: SeriesId) -> bool {
         self.entries.get(id as usize).is_some_and(|e| e.labels > 0)
@@ -319,6 +321,41 @@ impl Index {
 
     pub(crate) fn symbols(&self) -> &Symbols {
         &self.symbols
+    }
+
+    /// Tenant and labels of a series.
+    pub(crate) fn labels_of(&self, id: SeriesId) -> Option<(u64, Labels)> {
+        let entry = self.entries.get(id as usize).filter(|e| e.labels > 0)?;
+        Some((self.tenants[entry.tenant as usize].number, self.labels(entry)))
+    }
+
+    /// The numbers of the series that all matchers mean, rising.
+    pub(crate) fn ids(&self, tenant: u64, matchers: &[Matcher]) -> Vec<SeriesId> {
+        self.numbers(tenant, matchers)
+    }
+
+    /// The label names of these series, sorted.
+    pub(crate) fn names_of(&self, ids: &[SeriesId]) -> Vec<String> {
+        let pairs = ids.iter().flat_map(|id| self.pairs_of(&self.entries[*id as usize]));
+        let mut names: Vec<Symbol> = pairs.map(|(name, _)| *name).collect();
+        self.texts(&mut names)
+    }
+
+    /// The values that one label has among these series, sorted.
+    pub(crate) fn values_of(&self, ids: &[SeriesId], name: &str) -> Vec<String> {
+        let Some(name) = self.symbols.find(name) else { return Vec::new() };
+        let pairs = ids.iter().flat_map(|id| self.pairs_of(&self.entries[*id as usize]));
+        let mut values: Vec<Symbol> = pairs.filter(|(n, _)| *n == name).map(|(_, value)| *value).collect();
+        self.texts(&mut values)
+    }
+
+    /// Series that were made for samples that were all refused are forgotten again.
+    pub(crate) fn doom_unheld(&mut self, ids: impl Iterator<Item = SeriesId>) {
+        let unheld = ids.filter(|id| {
+            let entry = &self.entries[*id as usize];
+            entry.head == 0 && entry.blocks == 0
+        });
+        self.doomed.extend(unheld.collect::<Vec<_>>());
     }
 
     /// The key of a series, appended to `out`; its tenant.
@@ -404,22 +441,18 @@ impl Index {
         ids
     }
 
-    /// The series of one tenant that all matchers mean and the condition keeps, in order of their labels.
-    pub(crate) fn select(
-        &self,
-        tenant: u64,
-        matchers: &[Matcher],
-        keep: impl Fn(SeriesId) -> bool,
-    ) -> Vec<(Labels, SeriesId)> {
-        let ids = self.numbers(tenant, matchers).into_iter();
-        let held = ids.filter(|id| {
-            let entry = &self.entries[*id as usize];
-            (entry.head > 0 || entry.blocks > 0) && keep(*id)
-        });
-        let mut found: Vec<SeriesId> = held.collect();
+    /// The series of one tenant that all matchers mean and that have points anywhere, in order of their labels.
+    pub(crate) fn select(&self, tenant: u64, matchers: &[Matcher]) -> Vec<(Labels, SeriesId)> {
+        let mut found = self.numbers(tenant, matchers);
+        found.retain(|id| self.is_held(*id));
+        self.in_order(found)
+    }
+
+    /// These series of one tenant with their labels, in order of those.
+    pub(crate) fn in_order(&self, mut ids: Vec<SeriesId>) -> Vec<(Labels, SeriesId)> {
         // Numbers are mostly in order already, at least in long runs, which this sort sees.
-        found.sort_by(|a, b| self.by_labels(*a, *b));
-        found.into_iter().map(|id| (self.labels(&self.entries[id as usize]), id)).collect()
+        ids.sort_by(|a, b| self.by_labels(*a, *b));
+        ids.into_iter().map(|id| (self.labels(&self.entries[id as usize]), id)).collect()
     }
 
     /// The order of two series of a tenant. Texts are only compared where they differ.
@@ -433,37 +466,24 @@ impl Index {
         }
     }
 
-    /// The label names of the series that all matchers mean, and the condition if there is one; sorted.
-    pub(crate) fn names(&self, tenant: u64, matchers: &[Matcher], keep: Option<Keep<'_>>) -> Vec<String> {
+    /// The label names of the series that all matchers mean, sorted.
+    pub(crate) fn names(&self, tenant: u64, matchers: &[Matcher]) -> Vec<String> {
+        if !matchers.is_empty() {
+            return self.names_of(&self.numbers(tenant, matchers));
+        }
         let Some(owner) = self.owner(tenant) else { return Vec::new() };
-        let mut names: Vec<Symbol> = if matchers.is_empty() && keep.is_none() {
-            owner.postings.keys().copied().collect()
-        } else {
-            let found = self.kept(tenant, matchers, keep);
-            found.iter().flat_map(|id| self.pairs_of(&self.entries[*id as usize])).map(|(name, _)| *name).collect()
-        };
+        let mut names: Vec<Symbol> = owner.postings.keys().copied().collect();
         self.texts(&mut names)
     }
 
-    fn kept(&self, tenant: u64, matchers: &[Matcher], keep: Option<Keep<'_>>) -> Vec<SeriesId> {
-        let mut found = self.numbers(tenant, matchers);
-        if let Some(keep) = keep {
-            found.retain(|id| keep(*id));
+    /// The values that one label has among the series that all matchers mean, sorted.
+    pub(crate) fn values(&self, tenant: u64, name: &str, matchers: &[Matcher]) -> Vec<String> {
+        if !matchers.is_empty() {
+            return self.values_of(&self.numbers(tenant, matchers), name);
         }
-        found
-    }
-
-    /// The values that one label has among the series that all matchers mean, and the condition if there is one; sorted.
-    pub(crate) fn values(&self, tenant: u64, name: &str, matchers: &[Matcher], keep: Option<Keep<'_>>) -> Vec<String> {
         let (Some(owner), Some(name)) = (self.owner(tenant), self.symbols.find(name)) else { return Vec::new() };
-        let mut values: Vec<Symbol> = if matchers.is_empty() && keep.is_none() {
-            owner.postings.get(&name).map_or_else(Vec::new, |values| values.keys().copied().collect())
-        } else {
-            let found = self.kept(tenant, matchers, keep);
-            let pairs = found.iter().flat_map(|id| self.pairs_of(&self.entries[*id as usize]));
-            pairs.filter(|(n, _)| *n == name).map(|(_, value)| *value).collect()
-        };
-        self.texts(&mut values)
+        let values = owner.postings.get(&name).map(|values| values.keys().copied().collect());
+        self.texts(&mut values.unwrap_or_default())
     }
 
     fn texts(&self, symbols: &mut Vec<Symbol>) -> Vec<String> {

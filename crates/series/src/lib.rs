@@ -11,11 +11,13 @@
 //! sealed into one file, a checksummed chunk a series, and the log is cut; the files of a day become one. Retention
 //! removes whole files.
 
+mod about;
 mod admit;
 mod bits;
 mod block;
 mod chunk;
 mod contents;
+mod cut;
 mod decimate;
 mod engine;
 mod error;
@@ -24,6 +26,7 @@ mod frame;
 mod head;
 mod head_copy;
 mod histogram;
+mod import;
 mod index;
 mod key;
 mod labels;
@@ -34,6 +37,7 @@ mod native;
 mod options;
 mod prepare;
 pub mod promql;
+mod rates;
 mod read;
 mod record;
 mod replay;
@@ -47,7 +51,6 @@ mod values;
 mod verify;
 mod visit;
 mod wire;
-mod within;
 mod writer;
 
 pub use engine::Engine;
@@ -56,7 +59,7 @@ pub use histogram::{Bucket, CUSTOM_BUCKETS, Combined, Histogram, Incompatible, N
 pub use labels::{Labels, LabelsError, NAME, Sample, is_stale, stale_marker};
 pub use matcher::{MatchOp, Matcher};
 pub use metrics::{Metrics, MetricsError, SeriesExemplars};
-pub use options::{Clock, Options, Recovery, Stats, system_clock};
+pub use options::{Clock, Options, Recovery, RefusedBy, Stats, TenantLimits, system_clock};
 pub use read::SeriesData;
 pub use snapshot::SnapshotReport;
 #[doc(hidden)]

@@ -16,7 +16,7 @@ use crate::frame;
 use crate::head_copy::{HeadCopy, write_head};
 use crate::index::SeriesId;
 use crate::record::Record;
-use crate::wire::Put;
+use crate::wire::{Put, Take};
 
 /// Version 3 has records beside floats; 2 is read as it is.
 pub(crate) const VERSION: u64 = 3;
@@ -246,6 +246,12 @@ pub(crate) fn version_frame() -> Vec<u8> {
     let mut framed = Vec::new();
     frame::put(&mut framed, &payload);
     framed
+}
+
+/// The version that a segment says it has; none when its first frame is damaged.
+pub(crate) fn version_of(segment: &[u8]) -> Option<u64> {
+    let mut take = Take(frame::take(segment)?);
+    (take.byte()? == TAG_VERSION).then(|| take.u64()).flatten()
 }
 
 pub(crate) fn put_series(out: &mut Vec<u8>, id: SeriesId, key: PutKey<'_>) {

@@ -183,15 +183,23 @@ impl Metrics for std::sync::Arc<Engine> {
         Ok(tokio::task::spawn_blocking(work).await.map_err(|_| MetricsError::Ended)??)
     }
 
+    /// Of samples that are sealed, the whole time of their file counts.
     async fn series(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Vec<Labels>, MetricsError> {
-        let mut all: Vec<Labels> = of(&sets).iter().flat_map(|set| self.series_in(tenant, set, time)).collect();
-        all.sort_unstable();
-        all.dedup();
-        Ok(all)
+        let all = move |engine: &Engine| {
+            let mut all: Vec<Labels> =
+                of(&sets).into_iter().flat_map(|set| engine.series_in(tenant, set, time)).collect();
+            all.sort_unstable();
+            all.dedup();
+            all
+        };
+        beside(self, all).await
     }
 
     async fn label_names(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Vec<String>, MetricsError> {
-        Ok(union(of(&sets).iter().flat_map(|set| self.label_names_in(tenant, set, time))))
+        let names = move |engine: &Engine| {
+            union(of(&sets).into_iter().flat_map(|set| engine.label_names_in(tenant, set, time)))
+        };
+        beside(self, names).await
     }
 
     async fn label_values(
@@ -201,16 +209,30 @@ impl Metrics for std::sync::Arc<Engine> {
         sets: Vec<Vec<Matcher>>,
         time: Span,
     ) -> Result<Vec<String>, MetricsError> {
-        Ok(union(of(&sets).iter().flat_map(|set| self.label_values_in(tenant, &name, set, time))))
+        let values = move |engine: &Engine| {
+            union(of(&sets).into_iter().flat_map(|set| engine.label_values_in(tenant, &name, set, time)))
+        };
+        beside(self, values).await
     }
 
-    async fn metadata(&self, _: u64, _: Option<String>) -> Result<Vec<Metadata>, MetricsError> {
-        Ok(Vec::new())
+    async fn metadata(&self, tenant: u64, family: Option<String>) -> Result<Vec<Metadata>, MetricsError> {
+        Ok(Engine::metadata(self, tenant, family.as_deref()))
     }
 
-    async fn exemplars(&self, _: u64, _: Query, _: Span) -> Result<Vec<SeriesExemplars>, MetricsError> {
-        Ok(Vec::new())
+    async fn exemplars(&self, tenant: u64, query: Query, time: Span) -> Result<Vec<SeriesExemplars>, MetricsError> {
+        let sets = query.expr().selectors();
+        let sets: Vec<&[Matcher]> = sets.iter().map(|selector| selector.matchers.as_slice()).collect();
+        Ok(Engine::exemplars(self, tenant, &sets, time))
     }
+}
+
+/// Look-ups of a tenant with many series take a while: they are done where they hold up nobody.
+async fn beside<T: Send + 'static>(
+    engine: &std::sync::Arc<Engine>,
+    work: impl FnOnce(&Engine) -> T + Send + 'static,
+) -> Result<T, MetricsError> {
+    let engine = engine.clone();
+    tokio::task::spawn_blocking(move || work(&engine)).await.map_err(|_| MetricsError::Ended)
 }
 
 /// The sets, or the one that means every series.

@@ -33,6 +33,18 @@ pub struct Options {
     pub accept_ahead_ms: i64,
     /// Active series (in the head) a tenant may have. Default 100,000.
     pub max_series: usize,
+    /// Labels a new series may have. Default, and most that is ever taken, 64.
+    pub max_labels: usize,
+    /// Bytes of a label's name. Default, and most that is ever taken, 256.
+    pub max_label_name_bytes: usize,
+    /// Bytes of a label's value. Default, and most that is ever taken, 4,096.
+    pub max_label_value_bytes: usize,
+    /// Samples a second a tenant may send, over time; ten seconds' worth at once. Default: no limit.
+    pub max_samples_per_second: u64,
+    /// Exemplars kept of a tenant; the oldest go first. Default 10,000.
+    pub max_exemplars: usize,
+    /// Metric families of a tenant whose type, unit and help are kept. Default 10,000.
+    pub max_families: usize,
     /// A log segment is closed when it is longer than this. Default 64 MiB.
     pub wal_segment_bytes: u64,
     /// The head is written as a whole when the log has grown by this since, so that a start reads little. Default 64 MiB.
@@ -58,12 +70,46 @@ impl Default for Options {
             accept_late_ms: 80 * HOUR,
             accept_ahead_ms: 10 * MINUTE,
             max_series: 100_000,
+            max_labels: 64,
+            max_label_name_bytes: 256,
+            max_label_value_bytes: 4_096,
+            max_samples_per_second: u64::MAX,
+            max_exemplars: 10_000,
+            max_families: 10_000,
             wal_segment_bytes: 64 << 20,
             wal_checkpoint_bytes: 64 << 20,
             max_request_samples: 100_000,
             max_waiting_samples: 400_000,
             seal_after_ms: 10 * MINUTE,
             clock: system_clock(),
+        }
+    }
+}
+
+/// What one tenant may have and do. Each means what the field of that name in [`Options`] means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the fields are those of the options")]
+pub struct TenantLimits {
+    pub max_series: usize,
+    pub max_labels: usize,
+    pub max_label_name_bytes: usize,
+    pub max_label_value_bytes: usize,
+    pub max_samples_per_second: u64,
+    pub max_exemplars: usize,
+    pub max_families: usize,
+}
+
+impl Options {
+    /// The limits of a tenant that has none of its own.
+    pub fn tenant_limits(&self) -> TenantLimits {
+        TenantLimits {
+            max_series: self.max_series,
+            max_labels: self.max_labels,
+            max_label_name_bytes: self.max_label_name_bytes,
+            max_label_value_bytes: self.max_label_value_bytes,
+            max_samples_per_second: self.max_samples_per_second,
+            max_exemplars: self.max_exemplars,
+            max_families: self.max_families,
         }
     }
 }
@@ -83,6 +129,27 @@ pub struct Recovery {
     pub cut_bytes: u64,
     /// Everything damaged, torn ends included.
     pub damaged: Vec<Damage>,
+}
+
+/// Samples refused, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RefusedBy {
+    /// Older than is accepted.
+    pub too_old: u64,
+    /// Ahead of the clock here.
+    pub too_far_ahead: u64,
+    /// Another sample at the same time of the series.
+    pub conflict: u64,
+    /// Labels that name nothing.
+    pub labels: u64,
+    /// Too many labels, or too long ones.
+    pub label_limit: u64,
+    /// Too many series.
+    pub series_limit: u64,
+    /// No native histogram.
+    pub histogram: u64,
+    /// Too many samples a second.
+    pub rate: u64,
 }
 
 /// The engine's own figures, counted since it was opened unless said otherwise.
@@ -108,6 +175,12 @@ pub struct Stats {
     pub repeated: u64,
     /// Samples refused, by any reason.
     pub refused: u64,
+    /// The same by reason.
+    pub refused_by: RefusedBy,
+    /// Exemplars that were not kept: too long, too old, or of no series that is stored.
+    pub refused_exemplars: u64,
+    /// Deletes that wait for sealed files to be made anew.
+    pub waiting_deletes: usize,
     /// Syncs of the log: `accepted / syncs` is how well they are shared.
     pub syncs: u64,
     /// Writes or syncs that the disk refused.

@@ -1,7 +1,7 @@
 //! Finds the series of a batch, in the thread of the caller, before the writer sees it.
 
 use crate::chunk::Point;
-use crate::formats::{Batch, HistogramPoint};
+use crate::formats::{Batch, Exemplar, HistogramPoint, Metadata};
 use crate::histogram::Histogram;
 use crate::index::{Index, KeyHash, Lease, SeriesId};
 use crate::key;
@@ -38,21 +38,27 @@ pub(crate) struct LogHistogram {
 #[derive(Debug, Default)]
 pub(crate) struct Beside {
     pub(crate) histograms: Vec<HistogramPoint>,
+    pub(crate) exemplars: Vec<Exemplar>,
+    pub(crate) metadata: Vec<Metadata>,
 }
 
 impl Beside {
-    /// Takes it out of a batch.
-    fn of(batch: &mut Batch) -> Self {
-        Self { histograms: std::mem::take(&mut batch.histograms) }
+    /// Takes it out of a batch; of the metadata only what is new.
+    fn of(store: &Store, tenant: u64, batch: &mut Batch) -> Self {
+        Self {
+            histograms: std::mem::take(&mut batch.histograms),
+            exemplars: std::mem::take(&mut batch.exemplars),
+            metadata: store.families.news(tenant, std::mem::take(&mut batch.metadata)),
+        }
     }
 
     /// Puts it back, when the series have to be looked up again.
     pub(crate) fn give_back(self, batch: &mut Batch) {
-        batch.histograms = self.histograms;
+        (batch.histograms, batch.exemplars, batch.metadata) = (self.histograms, self.exemplars, self.metadata);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.histograms.is_empty()
+        self.histograms.is_empty() && self.exemplars.is_empty() && self.metadata.is_empty()
     }
 }
 
@@ -73,7 +79,7 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// What it costs the writer, in floats.
     pub(crate) fn weight(&self) -> usize {
-        self.points.len() + 8 * self.beside.histograms.len()
+        self.points.len() + 8 * self.beside.histograms.len() + self.beside.exemplars.len() + self.beside.metadata.len()
     }
 
     /// Looks up every series of `batch`. Known ones cost a hash and a probe each.
@@ -95,7 +101,7 @@ impl Prepared {
             parts.push((who, batch.points_of(i).len() as u32));
         }
         let points = std::mem::take(&mut batch.points);
-        let beside = Beside::of(batch);
+        let beside = Beside::of(store, tenant, batch);
         Self { tenant, points, parts, fresh, unnamed, beside, lease }
     }
 }

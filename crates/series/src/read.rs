@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::block::Block;
 use crate::chunk::Point;
+use crate::cut::CutsOf;
 use crate::error::DamageKind;
 use crate::head::{WINDOW_MS, window_start};
 use crate::histogram::Histogram;
@@ -39,6 +40,7 @@ pub struct SeriesData {
 struct Gathered {
     labels: Labels,
     id: SeriesId,
+    cuts: CutsOf,
     parts: Vec<((i64, u32), Samples)>,
     lost: Vec<(i64, i64)>,
 }
@@ -71,16 +73,22 @@ impl Store {
         // Held to the end: none of the numbers comes to mean another series meanwhile.
         let (found, _lease) = {
             let index = self.index.read();
-            (index.select(tenant, matchers, |_| true), index.lease())
+            (index.select(tenant, matchers), index.lease())
         };
-        self.select_these(&found, from_ms, to_ms)
+        self.select_these(tenant, &found, from_ms, to_ms)
     }
 
     /// Those of these series, whose numbers the caller holds, that have points or lost ones within the time.
-    pub(crate) fn select_these(&self, found: &[(Labels, SeriesId)], from_ms: i64, to_ms: i64) -> Vec<SeriesData> {
+    pub(crate) fn select_these(
+        &self,
+        tenant: u64,
+        found: &[(Labels, SeriesId)],
+        from_ms: i64,
+        to_ms: i64,
+    ) -> Vec<SeriesData> {
         let mut attempt = Attempt::default();
         for _ in 0..ATTEMPTS {
-            attempt = self.gather(found, from_ms, to_ms);
+            attempt = self.gather(tenant, found, from_ms, to_ms);
             if !attempt.missing {
                 break;
             }
@@ -100,14 +108,14 @@ impl Store {
         found.filter(|s| !s.points.is_empty() || !s.histograms.is_empty() || !s.lost.is_empty()).collect()
     }
 
-    fn gather(&self, found: &[(Labels, SeriesId)], from_ms: i64, to_ms: i64) -> Attempt {
+    fn gather(&self, tenant: u64, found: &[(Labels, SeriesId)], from_ms: i64, to_ms: i64) -> Attempt {
         if from_ms > to_ms {
             return Attempt::default();
         }
         // The head before the files: what is being sealed is seen on one of the two sides, or on both.
         let first = window_start(from_ms);
         let mut series: Vec<Gathered> =
-            found.iter().map(|(labels, id)| self.of_head(labels.clone(), *id, first, to_ms)).collect();
+            found.iter().map(|(labels, id)| self.of_head(tenant, labels.clone(), *id, first, to_ms)).collect();
         let (mut damaged, mut missing) = (Vec::new(), false);
         for block in self.blocks_in(from_ms, to_ms) {
             let wanted = |s: &Gathered| block.place(s.id).is_some();
@@ -123,7 +131,10 @@ impl Store {
                     Err(_) => Err(DamageKind::Unreadable),
                 };
                 match read {
-                    Ok(samples) => one.parts.push(((block.header.start_ms, block.header.generation), samples)),
+                    Ok(mut samples) => {
+                        one.cuts.apply(&block, &mut samples);
+                        one.parts.push(((block.header.start_ms, block.header.generation), samples));
+                    }
                     Err(kind) => {
                         one.lost.push((block.header.start_ms.max(from_ms), block.end_ms().min(to_ms)));
                         damaged.push((block.clone(), kind));
@@ -135,7 +146,7 @@ impl Store {
     }
 
     /// A series and its points in the head.
-    fn of_head(&self, labels: Labels, id: SeriesId, first: i64, to_ms: i64) -> Gathered {
+    fn of_head(&self, tenant: u64, labels: Labels, id: SeriesId, first: i64, to_ms: i64) -> Gathered {
         // After all files of its window: what was stored first wins.
         let floats = self.head.parts(id, first, to_ms).into_iter();
         let floats = floats.map(|(start, points)| ((start, u32::MAX), points.into()));
@@ -145,7 +156,8 @@ impl Store {
             ((start, u32::MAX), Samples { floats, histograms })
         });
         let parts = floats.chain(natives).collect();
-        Gathered { labels, id, parts, lost: Vec::new() }
+        let cuts = self.cuts_of(tenant, &labels);
+        Gathered { labels, id, cuts, parts, lost: Vec::new() }
     }
 
     /// The newest point of each series within the last `within_ms`; a series that has ended is not there.

@@ -2,8 +2,11 @@
 
 use hashbrown::HashTable;
 
+use crate::about::LogExemplar;
 use crate::chunk::{Chunk, Point};
+use crate::cut::Cut;
 use crate::error::{Damage, DamageKind};
+use crate::formats::Metadata;
 use crate::frame;
 use crate::head::{WINDOW_MS, window_start};
 use crate::histogram::Histogram;
@@ -13,7 +16,9 @@ use crate::log::{
     NEXT_SERIES, OLDEST_VERSION, SAME_TIME, TAG_CHUNK, TAG_SAMPLES, TAG_SERIES, TAG_VERSION, VALUE_BYTES, VERSION,
 };
 use crate::native::{NativePart, NativePoint, Rows, take_single};
-use crate::record::{TAG_HISTOGRAM, TAG_HISTOGRAMS};
+use crate::record::{
+    TAG_CUT, TAG_EXEMPLARS, TAG_HISTOGRAM, TAG_HISTOGRAMS, TAG_METADATA, take_cut, take_exemplars, take_metadata,
+};
 use crate::wire::Take;
 
 /// Takes what a segment holds, in the order in which it was written.
@@ -28,6 +33,12 @@ pub(crate) trait Replay {
     fn histogram(&mut self, series: u32, at_ms: i64, histogram: Histogram);
     /// Those of a window of a series, as the head had them.
     fn histograms(&mut self, series: u32, part: NativePart);
+    /// What was told of a family.
+    fn metadata(&mut self, _tenant: u64, _told: Metadata) {}
+    /// Exemplars of a series.
+    fn exemplars(&mut self, _tenant: u64, _all: Vec<LogExemplar>) {}
+    /// A delete of what came before it.
+    fn cut(&mut self, _cut: Cut) {}
 }
 
 /// How closely copies of the head are looked at. Their bytes are covered by a checksum in any case.
@@ -112,6 +123,20 @@ impl<S: Replay> Reader<'_, S> {
                 let part = take_native(take)?;
                 let Some(series) = self.place(id) else { return Some(false) };
                 self.sink.histograms(series, part);
+                Some(true)
+            }
+            TAG_METADATA => {
+                let (tenant, told) = take_metadata(take)?;
+                self.sink.metadata(tenant, told);
+                Some(true)
+            }
+            TAG_EXEMPLARS => {
+                let (tenant, all) = take_exemplars(take)?;
+                self.sink.exemplars(tenant, all);
+                Some(true)
+            }
+            TAG_CUT => {
+                self.sink.cut(take_cut(take)?);
                 Some(true)
             }
             _ => None,

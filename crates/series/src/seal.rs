@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crate::block::{self, Block, Header, NotWritten};
+use crate::cut::{Cut, CutsOf};
 use crate::head::{WINDOW_MS, window_start};
 use crate::head_copy::HeadCopy;
 use crate::index::{Index, Place, SeriesId};
@@ -144,22 +145,25 @@ impl Writer {
         let store = &self.store;
         // Above every number that a sealed file says it covers, else the copy would take it for sealed.
         let path = dir.join(crate::log::segment_name(self.log.newest() + 1));
-        store.with_head_copy(|head| crate::head_copy::write_head(&path, head))?;
+        store.with_head_copy(&store.needed_cuts(), |head| crate::head_copy::write_head(&path, head))?;
         Ok(store.blocks.read().values().map(|b| b.path.clone()).collect())
     }
 }
 
 impl Store {
     /// Gives all that a copy of the head holds to `write`, while no series is forgotten.
-    pub(crate) fn with_head_copy<T>(&self, write: impl FnOnce(HeadCopy<'_>) -> T) -> T {
+    pub(crate) fn with_head_copy<T>(&self, cuts: &[Arc<Cut>], write: impl FnOnce(HeadCopy<'_>) -> T) -> T {
         let index = self.index.read();
-        let natives = |each: &mut dyn FnMut(Record<'_>)| {
+        let records = |each: &mut dyn FnMut(Record<'_>)| {
             self.head.natives.each(|id, part| each(Record::Histograms { id, part }));
+            self.families.each(|tenant, told| each(Record::Metadata { tenant, told }));
+            self.exemplars.each(|tenant, labels, kept| each(Record::Exemplars { tenant, labels, kept }));
         };
         write(HeadCopy {
-            first: &|_| {},
+            // Read before the windows, whose samples came after the deletes or were left over by them.
+            first: &|each| cuts.iter().for_each(|cut| each(Record::Cut(cut))),
             parts: &|each| self.head.each(each),
-            records: &natives,
+            records: &records,
             key: &|id, out| index.put_key(id, out),
         })
     }
@@ -209,9 +213,15 @@ impl Store {
         Ok((written?, older))
     }
 
+    /// The newest generation of a file there is, or of one that a delete has meant.
+    pub(crate) fn newest_generation(&self) -> u32 {
+        let sealed = self.blocks.read().values().map(|b| b.header.generation).max().unwrap_or(0);
+        self.cuts.read().iter().map(|cut| cut.upto).fold(sealed, u32::max)
+    }
+
     /// A header for a file that replaces all whole ones before it in its time.
-    fn new_header(&self, start_ms: i64, span_ms: i64) -> Header {
-        let newest = self.blocks.read().values().map(|b| b.header.generation).max().unwrap_or(0);
+    pub(crate) fn new_header(&self, start_ms: i64, span_ms: i64) -> Header {
+        let newest = self.newest_generation();
         Header {
             start_ms,
             span_ms,
@@ -238,11 +248,15 @@ impl Store {
         }
         let files: Vec<File> =
             older.iter().map(|b| File::open(&b.path)).collect::<Result<_, _>>().map_err(|_| NotWritten::Source)?;
+        let any_cuts = !self.cuts.read().is_empty();
         block::write(&self.blocks_dir(), header, &self.index, &ids, |id| {
             let mut parts = Vec::with_capacity(older.len() + 1);
+            let cuts = if any_cuts { self.cuts_of_id(&self.index.read(), id) } else { CutsOf::default() };
             for (block, file) in older.iter().zip(&files) {
                 if let Some(place) = block.place(id) {
-                    parts.push(block.samples(file, place).ok()?);
+                    let mut samples = block.samples(file, place).ok()?;
+                    cuts.apply(block, &mut samples);
+                    parts.push(samples);
                 }
             }
             parts.extend(head(id));
@@ -250,14 +264,15 @@ impl Store {
         })
     }
 
-    /// The oldest day that is over, has more than one file, and will get no more soon.
+    /// The oldest day that is over, has more than one file or one with something deleted, and will get no more soon.
     fn day_to_compact(&self, now_ms: i64) -> Option<i64> {
         let blocks = self.blocks.read();
         let days: BTreeSet<i64> = blocks.values().map(|b| day_of(b.header.start_ms)).collect();
         let damaged = self.left_days.lock();
         days.into_iter().filter(|day| !damaged.contains(day)).find(|day| {
             let over = day.saturating_add(DAY_MS).saturating_add(self.options.compact_after_ms) <= now_ms;
-            over && blocks.values().filter(|b| day_of(b.header.start_ms) == *day).count() > 1
+            let of_day: Vec<_> = blocks.values().filter(|b| day_of(b.header.start_ms) == *day).collect();
+            over && (of_day.len() > 1 || of_day.iter().any(|block| self.is_cut(block)))
         })
     }
 
@@ -290,12 +305,12 @@ impl Store {
     }
 }
 
-fn day_of(at_ms: i64) -> i64 {
+pub(crate) fn day_of(at_ms: i64) -> i64 {
     at_ms.div_euclid(DAY_MS).saturating_mul(DAY_MS)
 }
 
 /// The series by tenant and labels, which is how a file lists them: neighbours share most of their labels.
-fn in_order(index: &Index, ids: &BTreeSet<SeriesId>) -> Vec<SeriesId> {
+pub(crate) fn in_order(index: &Index, ids: &BTreeSet<SeriesId>) -> Vec<SeriesId> {
     let symbols = index.symbols();
     let mut by_text: Vec<u32> = (0..symbols.len() as u32).collect();
     by_text.sort_unstable_by_key(|symbol| symbols.text(*symbol));

@@ -6,14 +6,17 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::about::LogExemplar;
 use crate::block::{self, Block};
 use crate::chunk::{Chunk, Point};
 use crate::contents::{Contents, contents};
-use crate::error::{Damage, DamageKind, io as at};
+use crate::cut::Cut;
+use crate::error::{Damage, DamageKind, SeriesError, io as at};
+use crate::formats::Metadata;
 use crate::head::{Change, Part, WINDOW_MS, window_start};
 use crate::histogram::Histogram;
-use crate::index::{Index, Place};
-use crate::log::segments;
+use crate::index::{Index, Place, SeriesId};
+use crate::log::{OLDEST_VERSION, VERSION, segments, version_of};
 use crate::native::NativePart;
 use crate::options::Recovery;
 use crate::replay::{Closely, Replay, replay};
@@ -79,6 +82,10 @@ pub(crate) fn read_log(store: &Arc<Store>, recovery: &mut Recovery) -> crate::Re
     for (number, path) in segments(&store.wal_dir())? {
         read.newest = read.newest.max(number);
         let bytes = fs::read(&path).map_err(at("read", &path))?;
+        let found = version_of(&bytes).unwrap_or(VERSION);
+        if !(OLDEST_VERSION..=VERSION).contains(&found) {
+            return Err(SeriesError::Version { path, found, oldest: OLDEST_VERSION, newest: VERSION });
+        }
         let mut into = Into {
             store,
             change: store.head.change(),
@@ -91,10 +98,7 @@ pub(crate) fn read_log(store: &Arc<Store>, recovery: &mut Recovery) -> crate::Re
         recovery.segments += 1;
         recovery.samples += into.samples;
         read.bytes += if into.singly { bytes.len() as u64 } else { 0 };
-        let opened = into.change.done(now_ms);
-        let mut index = store.index.write();
-        opened.into_iter().for_each(|id| index.hold(id, Place::Head));
-        drop(index);
+        hold(store, into.change.done(now_ms));
         for torn in damaged.iter().filter(|d| d.kind == DamageKind::TornTail) {
             recovery.cut_bytes += torn.length;
             let file = File::options().write(true).open(&path).map_err(at("open", &path))?;
@@ -103,6 +107,12 @@ pub(crate) fn read_log(store: &Arc<Store>, recovery: &mut Recovery) -> crate::Re
         recovery.damaged.extend(damaged);
     }
     Ok(read)
+}
+
+/// Windows of these series are in the head now.
+fn hold(store: &Store, opened: Vec<SeriesId>) {
+    let mut index = store.index.write();
+    opened.into_iter().for_each(|id| index.hold(id, Place::Head));
 }
 
 /// A segment on its way into the head.
@@ -154,6 +164,22 @@ impl Replay for Into<'_> {
             self.samples += 1;
             self.change.insert_native(series, at_ms, &histogram);
         }
+    }
+
+    fn metadata(&mut self, tenant: u64, told: Metadata) {
+        self.store.families.keep(tenant, told, self.store.limits(tenant).max_families);
+    }
+
+    fn exemplars(&mut self, tenant: u64, all: Vec<LogExemplar>) {
+        let most = self.store.limits(tenant).max_exemplars;
+        all.into_iter().for_each(|one| self.store.exemplars.keep(tenant, one, most));
+    }
+
+    fn cut(&mut self, cut: Cut) {
+        // It means what was read before it, which has to be in the head for that.
+        let before = std::mem::replace(&mut self.change, self.store.head.change());
+        hold(self.store, before.done(self.store.now_ms()));
+        self.store.cut(cut);
     }
 
     fn histograms(&mut self, series: u32, part: NativePart) {

@@ -1,6 +1,6 @@
 //! What readers and the one writer share: index, head, sealed files and counters, each behind a lock of its own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{
@@ -10,11 +10,15 @@ use std::sync::atomic::{
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::about::{Exemplars, Families};
 use crate::block::Block;
-use crate::error::io;
+use crate::cut::Cut;
+use crate::error::{Refusal, io};
 use crate::head::Head;
 use crate::index::{Index, Place};
-use crate::options::Options;
+use crate::options::{Options, RefusedBy, TenantLimits};
+use crate::rates::Rates;
+use crate::writer::Refused;
 
 /// Counted since the engine was opened.
 #[derive(Debug, Default)]
@@ -24,11 +28,42 @@ pub(crate) struct Counters {
     pub(crate) refused: AtomicU64,
     pub(crate) syncs: AtomicU64,
     pub(crate) disk_errors: AtomicU64,
+    pub(crate) refused_by: [AtomicU64; REASONS],
+    pub(crate) refused_exemplars: AtomicU64,
     pub(crate) damaged_reads: AtomicU64,
 }
 
 pub(crate) fn count(counter: &AtomicU64, by: u64) {
     counter.fetch_add(by, Relaxed);
+}
+
+/// The reasons that refusals are counted by; the last is the rate, which refuses whole requests.
+pub(crate) const REASONS: usize = 8;
+pub(crate) const RATE: usize = REASONS - 1;
+
+fn reason(refusal: &Refusal) -> usize {
+    match refusal {
+        Refusal::TooOld { .. } => 0,
+        Refusal::TooFarAhead { .. } => 1,
+        Refusal::Conflict { .. } => 2,
+        Refusal::Labels { .. } => 3,
+        Refusal::LabelLimit { .. } => 4,
+        Refusal::TooManySeries { .. } => 5,
+        Refusal::Histogram { .. } => 6,
+    }
+}
+
+impl Counters {
+    pub(crate) fn count_refused(&self, refused: &[Refused]) {
+        count(&self.refused, refused.len() as u64);
+        refused.iter().for_each(|r| count(&self.refused_by[reason(&r.reason)], 1));
+    }
+
+    pub(crate) fn refused_by(&self) -> RefusedBy {
+        let [too_old, too_far_ahead, conflict, labels, label_limit, series_limit, histogram, rate] =
+            std::array::from_fn(|i| self.refused_by[i].load(Relaxed));
+        RefusedBy { too_old, too_far_ahead, conflict, labels, label_limit, series_limit, histogram, rate }
+    }
 }
 
 /// Sealed files by start and generation.
@@ -46,6 +81,13 @@ pub(crate) struct Store {
     /// is here before it leaves the head, so that it is seen at least once, and seeing it twice is harmless.
     pub(crate) blocks: RwLock<Blocks>,
     pub(crate) counters: Counters,
+    pub(crate) families: Families,
+    pub(crate) exemplars: Exemplars,
+    pub(crate) rates: Rates,
+    /// Deletes that some sealed file still needs.
+    pub(crate) cuts: RwLock<Vec<Arc<Cut>>>,
+    /// Of tenants that have limits of their own.
+    pub(crate) own_limits: RwLock<HashMap<u64, TenantLimits>>,
     /// How many are copying or checking files now; while there are any, no sealed file is removed.
     pins: AtomicUsize,
     /// Files that nobody needs any more, to be removed when there is no pin.
@@ -74,6 +116,11 @@ impl Store {
             head: Head::default(),
             blocks: RwLock::default(),
             counters: Counters::default(),
+            families: Families::default(),
+            exemplars: Exemplars::default(),
+            rates: Rates::default(),
+            cuts: RwLock::default(),
+            own_limits: RwLock::default(),
             pins: AtomicUsize::new(0),
             unneeded: Mutex::default(),
             left_days: Mutex::default(),
@@ -123,6 +170,11 @@ impl Store {
             tracing::debug!(file = %path.display(), "a sealed file was replaced or has expired");
         }
         Ok(())
+    }
+
+    /// What a tenant may have and do.
+    pub(crate) fn limits(&self, tenant: u64) -> TenantLimits {
+        self.own_limits.read().get(&tenant).copied().unwrap_or_else(|| self.options.tenant_limits())
     }
 
     pub(crate) fn wal_dir(&self) -> PathBuf {

@@ -2,7 +2,7 @@
 //! memory all at once, and files are read in long pieces rather than by chunk.
 //!
 //! This is the quick way, for series of floats whose chunks are whole. Whatever is different (a damaged chunk, a file that is
-//! gone, samples that are no floats) is left to [`Store::select_these`], which knows how to tell of it; nothing is guessed here.
+//! gone, samples that are no floats or were deleted) is left to [`Store::select_these`], which knows how to tell of it; nothing is guessed here.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -83,17 +83,18 @@ impl Store {
         // Held to the end: none of the numbers comes to mean another series meanwhile.
         let (found, _lease) = {
             let index = self.index.read();
-            (index.select(tenant, matchers, |_| true), index.lease())
+            (index.select(tenant, matchers), index.lease())
         };
         let mut buffers = Buffers::default();
         for batch in found.chunks(BATCH) {
-            self.visit_batch(batch, wanted, &mut buffers, each)?;
+            self.visit_batch(tenant, batch, wanted, &mut buffers, each)?;
         }
         Ok(())
     }
 
     fn visit_batch<E>(
         &self,
+        tenant: u64,
         batch: &[(Labels, SeriesId)],
         wanted: Wanted,
         buffers: &mut Buffers,
@@ -102,15 +103,18 @@ impl Store {
         // What leaves the head after this is in none of these files, so that whoever has read the head asks again.
         let dropped = self.head.dropped();
         let mut files = self.open_for(batch, wanted);
+        let cut = !self.cuts.read().is_empty();
         for (n, (labels, id)) in batch.iter().enumerate() {
-            let quick = files.as_mut().and_then(|files| self.quickly(n, *id, files, wanted, buffers));
+            let whole = !(cut && self.is_cut_of(tenant, labels));
+            let files = files.as_mut().filter(|_| whole);
+            let quick = files.and_then(|files| self.quickly(n, *id, files, wanted, buffers));
             if quick.is_some() && self.head.dropped() == dropped {
                 if !buffers.rows.is_empty() {
                     each(Found::Points(labels.clone(), &mut buffers.rows))?;
                 }
                 continue;
             }
-            for data in self.select_these(&[(labels.clone(), *id)], wanted.from_ms, wanted.to_ms) {
+            for data in self.select_these(tenant, &[(labels.clone(), *id)], wanted.from_ms, wanted.to_ms) {
                 each(Found::Careful(data))?;
             }
         }

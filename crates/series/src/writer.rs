@@ -12,7 +12,9 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::admit::{Admission, Decided, Met};
 use crate::chunk::Point;
+use crate::cut::Cut;
 use crate::error::{Refusal, SeriesError};
+use crate::import::Import;
 use crate::index::Place;
 use crate::log::Log;
 use crate::prepare::{Beside, LogHistogram, Prepared};
@@ -25,6 +27,8 @@ const GROUP_SAMPLES: usize = 65_536;
 const TEND_EVERY_MS: i64 = 30_000;
 /// A log shorter than this is read again at the next start rather than copied at the end.
 const SHORT_LOG_BYTES: u64 = 1 << 20;
+/// Deletes that may wait for sealed files to be made anew: each is looked at by every read of such a file.
+const MOST_CUTS: usize = 1_000;
 
 /// What became of one request to append.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -63,6 +67,8 @@ pub(crate) struct Append {
 pub(crate) enum Job {
     Append(Append),
     Tend(SyncSender<crate::Result<()>>),
+    Import(Import, SyncSender<crate::Result<Appended>>),
+    Delete(Cut, SyncSender<crate::Result<()>>),
     Snapshot(std::path::PathBuf, SyncSender<crate::Result<Vec<std::path::PathBuf>>>),
     Stop,
 }
@@ -138,6 +144,10 @@ impl Writer {
         match job {
             Job::Tend(reply) => drop(reply.send(self.tend())),
             Job::Snapshot(dir, reply) => drop(reply.send(self.end_task().and_then(|()| self.snapshot(&dir)))),
+            Job::Import(import, reply) => {
+                drop(reply.send(self.end_task().and_then(|()| self.store.import(import))));
+            }
+            Job::Delete(cut, reply) => drop(reply.send(self.end_task().and_then(|()| self.delete(cut)))),
             Job::Append(append) => {
                 let samples = append.request.weight();
                 self.write(vec![append], samples);
@@ -175,8 +185,8 @@ impl Writer {
         let store = self.store.clone();
         let mut admission = Admission::new(&store, now, &mut self.met, samples);
         let outcomes: Vec<Option<Appended>> = group.iter_mut().map(|a| admission.admit(&mut a.request)).collect();
-        let decided = admission.decided();
-        let written = if decided.is_empty() { Ok(()) } else { self.log_and_apply(&decided, now) };
+        let mut decided = admission.decided();
+        let written = if decided.is_empty() { Ok(()) } else { self.log_and_apply(&mut decided, now) };
         let counters = &self.store.counters;
         match written {
             Ok(()) => {
@@ -188,7 +198,7 @@ impl Writer {
                     let answer = match outcome {
                         Some(appended) => {
                             count(&counters.accepted, appended.accepted as u64);
-                            count(&counters.refused, appended.refused.len() as u64);
+                            counters.count_refused(&appended.refused);
                             Answer::Appended(appended)
                         }
                         None => Answer::LookAgain(request.points, request.beside),
@@ -206,7 +216,7 @@ impl Writer {
         }
     }
 
-    fn log_and_apply(&mut self, decided: &Decided, now: i64) -> crate::Result<()> {
+    fn log_and_apply(&mut self, decided: &mut Decided, now: i64) -> crate::Result<()> {
         let first_new = {
             let index = self.store.index.read();
             let new_ids: Vec<_> = (0..decided.new.len()).map(|n| index.next(n)).collect();
@@ -234,9 +244,9 @@ impl Writer {
         }
         if !decided.new.is_empty() {
             let mut index = self.store.index.write();
-            for ((tenant, fresh), id) in decided.new.iter().zip(first_new) {
+            for ((tenant, fresh), id) in decided.new.iter().zip(&first_new) {
                 let given = index.intern(*tenant, fresh.hash, &fresh.key);
-                debug_assert_eq!(given, id, "numbers are given in the order of admission");
+                debug_assert_eq!(given, *id, "numbers are given in the order of admission");
             }
         }
         let mut change = self.store.head.change();
@@ -251,20 +261,48 @@ impl Writer {
             let mut index = self.store.index.write();
             opened.into_iter().for_each(|id| index.hold(id, Place::Head));
         }
+        if !first_new.is_empty() {
+            self.store.index.write().doom_unheld(first_new.into_iter());
+        }
+        for (tenant, told) in std::mem::take(&mut decided.metadata) {
+            self.store.families.keep(tenant, told, self.store.limits(tenant).max_families);
+        }
+        for (tenant, one) in std::mem::take(&mut decided.exemplars) {
+            self.store.exemplars.keep(tenant, one, self.store.limits(tenant).max_exemplars);
+        }
         Ok(())
     }
 
     /// Writes the whole head as one segment in place of the log so far, so that a start reads that instead.
     pub(crate) fn checkpoint(&mut self) -> crate::Result<()> {
         let store = self.store.clone();
-        store.with_head_copy(|head| self.log.checkpoint(head))
+        let cuts = store.needed_cuts();
+        store.with_head_copy(&cuts, |head| self.log.checkpoint(head))?;
+        // Only now that no log tells of the others: until then every new file is of a later generation than they mean.
+        *store.cuts.write() = cuts;
+        Ok(())
+    }
+
+    /// Deletes what is stored now. No file is being made meanwhile, so that each is either older than the cut or made after it.
+    fn delete(&mut self, mut cut: Cut) -> crate::Result<()> {
+        if self.store.cuts.read().len() >= MOST_CUTS {
+            return Err(SeriesError::TooManyDeletes { limit: MOST_CUTS });
+        }
+        cut.upto = self.store.newest_generation();
+        self.log.commit(&[], &[Record::Cut(&cut)], &|_, _| None)?;
+        count(&self.store.counters.syncs, 1);
+        self.store.cut(cut);
+        Ok(())
     }
 }
 
 /// What the log is to hold of a group beside floats.
 fn records(decided: &Decided) -> Vec<Record<'_>> {
     let histograms = decided.histograms.iter();
-    histograms.map(|h| Record::Histogram { id: h.id, at_ms: h.at_ms, histogram: &h.histogram }).collect()
+    let histograms = histograms.map(|h| Record::Histogram { id: h.id, at_ms: h.at_ms, histogram: &h.histogram });
+    let metadata = decided.metadata.iter().map(|(tenant, told)| Record::Metadata { tenant: *tenant, told });
+    let exemplars = decided.exemplars.iter().map(|(tenant, one)| Record::Exemplar { tenant: *tenant, one });
+    histograms.chain(metadata).chain(exemplars).collect()
 }
 
 fn tell(error: &SeriesError) {

@@ -24,16 +24,15 @@ fn matchers_find_what_they_mean_and_only_of_their_tenant() {
         let id = intern(&mut index, tenant, &labels(name, job));
         index.hold(id, Place::Head);
     }
-    let found =
-        |tenant, m: &[Matcher]| index.select(tenant, m, |_| true).into_iter().map(|(l, _)| l).collect::<Vec<_>>();
+    let found = |tenant, m: &[Matcher]| index.select(tenant, m).into_iter().map(|(l, _)| l).collect::<Vec<_>>();
     assert_eq!(found(1, &[Matcher::eq("__name__", "up")]), [labels("up", "db"), labels("up", "web")]);
     assert_eq!(found(1, &[Matcher::eq("job", "web"), Matcher::eq("__name__", "up")]), [labels("up", "web")]);
     assert_eq!(found(2, &[]), [labels("up", "web")]);
     assert_eq!(found(3, &[]), []);
     assert_eq!(found(1, &[Matcher::eq("job", "none")]), []);
     assert_eq!(found(1, &[Matcher::eq("gone", "")]).len(), 3);
-    assert_eq!(index.names(1, &[], None), ["__name__", "job"]);
-    assert_eq!(index.values(1, "job", &[Matcher::eq("__name__", "load")], None), ["web"]);
+    assert_eq!(index.names(1, &[]), ["__name__", "job"]);
+    assert_eq!(index.values(1, "job", &[Matcher::eq("__name__", "load")]), ["web"]);
     assert_eq!((index.active(1), index.active(2), index.all_active()), (3, 1, 4));
     assert_eq!(find(&index, 2, &labels("load", "web")), None, "another tenant's series");
 }
@@ -51,7 +50,7 @@ fn a_series_that_nothing_holds_is_forgotten_and_its_number_rests_while_anyone_ma
     index.release(id, Place::Block);
     index.bury();
     assert_eq!((index.len(), index.is_known(id)), (0, false));
-    assert!(index.names(1, &[], None).is_empty());
+    assert!(index.names(1, &[]).is_empty());
     let other = intern(&mut index, 1, &labels("other", "web"));
     assert_ne!(other, id, "a reader may still mean the old series");
     drop(reader);
@@ -82,7 +81,7 @@ fn churn_does_not_grow_the_index_for_ever() {
     }
     assert!(index.entries.len() < 1000, "{} numbers", index.entries.len());
     assert!(index.pairs.len() < 5000 && index.symbols.len() < 1000, "{} texts", index.symbols.len());
-    assert_eq!(index.select(1, &[Matcher::eq("job", "web")], |_| true), [(kept, id)]);
+    assert_eq!(index.select(1, &[Matcher::eq("job", "web")]), [(kept, id)]);
 }
 
 proptest! {
@@ -112,6 +111,6 @@ proptest! {
             asked.iter().map(|(n, op, v)| Matcher::new(["__name__", "l", "gone"][*n], ops[*op], v).unwrap()).collect();
         held.retain(|(labels, _)| matchers.iter().all(|m| m.matches(labels)));
         held.sort();
-        prop_assert_eq!(index.select(1, &matchers, |_| true), held);
+        prop_assert_eq!(index.select(1, &matchers), held);
     }
 }

@@ -166,6 +166,13 @@ impl NativeHead {
         wanted.map(|part| (part.start_ms, part.points())).collect()
     }
 
+    /// Whether a series has some in a window that is wanted.
+    pub(crate) fn has_in(&self, id: SeriesId, wanted: impl Fn(i64) -> bool) -> bool {
+        let probes = self.probes();
+        let parts = probes.0.as_ref().and_then(|series| series.get(&id));
+        parts.is_some_and(|parts| parts.iter().any(|part| wanted(part.start_ms)))
+    }
+
     /// The series that have histograms in a window.
     pub(crate) fn series_in(&self, start_ms: i64) -> Vec<SeriesId> {
         let series = self.series.read();

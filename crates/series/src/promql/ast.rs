@@ -408,4 +408,19 @@ impl Expr {
             _ => self,
         }
     }
+
+    /// All selectors in it, in the order in which they stand.
+    pub fn selectors(&self) -> Vec<&Selector> {
+        match &self.kind {
+            ExprKind::Number(_) | ExprKind::Text(_) | ExprKind::Bytes(_) => Vec::new(),
+            ExprKind::Selector(selector) | ExprKind::Range { selector, .. } => vec![selector],
+            ExprKind::Subquery(subquery) => subquery.inner.selectors(),
+            ExprKind::Call { args, .. } => args.iter().flat_map(Self::selectors).collect(),
+            ExprKind::Aggregate(aggregate) => {
+                aggregate.parameter.iter().chain([&aggregate.inner]).flat_map(Self::selectors).collect()
+            }
+            ExprKind::Binary(binary) => [&binary.left, &binary.right].into_iter().flat_map(Self::selectors).collect(),
+            ExprKind::Negate(inner) | ExprKind::Wrapped { inner, .. } => inner.selectors(),
+        }
+    }
 }

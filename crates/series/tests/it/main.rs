@@ -1,10 +1,13 @@
 //! The promises of the engine, kept on a real directory: what was acknowledged is there, what is damaged is told of.
 
+mod about;
 mod damage;
-mod kill;
+mod deletes;
+mod importing;
 mod native;
 mod promql;
 mod reading;
 mod sealing;
 mod survival;
+mod torture;
 mod world;

@@ -1,0 +1,98 @@
+//! What there is, rather than what was measured: series and their labels, types and units, exemplars.
+
+use super::Engine;
+use crate::formats::Metadata;
+use crate::head::{WINDOW_MS, window_start};
+use crate::index::{Index, SeriesId};
+use crate::labels::Labels;
+use crate::matcher::Matcher;
+use crate::metrics::{SeriesExemplars, Span};
+use crate::store::Store;
+
+/// All of time.
+const EVER: Span = (i64::MIN, i64::MAX);
+
+impl Engine {
+    /// The series that every matcher means, in order; without a matcher all of the tenant.
+    pub fn series(&self, tenant: u64, matchers: &[Matcher]) -> Vec<Labels> {
+        self.series_in(tenant, matchers, EVER)
+    }
+
+    /// The label names of those series, sorted.
+    pub fn label_names(&self, tenant: u64, matchers: &[Matcher]) -> Vec<String> {
+        self.label_names_in(tenant, matchers, EVER)
+    }
+
+    /// The values that label `name` has among those series, sorted.
+    pub fn label_values(&self, tenant: u64, name: &str, matchers: &[Matcher]) -> Vec<String> {
+        self.label_values_in(tenant, name, matchers, EVER)
+    }
+
+    /// As [`series`](Self::series), only those that have samples in a time: in a window of two hours that it touches while they
+    /// are in the head, in a sealed file that it touches afterwards.
+    pub fn series_in(&self, tenant: u64, matchers: &[Matcher], time: Span) -> Vec<Labels> {
+        let index = self.store.index.read();
+        let ids = self.store.ids_in(&index, tenant, matchers, time);
+        index.in_order(ids).into_iter().map(|(labels, _)| labels).collect()
+    }
+
+    /// The label names of those series, sorted.
+    pub fn label_names_in(&self, tenant: u64, matchers: &[Matcher], time: Span) -> Vec<String> {
+        let index = self.store.index.read();
+        if self.store.is_ever(time) {
+            return index.names(tenant, matchers);
+        }
+        index.names_of(&self.store.ids_in(&index, tenant, matchers, time))
+    }
+
+    /// The values that label `name` has among those series, sorted.
+    pub fn label_values_in(&self, tenant: u64, name: &str, matchers: &[Matcher], time: Span) -> Vec<String> {
+        let index = self.store.index.read();
+        if self.store.is_ever(time) {
+            return index.values(tenant, name, matchers);
+        }
+        index.values_of(&self.store.ids_in(&index, tenant, matchers, time), name)
+    }
+
+    /// Type, unit and help of the tenant's families in order of name, or of the one that is named.
+    pub fn metadata(&self, tenant: u64, family: Option<&str>) -> Vec<Metadata> {
+        self.store.families.of(tenant, family)
+    }
+
+    /// Exemplars of the series that any of the sets of matchers means, in a time, in order of labels and time.
+    pub fn exemplars(&self, tenant: u64, sets: &[&[Matcher]], (from_ms, to_ms): Span) -> Vec<SeriesExemplars> {
+        let found = self.store.exemplars.select(tenant, sets, from_ms, to_ms).into_iter();
+        found.map(|(labels, exemplars)| SeriesExemplars { labels, exemplars }).collect()
+    }
+}
+
+impl Store {
+    /// Whether a time holds everything, so that nobody need look where which series is.
+    fn is_ever(&self, (from_ms, to_ms): Span) -> bool {
+        let blocks = self.blocks.read();
+        let from = blocks.values().map(|b| b.header.start_ms).chain(self.head.oldest_window()).min();
+        let to = blocks.values().map(|b| b.end_ms()).max().unwrap_or(i64::MIN).max(self.head.newest_ms());
+        from.is_none_or(|oldest| from_ms <= oldest) && to_ms >= to && self.cuts.read().is_empty()
+    }
+
+    /// The series that have something in the windows and files that a time touches.
+    fn ids_in(&self, index: &Index, tenant: u64, matchers: &[Matcher], (from_ms, to_ms): Span) -> Vec<SeriesId> {
+        let mut ids = index.ids(tenant, matchers);
+        if self.is_ever((from_ms, to_ms)) {
+            ids.retain(|id| index.is_held(*id));
+            return ids;
+        }
+        let blocks = self.blocks_in(from_ms, to_ms);
+        let first = window_start(from_ms.max(i64::MIN + WINDOW_MS));
+        let sealed = |id: SeriesId| {
+            let holding: Vec<_> = blocks.iter().filter(|block| block.place(id).is_some()).collect();
+            if holding.is_empty() {
+                return false;
+            }
+            let cuts = self.cuts_of_id(index, id);
+            holding.iter().any(|block| !cuts.all_gone(block))
+        };
+        ids.retain(|id| (index.is_active(*id) && self.head.has_in(*id, first, to_ms)) || sealed(*id));
+        ids
+    }
+}
