@@ -216,6 +216,21 @@ impl Slot {
             }
             return true;
         }
+        if self.older().iter().all(|older| older.start_ms != part.start_ms)
+            && (self.chunk.count() == 0 || self.start_ms != part.start_ms)
+        {
+            if self.chunk.count() > 0 && part.start_ms > self.start_ms {
+                self.turn();
+            }
+            let more = self.more.get_or_insert_default();
+            if self.chunk.count() == 0 && more.older.last().is_none_or(|older| older.start_ms < part.start_ms) {
+                (self.start_ms, self.chunk, more.late) = (part.start_ms, part.chunk, part.late);
+            } else {
+                let place = more.older.partition_point(|older| older.start_ms < part.start_ms);
+                more.older.insert(place, part);
+            }
+            return true;
+        }
         let points = part.points();
         let mut new = false;
         for point in points {

@@ -39,6 +39,7 @@ mod snapshot;
 mod start;
 mod store;
 mod symbols;
+mod tiers;
 mod times;
 mod values;
 mod verify;
@@ -56,6 +57,7 @@ pub use metrics::{Metrics, MetricsError, SeriesExemplars};
 pub use options::{Clock, Options, Recovery, Stats, system_clock};
 pub use read::SeriesData;
 pub use snapshot::SnapshotReport;
+pub use tiers::Tier;
 #[doc(hidden)]
 pub use values::{head_values, sealed_values, unsealed_values};
 pub use verify::{VerifyReport, verify_directory};

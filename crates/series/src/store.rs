@@ -15,6 +15,7 @@ use crate::error::io;
 use crate::head::Head;
 use crate::index::{Index, Place};
 use crate::options::Options;
+use crate::tiers::Tiers;
 
 /// Counted since the engine was opened.
 #[derive(Debug, Default)]
@@ -46,6 +47,7 @@ pub(crate) struct Store {
     /// is here before it leaves the head, so that it is seen at least once, and seeing it twice is harmless.
     pub(crate) blocks: RwLock<Blocks>,
     pub(crate) counters: Counters,
+    pub(crate) tiers: Tiers,
     /// How many are copying or checking files now; while there are any, no sealed file is removed.
     pins: AtomicUsize,
     /// Files that nobody needs any more, to be removed when there is no pin.
@@ -74,6 +76,7 @@ impl Store {
             head: Head::default(),
             blocks: RwLock::default(),
             counters: Counters::default(),
+            tiers: Tiers::default(),
             pins: AtomicUsize::new(0),
             unneeded: Mutex::default(),
             left_days: Mutex::default(),
