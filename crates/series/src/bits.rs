@@ -48,11 +48,11 @@ impl BitWriter {
         if count > bytes.len() as u64 * 8 {
             return None;
         }
-        let mut reader = BitReader::new(bytes);
-        let mut writer = Self { words: Vec::with_capacity((count / 64) as usize + 1), rest: 0, used: 0 };
-        for _ in 0..count / 64 {
-            writer.put(reader.take(64)?, 64);
-        }
+        let whole = (count / 64) as usize;
+        let words = bytes[..whole * 8].as_chunks::<8>().0.iter().map(|word| u64::from_be_bytes(*word));
+        let mut writer = Self { words: Vec::with_capacity(whole + 1), rest: 0, used: 0 };
+        writer.words.extend(words);
+        let mut reader = BitReader::new(&bytes[whole * 8..]);
         let rest = (count % 64) as u32;
         writer.put(reader.take(rest)?, rest);
         Some(writer)

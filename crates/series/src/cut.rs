@@ -11,6 +11,8 @@ use crate::labels::Labels;
 use crate::matcher::Matcher;
 use crate::native::Samples;
 use crate::store::Store;
+use crate::tiers::interval::Interval;
+use crate::tiers::{INTERVALS, Period};
 
 /// What was deleted.
 #[derive(Clone, Debug)]
@@ -39,6 +41,13 @@ impl Cut {
     /// Whether it can mean anything in this file.
     fn touches(&self, block: &Block) -> bool {
         block.header.generation <= self.upto && block.header.start_ms <= self.to_ms && block.end_ms() >= self.from_ms
+    }
+
+    /// Whether it can mean anything in this period of a tier.
+    fn touches_period(&self, period: &Period) -> bool {
+        let count = period.count();
+        let end_ms = period.start_ms.saturating_add(count.header.span_ms);
+        u64::from(self.upto) >= period.made_of() && period.start_ms < self.to_ms && end_ms >= self.from_ms
     }
 
     /// Whether it means all of this file's time.
@@ -102,6 +111,36 @@ impl Store {
         }
     }
 
+    /// Takes out those intervals of a period, from a place on, in which anything was deleted.
+    pub(crate) fn take_out_cut(
+        &self,
+        tenant: u64,
+        labels: &Labels,
+        period: &Period,
+        intervals: &mut Vec<Interval>,
+        from: usize,
+    ) {
+        let interval_ms = period.count().header.span_ms / INTERVALS;
+        let cuts = self.cuts.read();
+        for cut in cuts.iter().filter(|cut| cut.touches_period(period) && cut.means(tenant, labels)) {
+            let mut place = 0;
+            intervals.retain(|one| {
+                place += 1;
+                let touched = one.end_ms >= cut.from_ms && one.end_ms - interval_ms < cut.to_ms;
+                place <= from || !touched
+            });
+        }
+    }
+
+    /// Whether any cut that still waits means a series in a file.
+    pub(crate) fn is_cut_in(&self, id: SeriesId, blocks: &[Arc<Block>]) -> bool {
+        if self.cuts.read().is_empty() {
+            return false;
+        }
+        let cuts = self.cuts_of_id(&self.index.read(), id);
+        blocks.iter().any(|block| cuts.0.iter().any(|cut| cut.touches(block)))
+    }
+
     /// Whether a file still holds something that was deleted.
     pub(crate) fn is_cut(&self, block: &Block) -> bool {
         let cuts = self.cuts.read();
@@ -121,7 +160,11 @@ impl Store {
         }
         let blocks: Vec<_> = self.blocks.read().values().cloned().collect();
         let index = self.index.read();
-        let needed = |cut: &Cut| blocks.iter().any(|block| cut.touches(block) && holds_any(&index, block, cut));
+        let periods: Vec<_> = self.tiers.periods.read().iter().flat_map(|tier| tier.values().cloned()).collect();
+        let needed = |cut: &Cut| {
+            blocks.iter().any(|block| cut.touches(block) && holds_any(&index, block, cut))
+                || periods.iter().any(|period| cut.touches_period(period) && holds_any(&index, period.count(), cut))
+        };
         cuts.into_iter().filter(|cut| needed(cut)).collect()
     }
 }

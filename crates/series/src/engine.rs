@@ -20,11 +20,13 @@ use crate::log::{Log, OpenLog, on_disk, segments};
 use crate::matcher::Matcher;
 use crate::options::{Options, Recovery, Stats};
 use crate::prepare::Prepared;
-use crate::promql::Select;
+use crate::promql::{Select, Told};
 use crate::read::SeriesData;
 use crate::snapshot::{SnapshotReport, prepare};
 use crate::start::{read_blocks, read_log};
 use crate::store::{Store, blocks_dir, wal_dir};
+use crate::tiers::answer::Ask;
+use crate::tiers::read_tiers;
 use crate::verify::VerifyReport;
 use crate::visit::{Found, Wanted};
 use crate::writer::{Answer, Append, Appended, Job, Writer};
@@ -66,6 +68,7 @@ impl Engine {
         let mut recovery = Recovery::default();
         let store = Arc::new(Store::new(dir, options));
         read_blocks(&store, &mut recovery)?;
+        read_tiers(&store, &mut recovery)?;
         let read = read_log(&store, &mut recovery)?;
         recovery.blocks = store.blocks.read().len();
         recovery.series = store.index.read().len();
@@ -188,6 +191,15 @@ impl Engine {
     ) -> Result<(), E> {
         let wanted = Wanted { from_ms: what.from_ms, to_ms: what.to_ms, newest: what.newest };
         self.store.visit(tenant, what.matchers, wanted, each)
+    }
+
+    /// The values of a function at some moments from thinned-out samples; none when the samples are to be read.
+    pub(crate) fn thinned<E>(
+        &self,
+        ask: &Ask<'_>,
+        each: &mut dyn FnMut(Labels, Vec<f64>, usize) -> Result<(), E>,
+    ) -> Result<Option<Told>, E> {
+        self.store.answer_thinned(ask, each)
     }
 
     /// Reads every file and checks every checksum. Blocks its thread for as long as that takes.

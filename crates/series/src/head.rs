@@ -225,6 +225,21 @@ impl Slot {
             }
             return true;
         }
+        if self.older().iter().all(|older| older.start_ms != part.start_ms)
+            && (self.chunk.count() == 0 || self.start_ms != part.start_ms)
+        {
+            if self.chunk.count() > 0 && part.start_ms > self.start_ms {
+                self.turn();
+            }
+            let more = self.more.get_or_insert_default();
+            if self.chunk.count() == 0 && more.older.last().is_none_or(|older| older.start_ms < part.start_ms) {
+                (self.start_ms, self.chunk, more.late) = (part.start_ms, part.chunk, part.late);
+            } else {
+                let place = more.older.partition_point(|older| older.start_ms < part.start_ms);
+                more.older.insert(place, part);
+            }
+            return true;
+        }
         let points = part.points();
         let mut new = false;
         for point in points {
@@ -522,6 +537,11 @@ impl Head {
         let windows = self.windows.lock();
         let settled = windows.iter().filter(|(start, times)| times.settled(**start, now_ms, seal_after_ms));
         settled.map(|(start, _)| *start).collect()
+    }
+
+    /// The starts of all windows, oldest first.
+    pub(crate) fn starts(&self) -> Vec<i64> {
+        self.windows.lock().keys().copied().collect()
     }
 
     /// The start of the oldest window.

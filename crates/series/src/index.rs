@@ -8,6 +8,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::ops::Range;
 use std::sync::{Arc, Weak};
 
 use hashbrown::HashTable;
@@ -16,7 +17,7 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 use crate::key::{self, Pairs};
 use crate::labels::Labels;
 use crate::matcher::{MatchOp, Matcher};
-use crate::symbols::{Symbol, Symbols};
+use crate::symbols::{BySymbol, Symbol, Symbols};
 
 /// A series, in this process only.
 pub(crate) type SeriesId = u32;
@@ -47,7 +48,7 @@ struct Entry {
 struct Tenant {
     number: u64,
     /// Name, then value, then the series that have it, rising.
-    postings: HashMap<Symbol, HashMap<Symbol, Vec<SeriesId>>>,
+    postings: BySymbol<BySymbol<Vec<SeriesId>>>,
     series: usize,
     active: usize,
 }
@@ -70,6 +71,8 @@ pub(crate) struct Index {
     doomed: Vec<SeriesId>,
     live: usize,
     dead_pairs: usize,
+    /// The series that was new last, in `pairs`.
+    last_new: Range<usize>,
 }
 
 /// Where points of a series are.
@@ -95,6 +98,7 @@ impl Default for Index {
             doomed: Vec::new(),
             live: 0,
             dead_pairs: 0,
+            last_new: 0..0,
         }
     }
 }
@@ -140,12 +144,15 @@ impl Index {
         }
         let owner = self.tenant(tenant);
         let from = self.pairs.len() as u32;
-        for (name, value) in Pairs(key).flatten() {
-            // Keys were made from labels, which are text.
-            let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
-            let pair = (self.symbols.intern(text(name)), self.symbols.intern(text(value)));
-            self.pairs.push(pair);
+        // Series that come one after the other share most of their labels, so the one before is a good guess.
+        let before = self.last_new.clone();
+        for (n, (name, value)) in Pairs(key).flatten().enumerate() {
+            let guess = self.pairs.get(before.start + n).filter(|_| before.start + n < before.end).copied();
+            let name = self.symbols.intern_bytes(name, guess.map(|pair| pair.0));
+            let value = self.symbols.intern_bytes(value, guess.map(|pair| pair.1));
+            self.pairs.push((name, value));
         }
+        self.last_new = from as usize..self.pairs.len();
         let labels = (self.pairs.len() as u32 - from) as u16;
         self.entries[id as usize] = Entry { hash, tenant: owner, from, labels, head: 0, blocks: 0 };
         self.post(id);
@@ -282,6 +289,7 @@ impl Index {
     fn rebuild(&mut self) {
         let old = std::mem::take(&mut self.symbols);
         let pairs = std::mem::take(&mut self.pairs);
+        self.last_new = 0..0;
         for tenant in &mut self.tenants {
             tenant.postings.clear();
         }
@@ -417,7 +425,7 @@ impl Index {
         for matcher in rest {
             // A name that no series has is empty everywhere, and the matcher takes that.
             let Some(name) = self.symbols.find(matcher.name()) else { continue };
-            let mut asked: HashMap<Symbol, bool> = HashMap::new();
+            let mut asked: BySymbol<bool> = BySymbol::default();
             found.retain(|id| {
                 let Some(symbol) = value(*id, name) else { return true };
                 *asked.entry(symbol).or_insert_with(|| matcher.matches_value(self.symbols.text(symbol)))

@@ -46,6 +46,7 @@ mod snapshot;
 mod start;
 mod store;
 mod symbols;
+mod tiers;
 mod times;
 mod values;
 mod verify;
@@ -62,6 +63,7 @@ pub use metrics::{Metrics, MetricsError, SeriesExemplars};
 pub use options::{Clock, Options, Recovery, RefusedBy, Stats, TenantLimits, system_clock};
 pub use read::SeriesData;
 pub use snapshot::SnapshotReport;
+pub use tiers::Tier;
 #[doc(hidden)]
 pub use values::{head_values, sealed_values, unsealed_values};
 pub use verify::{VerifyReport, verify_directory};

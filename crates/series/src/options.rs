@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::error::Damage;
+use crate::tiers::Tier;
 
 /// The time now, in Unix milliseconds. Given by the owner, so a test moves it by hand.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -55,6 +56,9 @@ pub struct Options {
     pub max_waiting_samples: usize,
     /// How long after its end a window is left open for stragglers, in milliseconds. Default 10 minutes.
     pub seal_after_ms: i64,
+    /// Thinned-out samples that are kept longer than samples, finest first. Default: intervals of five minutes from a day that is
+    /// five days old on, kept three years; of an hour from twelve days that are five days old on, kept ten years.
+    pub tiers: Vec<Tier>,
     /// The clock; by default that of this machine.
     pub clock: Clock,
 }
@@ -63,6 +67,7 @@ impl Default for Options {
     fn default() -> Self {
         const MINUTE: i64 = 60_000;
         const HOUR: i64 = 60 * MINUTE;
+        const DAY: i64 = 24 * HOUR;
         Self {
             retention_ms: 400 * 24 * HOUR,
             retention_bytes: u64::MAX,
@@ -81,6 +86,10 @@ impl Default for Options {
             max_request_samples: 100_000,
             max_waiting_samples: 400_000,
             seal_after_ms: 10 * MINUTE,
+            tiers: vec![
+                Tier { interval_ms: 5 * MINUTE, after_ms: 5 * DAY, retention_ms: 3 * 365 * DAY },
+                Tier { interval_ms: HOUR, after_ms: 5 * DAY, retention_ms: 10 * 365 * DAY },
+            ],
             clock: system_clock(),
         }
     }

@@ -34,6 +34,8 @@ enum What {
     Window { start_ms: i64, log_upto: u64 },
     /// Of a day's files.
     Day(i64),
+    /// Of a tier's period, by the tier's number and the period's start.
+    Period(usize, i64),
 }
 
 /// A file that was made, and those that it replaces. None when there was nothing to make it of.
@@ -113,8 +115,12 @@ impl Writer {
         if let Err(error) = self.store.expire(now) {
             tracing::warn!(%error, "could not remove what is too old; it is tried again");
         }
+        if let Err(error) = self.store.expire_tiers(now) {
+            tracing::warn!(%error, "could not remove thinned samples that are too old; it is tried again");
+        }
         self.store.index.write().bury();
-        self.store.day_to_compact(now).map(What::Day)
+        let day = self.store.day_to_compact(now).map(What::Day);
+        day.or_else(|| self.store.tier_to_make(now).map(|(tier, start)| What::Period(tier, start)))
     }
 
     /// Puts a new file in the place of what it holds.
@@ -173,6 +179,8 @@ impl Store {
         let made = match what {
             What::Window { start_ms, log_upto } => self.make_window(start_ms, log_upto),
             What::Day(day) => self.make_day(day),
+            // It takes itself in, beside everything else.
+            What::Period(tier, start_ms) => return self.make_period(tier, start_ms).map(|()| None),
         };
         match made {
             Ok(made) => Ok(Some(made)),

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::error::{SeriesError, io as at};
 use crate::log::sync_dir;
 use crate::store::{Store, blocks_dir, wal_dir};
+use crate::tiers::all_files;
 
 /// What was copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -37,14 +38,19 @@ impl Store {
         for path in blocks {
             let Some(name) = path.file_name() else { continue };
             let copy = target.join(name);
-            // A second name costs nothing and is as good: sealed files never change. Across file systems it is a copy.
-            if fs::hard_link(path, &copy).is_err() {
-                fs::copy(path, &copy).map_err(at("copy", path))?;
-                File::open(&copy).and_then(|f| f.sync_all()).map_err(at("sync", &copy))?;
-            }
+            copy_file(path, &copy)?;
         }
         sync_dir(&target)?;
         let mut report = SnapshotReport { files: 0, bytes: 0 };
+        for path in all_files(&self.dir)? {
+            let copy = dir.join(path.strip_prefix(&self.dir).unwrap_or(&path));
+            let folder = copy.parent().unwrap_or(dir);
+            fs::create_dir_all(folder).map_err(at("create", folder))?;
+            copy_file(&path, &copy)?;
+            sync_dir(folder)?;
+            report.files += 1;
+            report.bytes += fs::metadata(&copy).map_err(at("copy", &path))?.len();
+        }
         for sub in [wal_dir(dir), target] {
             for entry in fs::read_dir(&sub).map_err(at("list", &sub))? {
                 let data = entry.and_then(|e| e.metadata()).map_err(at("list", &sub))?;
@@ -54,4 +60,13 @@ impl Store {
         }
         Ok(report)
     }
+}
+
+/// Gives a sealed file a second name, which costs nothing and is as good: they never change. Across file systems it is a copy.
+fn copy_file(path: &Path, copy: &Path) -> crate::Result<()> {
+    if fs::hard_link(path, copy).is_err() {
+        fs::copy(path, copy).map_err(at("copy", path))?;
+        File::open(copy).and_then(|f| f.sync_all()).map_err(at("sync", copy))?;
+    }
+    Ok(())
 }

@@ -18,6 +18,7 @@ use crate::head::Head;
 use crate::index::{Index, Place};
 use crate::options::{Options, RefusedBy, TenantLimits};
 use crate::rates::Rates;
+use crate::tiers::Tiers;
 use crate::writer::Refused;
 
 /// Counted since the engine was opened.
@@ -81,6 +82,7 @@ pub(crate) struct Store {
     /// is here before it leaves the head, so that it is seen at least once, and seeing it twice is harmless.
     pub(crate) blocks: RwLock<Blocks>,
     pub(crate) counters: Counters,
+    pub(crate) tiers: Tiers,
     pub(crate) families: Families,
     pub(crate) exemplars: Exemplars,
     pub(crate) rates: Rates,
@@ -116,6 +118,7 @@ impl Store {
             head: Head::default(),
             blocks: RwLock::default(),
             counters: Counters::default(),
+            tiers: Tiers::default(),
             families: Families::default(),
             exemplars: Exemplars::default(),
             rates: Rates::default(),

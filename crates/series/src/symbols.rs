@@ -1,5 +1,7 @@
 //! Texts that many labels share, each kept once and named by a number.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use hashbrown::HashTable;
@@ -7,6 +9,27 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// A text, in this process only.
 pub(crate) type Symbol = u32;
+
+/// Maps by symbol. Symbols are our own numbers, so nobody outside can choose ones that collide.
+pub(crate) type BySymbol<V> = HashMap<Symbol, V, BuildHasherDefault<Spread>>;
+
+/// Spreads dense numbers, which is all that they need.
+#[derive(Debug, Default)]
+pub(crate) struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Symbols {
@@ -30,6 +53,21 @@ impl Symbols {
         let hash_of = |symbol: &Symbol| xxh3_64(texts[*symbol as usize].as_bytes());
         self.table.insert_unique(xxh3_64(text.as_bytes()), symbol, hash_of);
         symbol
+    }
+
+    /// As [`intern`](Self::intern), of bytes that are text; quick when the guess is right.
+    pub(crate) fn intern_bytes(&mut self, bytes: &[u8], guess: Option<Symbol>) -> Symbol {
+        if let Some(guess) = guess
+            && self.texts[guess as usize].as_bytes() == bytes
+        {
+            return guess;
+        }
+        let same = |symbol: &Symbol| self.texts[*symbol as usize].as_bytes() == bytes;
+        match self.table.find(xxh3_64(bytes), same) {
+            Some(known) => *known,
+            // Keys were made from labels, which are text.
+            None => self.intern(std::str::from_utf8(bytes).unwrap_or_default()),
+        }
     }
 
     pub(crate) fn text(&self, symbol: Symbol) -> &Arc<str> {

@@ -10,6 +10,7 @@ use crate::error::{Damage, DamageKind, io as at};
 use crate::log::segments;
 use crate::replay::{Closely, Counted, replay};
 use crate::store::{Store, blocks_dir, shown, wal_dir};
+use crate::tiers::all_files;
 
 /// What a full check of the disk found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -65,6 +66,7 @@ pub fn verify_directory(dir: &Path) -> crate::Result<VerifyReport> {
     }
     paths.retain(|path| path.file_name().and_then(|n| block::parse_name(n.to_str()?)).is_some());
     paths.sort();
+    paths.append(&mut all_files(dir)?);
     for path in paths {
         report.file(dir, &path, 0);
     }
@@ -89,6 +91,9 @@ impl Store {
         let blocks: Vec<_> = self.blocks.read().values().cloned().collect();
         for known in blocks {
             report.file(&self.dir, &known.path, known.header.file_bytes());
+        }
+        for path in all_files(&self.dir)? {
+            report.file(&self.dir, &path, 0);
         }
         report.log(&self.dir, End::Moving)?;
         Ok(report)

@@ -49,7 +49,7 @@ pub(crate) enum Found<'a> {
 }
 
 /// A sealed file during a visit.
-struct Open {
+pub(crate) struct Open {
     block: Arc<Block>,
     file: File,
     /// A piece of the file, from this offset.
@@ -59,12 +59,13 @@ struct Open {
     places: Vec<Option<block::Place>>,
 }
 
-/// Buffers of one visit.
+/// Buffers that are used again for each series.
 #[derive(Default)]
-struct Buffers {
+pub(crate) struct Buffers {
     times: Vec<i64>,
     values: Vec<f64>,
-    rows: Vec<Point>,
+    /// The points of the last series.
+    pub(crate) rows: Vec<Point>,
     columns: HashMap<(i64, u32, u32), Arc<[i64]>>,
 }
 
@@ -87,22 +88,24 @@ impl Store {
         };
         let mut buffers = Buffers::default();
         for batch in found.chunks(BATCH) {
-            self.visit_batch(tenant, batch, wanted, &mut buffers, each)?;
+            self.visit_batch(tenant, batch, wanted, &mut buffers, &mut |_, found| each(found))?;
         }
         Ok(())
     }
 
-    fn visit_batch<E>(
+    /// Calls `each` with the place in the batch and the series, for those that have something. The caller holds their numbers.
+    pub(crate) fn visit_batch<E>(
         &self,
         tenant: u64,
         batch: &[(Labels, SeriesId)],
         wanted: Wanted,
         buffers: &mut Buffers,
-        each: &mut dyn FnMut(Found<'_>) -> Result<(), E>,
+        each: &mut dyn FnMut(usize, Found<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         // What leaves the head after this is in none of these files, so that whoever has read the head asks again.
         let dropped = self.head.dropped();
-        let mut files = self.open_for(batch, wanted);
+        let ids: Vec<SeriesId> = batch.iter().map(|(_, id)| *id).collect();
+        let mut files = self.open_for(&ids, wanted);
         let cut = !self.cuts.read().is_empty();
         for (n, (labels, id)) in batch.iter().enumerate() {
             let whole = !(cut && self.is_cut_of(tenant, labels));
@@ -110,22 +113,22 @@ impl Store {
             let quick = files.and_then(|files| self.quickly(n, *id, files, wanted, buffers));
             if quick.is_some() && self.head.dropped() == dropped {
                 if !buffers.rows.is_empty() {
-                    each(Found::Points(labels.clone(), &mut buffers.rows))?;
+                    each(n, Found::Points(labels.clone(), &mut buffers.rows))?;
                 }
                 continue;
             }
             for data in self.select_these(tenant, &[(labels.clone(), *id)], wanted.from_ms, wanted.to_ms) {
-                each(Found::Careful(data))?;
+                each(n, Found::Careful(data))?;
             }
         }
         Ok(())
     }
 
     /// The files that have something of the batch; none when one of them cannot be opened.
-    fn open_for(&self, batch: &[(Labels, SeriesId)], wanted: Wanted) -> Option<Vec<Open>> {
+    pub(crate) fn open_for(&self, batch: &[SeriesId], wanted: Wanted) -> Option<Vec<Open>> {
         let mut files = Vec::new();
         for block in self.blocks_in(wanted.from_ms, wanted.to_ms) {
-            let places: Vec<_> = batch.iter().map(|(_, id)| block.place(*id)).collect();
+            let places: Vec<_> = batch.iter().map(|id| block.place(*id)).collect();
             if places.iter().any(Option::is_some) {
                 let file = File::open(&block.path).ok()?;
                 files.push(Open { block, file, piece: Vec::new(), from: 0, places });
@@ -145,15 +148,12 @@ impl Store {
             && point.0 <= wanted.to_ms
             && files.iter().all(|f| f.places[n].is_none() || f.block.end_ms() < point.0)
         {
+            buffers.rows.clear();
             buffers.rows.extend((point.0 >= wanted.from_ms).then_some(point));
             return Some(());
         }
+        self.of_files(n, files, wanted, buffers)?;
         let mut in_order = true;
-        for file in files {
-            let before = buffers.rows.len();
-            file.points(n, wanted, buffers)?;
-            in_order &= follows(&buffers.rows, before);
-        }
         let before = buffers.rows.len();
         self.head.points_into(id, window_start(wanted.from_ms), wanted.to_ms, &mut buffers.rows);
         in_order &= follows(&buffers.rows, before);
@@ -166,6 +166,38 @@ impl Store {
         if !(buffers.rows.first().is_none_or(inside) && buffers.rows.last().is_none_or(inside)) {
             buffers.rows.retain(inside);
         }
+        Some(())
+    }
+}
+
+impl Store {
+    /// The points that files have of the `n`th series of the batch that they were opened for.
+    pub(crate) fn of_files(&self, n: usize, files: &mut [Open], wanted: Wanted, buffers: &mut Buffers) -> Option<()> {
+        buffers.rows.clear();
+        let mut in_order = true;
+        for file in files {
+            let before = buffers.rows.len();
+            file.points(n, wanted, buffers)?;
+            in_order &= follows(&buffers.rows, before);
+        }
+        if !in_order {
+            // Stable: of equal times the one that was stored first stays first, and is kept.
+            buffers.rows.sort_by_key(|point| point.0);
+            buffers.rows.dedup_by_key(|point| point.0);
+        }
+        Some(())
+    }
+}
+
+impl Buffers {
+    /// All points of one chunk into the rows.
+    pub(crate) fn read_one(&mut self, block: &Block, file: &File, place: block::Place) -> Option<()> {
+        let start_ms = block.header.start_ms;
+        let times = block::read_times(file, start_ms, block.columns(), place).ok()?;
+        let bytes = block::read_at(file, u64::from(place.offset), place.length as usize)?;
+        values::take_into(payload_of(place.offset, &bytes)?, times.len(), &mut self.values)?;
+        self.rows.clear();
+        self.rows.extend(times.into_iter().zip(self.values.iter().copied()));
         Some(())
     }
 }

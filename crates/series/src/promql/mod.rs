@@ -32,6 +32,7 @@ pub use ast::{
     Matching, Selector, Shift, Span, Subquery, Type,
 };
 pub use error::{ParseError, QueryError};
+pub(crate) use eval::change_of;
 pub use functions::Function;
 pub(crate) use kahan::Kahan;
 pub use limits::{Cancel, Limits};
@@ -39,6 +40,7 @@ pub use metric::Metric;
 pub use parse::parse;
 pub use query::{Query, Settings};
 pub use shared::SharedSource;
-pub use source::{Each, EngineSource, MemorySource, Select, Selected, SeriesSamples, Source, Told};
+pub(crate) use source::damaged;
+pub use source::{Each, EachThinned, EngineSource, MemorySource, Select, Selected, SeriesSamples, Source, Told};
 pub(crate) use value::go_float;
 pub use value::{Answer, MatrixSeries, SampleValue, Value, VectorSample, json_float, plain_float};

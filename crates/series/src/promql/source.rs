@@ -7,8 +7,10 @@ use super::metric::Metric;
 use crate::engine::Engine;
 use crate::error::SeriesError;
 use crate::histogram::Histogram;
+use crate::labels::Labels;
 use crate::matcher::Matcher;
 use crate::read::SeriesData;
+use crate::tiers::answer::Ask;
 use crate::visit::Found;
 
 /// What a query wants to read.
@@ -64,6 +66,9 @@ pub struct Told {
 /// Takes one series after another. What it leaves in there is used again.
 pub type Each<'a> = dyn FnMut(&mut SeriesSamples) -> Result<(), QueryError> + 'a;
 
+/// Takes the labels of a series, its values, and how many intervals they were made of.
+pub type EachThinned<'a> = dyn FnMut(Metric, Vec<f64>, usize) -> Result<(), QueryError> + 'a;
+
 /// A store that can be queried.
 pub trait Source {
     /// The samples of all series that are meant.
@@ -83,6 +88,20 @@ pub trait Source {
             each(&mut series)?;
         }
         Ok(Told { warnings: selected.warnings, infos: Vec::new() })
+    }
+
+    /// What the function of `what` comes to at each of `ends`, from thinned-out samples: the values of each series, the stale marker
+    /// where there is none. `None`, before any series is given, when the samples are to be read. What was chosen is told.
+    ///
+    /// # Errors
+    /// As [`visit`](Self::visit).
+    fn thinned(
+        &self,
+        _what: &Select<'_>,
+        _ends: &[i64],
+        _each: &mut EachThinned<'_>,
+    ) -> Result<Option<Told>, QueryError> {
+        Ok(None)
     }
 }
 
@@ -124,12 +143,30 @@ impl Source for EngineSource<'_> {
         })?;
         Ok(told)
     }
+
+    fn thinned(&self, what: &Select<'_>, ends: &[i64], each: &mut EachThinned<'_>) -> Result<Option<Told>, QueryError> {
+        let ask = Ask {
+            tenant: self.tenant,
+            matchers: what.matchers,
+            ends,
+            step_ms: what.step_ms,
+            range_ms: what.range_ms,
+            lookback_ms: ends.first().map_or(0, |first| first.saturating_sub(what.from_ms).saturating_add(1)),
+            function: what.function,
+        };
+        self.engine.thinned(&ask, &mut |labels, values, intervals| each(Metric::from(labels), values, intervals))
+    }
+}
+
+/// What is said of samples that cannot be read.
+pub(crate) fn damaged(labels: &Labels, from_ms: i64, to_ms: i64) -> String {
+    format!("samples of {labels:?} from {from_ms} to {to_ms} ms are damaged and left out")
 }
 
 /// A series that was read with care, if it has samples; what it has lost is told.
 fn careful(data: SeriesData, warnings: &mut Vec<String>) -> Option<SeriesSamples> {
     for (from, to) in &data.lost {
-        warnings.push(format!("samples of {:?} from {from} to {to} ms are damaged and left out", data.labels));
+        warnings.push(damaged(&data.labels, *from, *to));
     }
     let series = SeriesSamples { metric: Metric::from(data.labels), floats: data.points, histograms: data.histograms };
     (!series.floats.is_empty() || !series.histograms.is_empty()).then_some(series)

@@ -32,8 +32,9 @@ use super::duration::Frame;
 use super::error::QueryError;
 use super::limits::{Budget, Limits};
 use super::query::Settings;
-use super::source::Source;
+use super::source::{Select, Source, Told};
 use super::value::MatrixSeries;
+pub(crate) use rate::change_of;
 use select::Take;
 
 /// The times at which an expression is evaluated.
@@ -233,6 +234,34 @@ impl<'a> Evaluator<'a> {
                 Ok(Evaluated::Lines(lines))
             }
             Evaluated::Text(_) => super::error::execution("a string has no sign"),
+        }
+    }
+
+    /// Has a store answer from thinned-out samples what a function, or the newest sample, comes to at each end; false when it does
+    /// not, and nothing was given to `sink`.
+    fn thinned(
+        &self,
+        what: &Select<'_>,
+        ends: &[i64],
+        drop_name: bool,
+        sink: &mut Sink<'_>,
+    ) -> Result<bool, QueryError> {
+        let told = self.source.thinned(what, ends, &mut |metric, values, intervals| {
+            self.budget.take(intervals, 16 * intervals)?;
+            self.budget.column(values.len())?;
+            sink(Line { metric, drop_name, column: Column::of(values) })
+        })?;
+        let Some(told) = told else { return Ok(false) };
+        self.tell(told);
+        Ok(true)
+    }
+
+    fn tell(&self, told: Told) {
+        for warning in told.warnings {
+            self.remark(Span::default(), &Remark::Lost(warning));
+        }
+        for info in told.infos {
+            self.remark(Span::default(), &Remark::Chosen(info));
         }
     }
 

@@ -10,6 +10,7 @@ use crate::promql::annotation::Remark;
 use crate::promql::ast::{Edges, Span};
 use crate::promql::column::{Cell, Column, Line};
 use crate::promql::error::QueryError;
+use crate::tiers::interval::Interval;
 
 /// What kind of change is asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -252,6 +253,24 @@ fn float_change(window: &Window<'_>, change: Change, resets: &mut Resets) -> Cel
     }
     let factor = extrapolation(window, (first.0, last.0), floats.len(), change, (first.1, difference));
     Cell::Float(difference * factor)
+}
+
+/// The change over a window of which only an interval is known that covers it; none when that has less than two samples.
+pub(crate) fn change_of(
+    known: &Interval,
+    (start_ms, end_ms): (i64, i64),
+    counter: bool,
+    per_second: bool,
+) -> Option<f64> {
+    if known.count < 2.0 {
+        return None;
+    }
+    let change = Change { counter, per_second };
+    let difference = known.last - known.first + if counter { known.excess } else { 0.0 };
+    let (before, after) = (known.first_ms - start_ms, end_ms - known.last_ms);
+    let gaps = Gaps::new(before, after, known.last_ms - known.first_ms, known.count as usize);
+    let to_start = if counter { gaps.not_before_zero(known.first, difference) } else { gaps.to_start };
+    Some(difference * gaps.factor(to_start, change, end_ms - start_ms))
 }
 
 /// What a change between the first and the last sample is multiplied by to be that of the whole window.

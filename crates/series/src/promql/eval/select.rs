@@ -5,8 +5,7 @@ use std::sync::Arc;
 use super::{Evaluator, Grid, Sink};
 use crate::histogram::Histogram;
 use crate::labels::is_stale;
-use crate::promql::annotation::Remark;
-use crate::promql::ast::{Selector, Span};
+use crate::promql::ast::Selector;
 use crate::promql::column::{Cell, Line};
 use crate::promql::error::QueryError;
 use crate::promql::source::{Each, Select, SeriesSamples};
@@ -34,12 +33,7 @@ impl Evaluator<'_> {
             }
             each(series)
         })?;
-        for warning in told.warnings {
-            self.remark(Span::default(), &Remark::Lost(warning));
-        }
-        for info in told.infos {
-            self.remark(Span::default(), &Remark::Chosen(info));
-        }
+        self.tell(told);
         Ok(())
     }
 
@@ -78,6 +72,9 @@ impl Evaluator<'_> {
             newest: first == last,
             most_samples: 0,
         };
+        if take == Take::Value && self.thinned(&what, &moments, false, sink)? {
+            return Ok(());
+        }
         self.read_each(what, &mut |series| {
             let mut column = self.absent(grid)?;
             let (mut floats, mut histograms) = (0, 0);

@@ -200,6 +200,19 @@ impl Evaluator<'_> {
             Some(sink) => sink,
             None => &mut gather,
         };
+        if let (Feed::Stored(what), Edges::Plain) = (&feed, edges) {
+            let name_of = |line: &Line| line.metric.name().to_owned();
+            let done = self.thinned(what, ends.ends, drops_name, &mut |line| {
+                if of_counters {
+                    self.check_counter_name(&name_of(&line), span);
+                    of_counters = false;
+                }
+                sink(line)
+            })?;
+            if done {
+                return Ok(lines);
+            }
+        }
         let mut series = 0;
         self.samples_each(feed, &mut |samples| {
             if of_counters && !samples.floats.is_empty() {

@@ -1,0 +1,208 @@
+//! Thinned-out samples of long ago: for each interval of a series how many samples there were, their sum, least, greatest,
+//! first and last, and what a counter rose beyond those two. They outlive the samples, and answer queries of wide steps.
+//!
+//! A tier is made of whole *periods* of [`INTERVALS`] intervals, once nothing more can come for them: one sealed file a column, in
+//! the format of all sealed files, so that checksums, damage and verification are the same. A query is answered either from
+//! samples or in intervals throughout, and says which: what is younger than the tier is thinned on the way, and a question that
+//! intervals cannot answer reads samples. Series with native histograms are not thinned.
+
+pub(crate) mod answer;
+pub(crate) mod interval;
+mod make;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use parking_lot::{Mutex, RwLock};
+use serde::{Deserialize, Serialize};
+
+use crate::block::{self, Block, Header};
+use crate::contents::contents;
+use crate::error::io as at;
+use crate::index::{Index, Place};
+use crate::options::Recovery;
+use crate::store::{Store, shown};
+use interval::Column;
+
+/// Intervals of a period: a day of those of five minutes, twelve days of those of an hour.
+pub(crate) const INTERVALS: i64 = 288;
+
+/// One tier of thinned-out samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tier {
+    /// How long an interval is, in milliseconds; at most 16 hours.
+    pub interval_ms: i64,
+    /// How long after the end of a period it is made, in milliseconds. Never before the last sample may have arrived.
+    pub after_ms: i64,
+    /// How long it is kept, in milliseconds, however long the samples are.
+    pub retention_ms: i64,
+}
+
+impl Tier {
+    /// How long a period is, in milliseconds.
+    pub(crate) fn span_ms(&self) -> i64 {
+        self.interval_ms.saturating_mul(INTERVALS)
+    }
+
+    pub(crate) fn is_sane(&self) -> bool {
+        (1_000..=16 * 3_600_000).contains(&self.interval_ms)
+    }
+
+    /// The start of the period that a sample is in: it ends with its last moment and begins just after its start.
+    fn period_of(&self, at_ms: i64) -> i64 {
+        at_ms.saturating_sub(1).div_euclid(self.span_ms()).saturating_mul(self.span_ms())
+    }
+}
+
+/// A period on disk.
+pub(crate) struct Period {
+    pub(crate) start_ms: i64,
+    folder: PathBuf,
+    /// The file of [`Column::Count`], which is written last: with it the period is complete.
+    count: Block,
+    /// The other files, read when they are first asked for.
+    others: [OnceLock<Option<Block>>; Column::ALL.len()],
+}
+
+impl Period {
+    fn new(start_ms: i64, folder: PathBuf, count: Block) -> Self {
+        Self { start_ms, folder, count, others: Default::default() }
+    }
+
+    /// The file that says which series are in it.
+    pub(crate) fn count(&self) -> &Block {
+        &self.count
+    }
+
+    /// The newest generation of sealed files when it was made: what was deleted later is still in it.
+    pub(crate) fn made_of(&self) -> u64 {
+        self.count.header.log_upto
+    }
+
+    /// The file of a column; none when it is damaged.
+    fn column(&self, store: &Store, column: Column) -> Option<&Block> {
+        if column == Column::Count {
+            return Some(&self.count);
+        }
+        self.others[column as usize].get_or_init(|| self.read(store, column)).as_ref()
+    }
+
+    fn read(&self, store: &Store, column: Column) -> Option<Block> {
+        let path = column_path(&self.folder, column, self.start_ms);
+        let contents = contents(&path, &shown(&store.dir, &path)).ok().filter(|c| c.damaged.is_empty())?;
+        let index = store.index.read();
+        let id = |tenant, key: &[u8]| index.find(Index::hash(store.seed, tenant, key));
+        let listed = contents.series.iter().map(|s| id(s.tenant, &contents.keys[s.key.clone()]));
+        let ids = listed.collect::<Option<Vec<_>>>()?;
+        drop(index);
+        Some(Block::new(path, contents, ids))
+    }
+
+    fn paths(&self) -> Vec<PathBuf> {
+        // The count goes first: without it the others are nothing.
+        let mut paths = vec![column_path(&self.folder, Column::Count, self.start_ms)];
+        paths.extend(Column::OTHERS.map(|column| column_path(&self.folder, column, self.start_ms)));
+        paths
+    }
+}
+
+/// All tiers of an engine, in the order of its options.
+#[derive(Default)]
+pub(crate) struct Tiers {
+    pub(crate) periods: RwLock<Vec<BTreeMap<i64, std::sync::Arc<Period>>>>,
+    /// Periods that could not be made, and are left alone until the next start.
+    left: Mutex<BTreeSet<(usize, i64)>>,
+}
+
+pub(crate) fn tiers_dir(dir: &Path) -> PathBuf {
+    dir.join("tiers")
+}
+
+fn folder_of(dir: &Path, tier: &Tier) -> PathBuf {
+    tiers_dir(dir).join(tier.interval_ms.to_string())
+}
+
+/// A tier's file covers nothing of the log; the place of that says what it was made of, see [`Period::made_of`].
+fn header(start_ms: i64, tier: &Tier, made_of: u32) -> Header {
+    Header {
+        start_ms,
+        span_ms: tier.span_ms(),
+        generation: 1,
+        replaces: 0,
+        log_upto: u64::from(made_of),
+        chunk_bytes: 0,
+        index_bytes: 0,
+        samples: 0,
+    }
+}
+
+fn column_path(folder: &Path, column: Column, start_ms: i64) -> PathBuf {
+    folder.join(column.name()).join(format!("{start_ms}.1.blk"))
+}
+
+/// The files of all tiers, for who checks or copies everything.
+///
+/// # Errors
+/// [`SeriesError::Io`](crate::SeriesError::Io) when a folder cannot be listed.
+pub(crate) fn all_files(dir: &Path) -> crate::Result<Vec<PathBuf>> {
+    let mut folders = vec![tiers_dir(dir)];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        if !folder.exists() {
+            continue;
+        }
+        for entry in std::fs::read_dir(&folder).map_err(at("list", &folder))? {
+            let path = entry.map_err(at("list", &folder))?.path();
+            let is_file = path.file_name().and_then(|n| block::parse_name(n.to_str()?)).is_some();
+            if path.is_dir() {
+                folders.push(path);
+            } else if is_file {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Finds the periods on disk and has the index know their series. What a kill left incomplete is made anew one day.
+pub(crate) fn read_tiers(store: &Store, recovery: &mut Recovery) -> crate::Result<()> {
+    let mut all = Vec::new();
+    for tier in &store.options.tiers {
+        let folder = folder_of(&store.dir, tier);
+        let mut periods = BTreeMap::new();
+        let counts = folder.join(Column::Count.name());
+        for path in if tier.is_sane() { files_in(&counts)? } else { Vec::new() } {
+            let Some((start_ms, _)) = path.file_name().and_then(|n| block::parse_name(n.to_str()?)) else { continue };
+            if Column::OTHERS.iter().any(|column| !column_path(&folder, *column, start_ms).exists()) {
+                continue;
+            }
+            let contents = contents(&path, &shown(&store.dir, &path))?;
+            recovery.damaged.extend(contents.damaged.iter().cloned());
+            let mut index = store.index.write();
+            let listed = contents.series.iter();
+            let ids: Vec<_> = listed
+                .map(|s| {
+                    let key = &contents.keys[s.key.clone()];
+                    index.intern(s.tenant, Index::hash(store.seed, s.tenant, key), key)
+                })
+                .collect();
+            ids.iter().for_each(|id| index.hold(*id, Place::Block));
+            drop(index);
+            let period = Period::new(start_ms, folder.clone(), Block::new(path, contents, ids));
+            periods.insert(start_ms, std::sync::Arc::new(period));
+        }
+        all.push(periods);
+    }
+    *store.tiers.periods.write() = all;
+    Ok(())
+}
+
+fn files_in(folder: &Path) -> crate::Result<Vec<PathBuf>> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let entries = std::fs::read_dir(folder).map_err(at("list", folder))?;
+    entries.map(|entry| Ok(entry.map_err(at("list", folder))?.path())).collect()
+}
