@@ -65,7 +65,7 @@ pub struct Rule {
     pub runbook: Option<Ref>,
     /// How its evaluation goes: `unknown` while there is nothing to look at.
     #[serde(default)]
-    pub health: Health,
+    pub evaluation: Health,
     /// When it was last evaluated.
     pub last_evaluated: Option<Time>,
     /// Why it could not be evaluated, if it could not.
@@ -93,11 +93,11 @@ impl Class for Rule {
         .step("pause", &["active"], "paused", "Stops evaluating it.")
         .step("resume", &["paused"], "active", "Evaluates it again.")
         .refers("runbook", &["runbook"], "answered-with", OnDelete::Unlink)
-        .computes(&["last_evaluated", "last_error", "health"], |_| {})
+        .computes(&["last_evaluated", "last_error", "evaluation"], |_| {})
         .check(reads_well)
         .link("about", &[], "Records that it watches over.")
-        .indexed(&["severity", "group", "health"])
-        .columns(&["key", "title", "severity", "expression", "for_at_least", "health", "state"])
+        .indexed(&["severity", "group", "evaluation"])
+        .columns(&["key", "title", "severity", "expression", "for_at_least", "evaluation", "state"])
         .sorts(&["key", "-updated"])
         .practices(&["monitoring and event management", "ISO/IEC 20000-1 8.7.1"])
     }

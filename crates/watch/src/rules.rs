@@ -4,6 +4,7 @@
 //! through [`series::Metrics`], so that an engine far away works as well, and writes alerts only through the kernel. It never
 //! tells people, and never takes missing data for good news.
 
+mod arrival;
 pub mod compile;
 pub mod engine;
 pub mod file;
@@ -11,6 +12,7 @@ pub mod hold;
 mod keep;
 pub mod presence;
 mod publish;
+pub mod replay;
 mod round;
 pub mod see;
 pub mod state;
@@ -18,5 +20,6 @@ pub mod template;
 pub mod unit;
 mod view;
 
+pub use arrival::Heard;
 pub use engine::{Counters, Number, Rules};
 pub use see::Outside;

@@ -184,22 +184,32 @@ impl Rules {
 
     /// What was just written: the rules that read it are evaluated in a moment. Cheap when no rule does.
     pub fn on_written<'a>(&self, tenant: TenantId, names: impl IntoIterator<Item = &'a str>) {
-        let mut board = self.board.lock();
-        let Board { by_name, dirty, .. } = &mut *board;
-        let Some(readers) = by_name.get(&tenant) else { return };
-        let (before, mut any) = (dirty.len(), false);
+        self.wake(self.readers(tenant, names));
+    }
+
+    /// The rules that read metrics of these names.
+    pub(super) fn readers<'a>(&self, tenant: TenantId, names: impl IntoIterator<Item = &'a str>) -> BTreeSet<Id> {
+        let mut ids = BTreeSet::new();
+        let board = self.board.lock();
+        let Some(readers) = board.by_name.get(&tenant).filter(|readers| !readers.is_empty()) else { return ids };
+        let mut any = false;
         for name in names {
             any = true;
-            dirty.extend(readers.get(name).into_iter().flatten().copied());
+            ids.extend(readers.get(name).into_iter().flatten());
         }
         if any {
-            dirty.extend(readers.get("").into_iter().flatten().copied());
+            ids.extend(readers.get("").into_iter().flatten());
         }
-        let woken = before == 0 && !dirty.is_empty();
-        drop(board);
-        if woken {
-            self.changed.notify_one();
+        ids
+    }
+
+    /// Has rules evaluated in a moment.
+    pub(super) fn wake(&self, ids: BTreeSet<Id>) {
+        if ids.is_empty() {
+            return;
         }
+        self.board.lock().dirty.extend(ids);
+        self.changed.notify_one();
     }
 
     /// Evaluates until the future is dropped.
@@ -289,13 +299,13 @@ fn next_due(held: &Held, id: Id, now_ms: i64) -> i64 {
 /// The rule of a record, and its definition as text.
 fn rule_of(record: &Record) -> Option<(Rule, String)> {
     let mut rule: Rule = serde_json::from_value(serde_json::Value::Object(record.fields.clone())).ok()?;
-    (rule.health, rule.last_evaluated, rule.last_error) = (Health::default(), None, None);
+    (rule.evaluation, rule.last_evaluated, rule.last_error) = (Health::default(), None, None);
     let definition = serde_json::to_string(&rule).ok()?;
     Some((rule, definition))
 }
 
 fn health_of(record: &Record) -> Health {
-    match record.text("health") {
+    match record.text("evaluation") {
         "ok" => Health::Ok,
         "error" => Health::Error,
         _ => Health::Unknown,

@@ -249,7 +249,7 @@ pub(super) fn plain() -> Rule {
         annotations: BTreeMap::new(),
         scope: None,
         runbook: None,
-        health: Health::default(),
+        evaluation: Health::default(),
         last_evaluated: None,
         last_error: None,
     }

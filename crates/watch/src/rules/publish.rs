@@ -236,7 +236,7 @@ pub(super) async fn health(
     error: Option<&str>,
 ) -> Result<(), ActError> {
     let session = Session::controller(NAME, tenant);
-    let fields = fields(json!({"health": health, "last_error": error, "last_evaluated": kernel.now()}));
+    let fields = fields(json!({"evaluation": health, "last_error": error, "last_evaluated": kernel.now()}));
     kernel.act(&session, Act::Update { target: Target::Id(id), fields, owner: None, expect: None }).await?;
     Ok(())
 }

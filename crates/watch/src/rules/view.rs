@@ -49,7 +49,7 @@ impl Rules {
         Map::from_iter([
             ("last_evaluated".into(), json!(held.last)),
             ("last_error".into(), json!(held.error)),
-            ("health".into(), json!(held.health)),
+            ("evaluation".into(), json!(held.health)),
         ])
     }
 }
