@@ -48,6 +48,9 @@ pub const ALL: &[(&str, Parser)] = &[
     ("series_otlp", series_otlp),
     ("series_lines", series_lines),
     ("promql", promql),
+    ("rule_file", rule_file),
+    ("rule_tests", rule_tests),
+    ("rule_text", rule_text),
 ];
 
 /// What a parser answered: computed, and not looked at.
@@ -491,4 +494,27 @@ fn registry() -> &'static kernel::Registry {
     static REGISTRY: std::sync::OnceLock<kernel::Registry> = std::sync::OnceLock::new();
     REGISTRY
         .get_or_init(|| kernel::Registry::new(vec![kernel::own::domain()]).expect("the kernel's classes fit together"))
+}
+
+/// Rule files of Prometheus; what is read is written back and read again.
+pub fn rule_file(bytes: &[u8]) {
+    let read = |text: &str| watch::rules::file::import(text, &mut std::collections::BTreeSet::new());
+    if let Ok(rules) = read(&text(bytes)) {
+        let rules: Vec<_> = rules.into_iter().map(|one| (one.key, one.rule)).collect();
+        answer(watch::rules::file::export(&rules).map(|text| read(&text)));
+    }
+}
+
+/// Unit tests of rules, and the samples in them.
+pub fn rule_tests(bytes: &[u8]) {
+    answer(watch::rules::unit::parse(&text(bytes)));
+    answer(series::promql::notation::series_line(&text(bytes)));
+}
+
+/// The texts of alerts, read and filled in.
+pub fn rule_text(bytes: &[u8]) {
+    use watch::rules::template::{Fill, Template};
+    if let Ok(template) = Template::parse(&text(bytes)) {
+        answer(template.fill(&Fill { value: 1.5, external_url: "http://localhost", ..Fill::default() }));
+    }
 }

@@ -18,6 +18,7 @@ mod options;
 mod people;
 mod probing;
 mod reference;
+mod rules;
 mod samples;
 mod server;
 mod settings;
@@ -59,6 +60,9 @@ enum Command {
     /// Ask a system once, as a check does, or list what can be asked.
     #[command(subcommand)]
     Check(probing::Check),
+    /// Rules over measurements: import, export, unit tests, replay over the past.
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
     /// Only on the host itself: first sign-in, tokens, passwords.
     #[command(subcommand)]
     Admin(onhost::Admin),
@@ -153,6 +157,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Command::Up(serve) => server::run(data, &serve, true).await?,
         Command::Server(serve) => server::run(data, &serve, false).await?,
         Command::Check(check) => return probing::run(check).await,
+        Command::Rules(command) if command.is_local() => return rules::run_local(&command),
+        Command::Rules(command) => {
+            rules::run(&client(data, arguments.server, arguments.token, arguments.tenant)?, command).await?;
+        }
         Command::Admin(command) => onhost::admin(data, command, arguments.tenant).await?,
         Command::Channel(command) => onhost::channel(data, command).await?,
         Command::Access(command) => onhost::access(data, command).await?,
@@ -167,13 +175,23 @@ async fn run(arguments: Arguments) -> anyhow::Result<u8> {
             clap_complete::generate(shell, &mut Arguments::command(), "mainstay", &mut std::io::stdout())
         }
         Command::Client(command) => {
-            let connection = match arguments.server {
-                Some(server) => cli::Connection::Remote { server, token: arguments.token },
-                None => cli::Connection::Local(data.socket()),
-            };
-            let client = cli::Client::new(&connection, courier::client_tls()?)?.in_tenant(arguments.tenant);
+            let client = client(data, arguments.server, arguments.token, arguments.tenant)?;
             cli::run(&client, command).await?;
         }
     }
     Ok(0)
+}
+
+/// A client of the local server, or of the one named.
+fn client(
+    data: &Data,
+    server: Option<String>,
+    token: Option<String>,
+    tenant: Option<String>,
+) -> anyhow::Result<cli::Client> {
+    let connection = match server {
+        Some(server) => cli::Connection::Remote { server, token },
+        None => cli::Connection::Local(data.socket()),
+    };
+    Ok(cli::Client::new(&connection, courier::client_tls()?)?.in_tenant(tenant))
 }

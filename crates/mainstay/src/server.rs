@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use store::Store;
+use watch::rules::{Heard, Outside, Rules};
 use watch::runner::Runner;
 
 use crate::gate::Door;
@@ -55,6 +56,8 @@ struct Running {
     access: Arc<Access>,
     store: Arc<Store>,
     engine: Arc<series::Engine>,
+    /// The same measurements; what is written through it wakes the rules that read it.
+    metrics: Arc<Heard>,
     clock: Arc<dyn Clock>,
 }
 
@@ -85,7 +88,7 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
     let runner = Runner::new(
         kernel.clone(),
         Arc::new(probe::Env::real()),
-        Arc::new(samples::Series(running.engine.clone())),
+        Arc::new(samples::Series(running.metrics.clone())),
         alive_until,
     );
     let public_url = serve
@@ -99,6 +102,7 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
         egress: courier::egress(&serve.allow_webhook, serve.listen.ip().is_loopback())?,
         public_url: public_url.clone(),
     });
+    let rules = rules_engine(&running, public_url.clone(), alive_until);
     engines(&running, serve, &runner, &host, post.clone());
     let tls = match (&serve.tls_certificate, &serve.tls_key) {
         (Some(certificate), Some(key)) => Some(listen::tls(certificate, key)?),
@@ -116,7 +120,7 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
         data: data.data.clone(),
         public_url: public_url.clone(),
     };
-    let router = router(&running, door, &runner, on_host);
+    let router = router(&running, door, &runner, &rules, on_host);
     // From the first answer on, a request to end is heeded.
     let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::spawn(listen::serve(listener, router.clone(), tls));
@@ -175,12 +179,29 @@ async fn start(data: &Data, store: Arc<Store>, clock: Arc<dyn Clock>) -> anyhow:
             "parts of the measurements are damaged and are not served; `mainstay verify` names them"
         );
     }
-    Ok(Running { kernel, access, store, engine: Arc::new(engine), clock })
+    let engine = Arc::new(engine);
+    let metrics = Arc::new(Heard::new(Arc::new(engine.clone())));
+    Ok(Running { kernel, access, store, engine, metrics, clock })
 }
 
 fn policy_faults(faults: Vec<access::PolicyError>) -> anyhow::Error {
     let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
     anyhow::anyhow!("the policies do not fit:\n  {}", lines.join("\n  "))
+}
+
+/// The rules: held by their controllers, evaluated in a loop, told of all that is written.
+fn rules_engine(running: &Running, public_url: String, alive_until: Time) -> Rules {
+    let outside = Outside { url: public_url, ..Outside::default() };
+    let rules = Rules::new(running.kernel.clone(), running.metrics.clone(), signals::number, outside, alive_until);
+    running.metrics.tell(rules.clone());
+    let controllers: Vec<Arc<dyn Controller>> =
+        vec![Arc::new(watch::rules::hold::Hold(rules.clone())), Arc::new(watch::rules::hold::Heed(rules.clone()))];
+    for controller in controllers {
+        tokio::spawn(kernel::driver::drive(running.kernel.clone(), controller));
+    }
+    let evaluating = rules.clone();
+    tokio::spawn(async move { evaluating.run().await });
+    rules
 }
 
 /// Controllers, workers, checks, the local agent, and the slow scrub.
@@ -281,27 +302,30 @@ async fn last_alive(kernel: &Kernel) -> Time {
     micros.map_or_else(|| kernel.now(), Time::from_micros)
 }
 
-fn router(running: &Running, door: Door, runner: &Runner, on_host: host::Host) -> axum::Router {
+fn router(running: &Running, door: Door, runner: &Runner, rules: &Rules, on_host: host::Host) -> axum::Router {
     let counters = runner.counters.clone();
-    let (held, asked) = (runner.clone(), runner.clone());
+    let (held, asked, evaluated) = (runner.clone(), runner.clone(), rules.clone());
     let engine = running.engine.clone();
     let metrics = move || own_metrics(&counters, held.len(), &engine);
-    let app =
-        App {
-            kernel: running.kernel.clone(),
-            gate: Arc::new(door),
-            probes: Arc::new(Vec::new()),
-            live: Arc::new(move |record| {
-                if record.kind.as_str() == "check" { asked.latest(record.id) } else { serde_json::Map::new() }
-            }),
-            metrics: Arc::new(metrics),
-            version: env!("CARGO_PKG_VERSION"),
-        };
+    let app = App {
+        kernel: running.kernel.clone(),
+        gate: Arc::new(door),
+        probes: Arc::new(Vec::new()),
+        live: Arc::new(move |record| match record.kind.as_str() {
+            "check" => asked.latest(record.id),
+            "rule" => evaluated.latest(record.id),
+            _ => serde_json::Map::new(),
+        }),
+        metrics: Arc::new(metrics),
+        version: env!("CARGO_PKG_VERSION"),
+    };
     let mut operations = api::operations();
     operations.extend(samples::operations());
+    operations.extend(crate::rules::operations());
     operations.extend(host::operations());
     api::router(&app, operations)
         .layer(axum::Extension(running.engine.clone()))
+        .layer(axum::Extension(crate::rules::Replays(running.metrics.clone())))
         .layer(axum::Extension(on_host))
         .fallback_service(web::router())
 }

@@ -42,6 +42,8 @@ pub struct Alert {
     pub ended_at: Option<Time>,
     /// When the sign was last repeated.
     pub last_seen: Option<Time>,
+    /// Since when there is no data to say whether it is still so; it keeps firing meanwhile.
+    pub unknown_since: Option<Time>,
     /// How often the sign came.
     #[serde(default = "count_default")]
     pub count: u64,

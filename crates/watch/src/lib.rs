@@ -6,6 +6,7 @@
 pub mod severity;
 pub mod check;
 pub mod rule;
+pub mod rules;
 pub mod alert;
 pub mod silence;
 pub mod maintenance_window;

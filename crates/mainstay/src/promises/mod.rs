@@ -4,6 +4,7 @@ mod acts;
 mod isolation;
 mod loops;
 mod maintenance;
+mod rules;
 
 use access::{Access, KeyFolder, Lifetimes, OverBackend, Parts, Policies};
 use kernel::backend::Backend;

@@ -1,0 +1,108 @@
+//! Tells the rules what is written, whoever writes it: a [`Metrics`] around another one.
+
+use async_trait::async_trait;
+use kernel::TenantId;
+use series::formats::{Batch, Metadata};
+use series::promql::{Answer, Limits, Query};
+use series::{Appended, Labels, Matcher, Metrics, MetricsError, SeriesExemplars};
+use std::sync::{Arc, OnceLock};
+
+use super::engine::{Number, Rules};
+
+/// Measurements whose writing wakes rules. Every question goes on as it is.
+#[derive(Clone)]
+pub struct Heard {
+    inner: Arc<dyn Metrics>,
+    rules: Arc<OnceLock<(Rules, Number)>>,
+}
+
+impl Heard {
+    /// Around these measurements; no rule is woken until [`tell`](Self::tell).
+    pub fn new(inner: Arc<dyn Metrics>) -> Self {
+        Self { inner, rules: Arc::default() }
+    }
+
+    /// From now on these rules are told what is written.
+    pub fn tell(&self, rules: Rules) {
+        let number = rules.number;
+        drop(self.rules.set((rules, number)));
+    }
+}
+
+#[async_trait]
+impl Metrics for Heard {
+    async fn write(&self, tenant: u64, batch: Batch) -> Result<Appended, MetricsError> {
+        let Some((rules, number)) = self.rules.get() else { return self.inner.write(tenant, batch).await };
+        let id = rules.kernel.tenants().into_iter().map(|(id, _)| id).find(|id: &TenantId| number(*id) == tenant);
+        // Before it is handed on, since the engine takes the batch apart; awake only after it is on disk.
+        let readers = id.map(|id| rules.readers(id, batch.names())).unwrap_or_default();
+        let written = self.inner.write(tenant, batch).await?;
+        rules.wake(readers);
+        Ok(written)
+    }
+
+    async fn instant(&self, tenant: u64, query: Query, at_ms: i64, limits: Limits) -> Result<Answer, MetricsError> {
+        self.inner.instant(tenant, query, at_ms, limits).await
+    }
+
+    async fn instants(
+        &self,
+        tenant: u64,
+        queries: Vec<Query>,
+        at_ms: i64,
+        limits: Limits,
+    ) -> Vec<Result<Answer, MetricsError>> {
+        self.inner.instants(tenant, queries, at_ms, limits).await
+    }
+
+    async fn range(
+        &self,
+        tenant: u64,
+        query: Query,
+        times: (i64, i64, i64),
+        limits: Limits,
+    ) -> Result<Answer, MetricsError> {
+        self.inner.range(tenant, query, times, limits).await
+    }
+
+    async fn series(
+        &self,
+        tenant: u64,
+        sets: Vec<Vec<Matcher>>,
+        time: (i64, i64),
+    ) -> Result<Vec<Labels>, MetricsError> {
+        self.inner.series(tenant, sets, time).await
+    }
+
+    async fn label_names(
+        &self,
+        tenant: u64,
+        sets: Vec<Vec<Matcher>>,
+        time: (i64, i64),
+    ) -> Result<Vec<String>, MetricsError> {
+        self.inner.label_names(tenant, sets, time).await
+    }
+
+    async fn label_values(
+        &self,
+        tenant: u64,
+        name: String,
+        sets: Vec<Vec<Matcher>>,
+        time: (i64, i64),
+    ) -> Result<Vec<String>, MetricsError> {
+        self.inner.label_values(tenant, name, sets, time).await
+    }
+
+    async fn metadata(&self, tenant: u64, family: Option<String>) -> Result<Vec<Metadata>, MetricsError> {
+        self.inner.metadata(tenant, family).await
+    }
+
+    async fn exemplars(
+        &self,
+        tenant: u64,
+        query: Query,
+        time: (i64, i64),
+    ) -> Result<Vec<SeriesExemplars>, MetricsError> {
+        self.inner.exemplars(tenant, query, time).await
+    }
+}
