@@ -120,10 +120,10 @@ impl Queue {
     ///
     /// # Errors
     /// The folder cannot be listed.
-    pub fn reader(&self, shard: u8, from: Position) -> io::Result<Reader> {
-        let oldest = segments(&self.shared.dir)?.first().map_or(from.segment, |(n, _)| *n);
-        let at = if from.segment < oldest { Position { segment: oldest, offset: 0 } } else { from };
-        Ok(Reader { shared: self.shared.clone(), durable: self.durable.clone(), shard, at })
+    pub fn reader(&self, shard: u8, from: Place) -> io::Result<Reader> {
+        let oldest = segments(&self.shared.dir)?.first().map_or(from.done.segment, |(n, _)| *n);
+        let at = if from.done.segment < oldest { Position { segment: oldest, offset: 0 } } else { from.done };
+        Ok(Reader { shared: self.shared.clone(), durable: self.durable.clone(), shard, at, begun: from.begun })
     }
 
     /// Bytes on disk, and how many there may be.
@@ -257,6 +257,8 @@ pub struct Reader {
     durable: watch::Receiver<Position>,
     shard: u8,
     at: Position,
+    /// Where the first batch ends: it may have been sent already, and what is sent again must be just that.
+    begun: Position,
 }
 
 impl Reader {
@@ -273,12 +275,13 @@ impl Reader {
     /// A file cannot be read.
     pub fn next(&mut self, max_samples: u64) -> io::Result<Waiting> {
         let durable = *self.durable.borrow();
+        let durable = if self.at < self.begun { durable.min(self.begun) } else { durable };
         let mut out = Waiting::default();
         while self.at < durable && out.samples < max_samples {
             let path = self.shared.dir.join(format!("{:012}.relay", self.at.segment));
             let limit = if self.at.segment < durable.segment { length(&path) } else { durable.offset };
             if self.at.offset >= limit {
-                if self.at.segment == durable.segment {
+                if self.at.segment >= durable.segment {
                     break;
                 }
                 self.at = Position { segment: self.at.segment + 1, offset: 0 };
@@ -354,11 +357,20 @@ fn read_at(file: &File, from: u64, to: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// How far a shard has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Everything before is done with.
+    pub done: Position,
+    /// Everything before may have been sent.
+    pub begun: Position,
+}
+
 /// How far each shard has come, on disk. Losing it costs repeats, never samples.
 pub struct Cursors {
     path: PathBuf,
     /// The places, one a shard.
-    pub at: [Position; SHARDS],
+    pub at: [Place; SHARDS],
 }
 
 impl Cursors {
@@ -375,7 +387,7 @@ impl Cursors {
     /// The disk refuses.
     pub fn save(&self) -> io::Result<()> {
         let mut bytes = Vec::new();
-        for at in &self.at {
+        for at in self.at.iter().flat_map(|place| [place.done, place.begun]) {
             bytes.extend_from_slice(&at.segment.to_le_bytes());
             bytes.extend_from_slice(&at.offset.to_le_bytes());
         }
@@ -387,18 +399,20 @@ impl Cursors {
 }
 
 /// The places in a file of cursors, when it is whole.
-pub fn parse_cursors(bytes: &[u8]) -> Option<[Position; SHARDS]> {
+pub fn parse_cursors(bytes: &[u8]) -> Option<[Place; SHARDS]> {
     let (content, sum) = bytes.split_last_chunk::<8>()?;
     if xxh3_64(content) != u64::from_le_bytes(*sum) {
         return None;
     }
     let (numbers, rest) = content.as_chunks::<8>();
-    let mut out = [Position::default(); SHARDS];
-    if !rest.is_empty() || numbers.len() != 2 * SHARDS {
+    let mut out = [Place::default(); SHARDS];
+    if !rest.is_empty() || numbers.len() != 4 * SHARDS {
         return None;
     }
-    for (place, pair) in out.iter_mut().zip(numbers.chunks(2)) {
-        *place = Position { segment: u64::from_le_bytes(pair[0]), offset: u64::from_le_bytes(pair[1]) };
+    let position =
+        |pair: &[[u8; 8]]| Position { segment: u64::from_le_bytes(pair[0]), offset: u64::from_le_bytes(pair[1]) };
+    for (place, four) in out.iter_mut().zip(numbers.chunks(4)) {
+        *place = Place { done: position(&four[..2]), begun: position(&four[2..]) };
     }
     Some(out)
 }

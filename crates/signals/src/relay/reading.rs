@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::de::DeserializeOwned;
 use series::metrics::Span;
-use series::promql::{Answer, Cancel, Limits, Query, QueryError, Value};
+use series::promql::{Answer, Cancel, Limits, Query, QueryError, SampleValue, Type, Value, VectorSample};
 use series::{Matcher, MetricsError, SeriesExemplars};
 
 use super::Remote;
@@ -61,7 +61,14 @@ impl Remote {
         let text = scoped(query, tenant).map_err(|error| unscoped(&error))?;
         let form = vec![("query", text), ("time", seconds(at_ms)), self.second_wall(tenant)];
         let (status, body) = self.ask("/api/v1/query", form, limits).await?;
-        self.answered(status, &body, tenant)
+        let mut answer = self.answered(status, &body, tenant)?;
+        // Some engines answer a number with a vector that has no labels.
+        if let (Type::Scalar, Value::Vector(all)) = (query.expr().value_type(), &answer.value)
+            && let [VectorSample { value: SampleValue::Float(value), .. }] = all.as_slice()
+        {
+            answer.value = Value::Scalar { at_ms, value: *value };
+        }
+        Ok(answer)
     }
 
     pub(super) async fn ask_range(

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::client::{Delivery, Form, Peer};
 use super::encode::version_two;
-use super::queue::{Cursors, Queue, Reader, Waiting};
+use super::queue::{Cursors, Place, Queue, Reader, Waiting};
 
 /// Samples that one request carries at most, but for a single record that is larger.
 const BATCH_SAMPLES: u64 = 5000;
@@ -63,6 +63,7 @@ pub(crate) async fn run(shard: u8, mut reader: Reader, all: Arc<Sending>) {
             }
         };
         if waiting.samples > 0 {
+            all.begins(shard, &waiting);
             all.deliver(&waiting).await;
         }
         all.passed(shard, &waiting);
@@ -70,15 +71,27 @@ pub(crate) async fn run(shard: u8, mut reader: Reader, all: Arc<Sending>) {
 }
 
 impl Sending {
+    /// Notes what is about to be sent: after a crash it is sent again as it was, not mixed with what came later, since an
+    /// engine that has it may refuse it as a whole.
+    fn begins(&self, shard: u8, waiting: &Waiting) {
+        let mut cursors = self.cursors.lock();
+        cursors.at[usize::from(shard)].begun = waiting.end;
+        self.save(&cursors);
+    }
+
+    fn save(&self, cursors: &Cursors) {
+        if let Err(error) = cursors.save() {
+            tracing::warn!(%error, "the relay's place could not be noted; after a crash some samples are sent twice");
+        }
+    }
+
     /// Notes that everything before is done with, and makes room.
     fn passed(&self, shard: u8, waiting: &Waiting) {
         let slowest = {
             let mut cursors = self.cursors.lock();
-            cursors.at[usize::from(shard)] = waiting.end;
-            if let Err(error) = cursors.save() {
-                tracing::warn!(%error, "the relay's place could not be noted; after a crash some samples are sent twice");
-            }
-            cursors.at.iter().min().copied().unwrap_or_default()
+            cursors.at[usize::from(shard)] = Place { done: waiting.end, begun: waiting.end };
+            self.save(&cursors);
+            cursors.at.iter().map(|place| place.done).min().unwrap_or_default()
         };
         self.queue.forget_before(slowest);
     }
@@ -176,14 +189,35 @@ fn varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
     None
 }
 
-/// The request in two; none when it is a single series.
+/// The request in two, in order of time; none when it is a single sample.
 fn halves(request: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let all = fields(request);
     if all.len() < 2 {
-        return None;
+        return one_series_halved(request);
     }
     let cut = all[all.len() / 2].0;
     Some((request[..cut].to_vec(), request[cut..].to_vec()))
+}
+
+/// A request of one series in two of the same series.
+fn one_series_halved(request: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let mut at = 0;
+    varint(request, &mut at)?;
+    varint(request, &mut at)?;
+    let body = &request[at..];
+    let all = fields(body);
+    let labels = all.iter().take_while(|(.., number)| *number == 1).last()?.1;
+    let points = &all[all.iter().take_while(|(.., number)| *number == 1).count()..];
+    if points.len() < 2 {
+        return None;
+    }
+    let cut = points[points.len() / 2].0;
+    let with_labels = |points: &[u8]| {
+        let mut out = Vec::new();
+        super::encode::series(&mut out, &[&body[..labels], points].concat(), super::encode::Content::default());
+        out
+    };
+    Some((with_labels(&body[labels..cut]), with_labels(&body[cut..])))
 }
 
 /// Samples and histograms in a request of ours.
@@ -217,7 +251,13 @@ mod tests {
         assert_eq!((count(&first), count(&second)), (4, 6));
         assert_eq!([first.as_slice(), &second].concat(), request);
         let (one, _) = halves(&first).unwrap();
-        assert!(halves(&one).is_none());
+        let (earlier, later) = halves(&one).unwrap();
+        assert_eq!((count(&earlier), count(&later)), (1, 1));
+        assert!(halves(&earlier).is_none());
+        use series::formats::{Limits, remote_write};
+        let read = remote_write::decode_plain(remote_write::Version::One, later, Limits::default()).unwrap();
+        let series = read.series().next().unwrap();
+        assert_eq!((series.labels.unwrap().name(), series.points), ("m0", &[(2, 2.0)][..]));
     }
 
     #[test]

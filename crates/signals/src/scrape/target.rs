@@ -153,7 +153,7 @@ fn url(scheme: &str, address: &str, path: &str, params: BTreeMap<String, Vec<Str
         return Err(format!("{address:?} names no host"));
     }
     for (name, values) in params {
-        values.iter().for_each(|value| drop(url.query_pairs_mut().append_pair(&name, value)));
+        url.query_pairs_mut().extend_pairs(values.iter().map(|value| (&name, value)));
     }
     Ok(url)
 }

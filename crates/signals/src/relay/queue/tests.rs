@@ -1,3 +1,5 @@
+//! The queue on a real disk: order, limits, damage, and starts after starts. It must not depend on how quick the disk is.
+
 use super::*;
 use crate::relay::frame::Record;
 
@@ -28,15 +30,15 @@ async fn what_was_acknowledged_is_read_in_order_by_its_shard_alone_and_again_aft
         queue.append(record(n % 2, &format!("{n},"))).await.unwrap();
     }
     assert!(segments(dir.path()).unwrap().len() > 2, "it is cut into files");
-    let mut reader = queue.reader(1, Position::default()).unwrap();
+    let mut reader = queue.reader(1, Place::default()).unwrap();
     let half = reader.next(5).unwrap();
     assert_eq!(half.request, b"1,3,5,7,9,");
     drop((queue, reader));
     let queue = reopened(dir.path(), 2048);
     queue.append(record(1, "new")).await.unwrap();
-    let mut reader = queue.reader(1, half.end).unwrap();
+    let mut reader = queue.reader(1, Place { done: half.end, begun: half.end }).unwrap();
     assert_eq!(rest(&mut reader), "11,13,15,17,19,21,23,25,27,29,31,33,35,37,39,new");
-    let mut other = queue.reader(3, Position::default()).unwrap();
+    let mut other = queue.reader(3, Place::default()).unwrap();
     assert_eq!(rest(&mut other), "");
 }
 
@@ -57,7 +59,7 @@ async fn a_full_queue_refuses_until_some_is_taken_and_what_it_has_stays() {
         }
     };
     assert!(matches!(refused, QueueError::Full { limit: 1600, .. }), "{refused}");
-    let mut reader = queue.reader(0, Position::default()).unwrap();
+    let mut reader = queue.reader(0, Place::default()).unwrap();
     let some = reader.next(taken / 2).unwrap();
     queue.forget_before(some.end);
     queue.append(record(0, "after")).await.unwrap();
@@ -81,7 +83,7 @@ async fn a_flipped_bit_costs_one_record_and_a_torn_end_none() {
         let only = dir.path().join("000000000001.relay");
         fs::write(&only, &bytes).unwrap();
         let queue = reopened(dir.path(), 1 << 20);
-        let mut reader = queue.reader(0, Position::default()).unwrap();
+        let mut reader = queue.reader(0, Place::default()).unwrap();
         let sent = rest(&mut reader);
         let kept = texts.iter().filter(|text| sent.contains(**text)).count();
         assert_eq!(kept, 2, "bit {bit}: {sent:?}");
@@ -100,13 +102,28 @@ async fn a_flipped_bit_costs_one_record_and_a_torn_end_none() {
 fn cursors_are_whole_or_the_beginning() {
     let dir = tempfile::tempdir().unwrap();
     let mut cursors = Cursors::open(dir.path());
-    cursors.at[2] = Position { segment: 7, offset: 99 };
+    let place = Place { done: Position { segment: 7, offset: 99 }, begun: Position { segment: 8, offset: 1 } };
+    cursors.at[2] = place;
     cursors.save().unwrap();
-    assert_eq!(Cursors::open(dir.path()).at[2], Position { segment: 7, offset: 99 });
+    assert_eq!(Cursors::open(dir.path()).at[2], place);
     let good = fs::read(dir.path().join("cursors")).unwrap();
     for bit in 0..good.len() * 8 {
         let mut bytes = good.clone();
         bytes[bit / 8] ^= 1 << (bit % 8);
         assert_eq!(parse_cursors(&bytes), None, "bit {bit}");
     }
+}
+
+#[tokio::test]
+async fn what_may_have_been_sent_is_sent_again_as_the_same_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = Queue::open(dir.path(), 1 << 20).unwrap();
+    for n in 0..3 {
+        queue.append(record(0, &format!("{n},"))).await.unwrap();
+    }
+    let begun = queue.reader(0, Place::default()).unwrap().next(100).unwrap().end;
+    queue.append(record(0, "more")).await.unwrap();
+    let mut reader = queue.reader(0, Place { done: Position::default(), begun }).unwrap();
+    assert_eq!(reader.next(100).unwrap().request, b"0,1,2,", "not together with what came later");
+    assert_eq!(reader.next(100).unwrap().request, b"more");
 }

@@ -1,3 +1,5 @@
+//! The wall between tenants, tried with every kind of query. A test here must fail when one selector is left alone.
+
 use super::*;
 use proptest::prelude::*;
 use series::Labels;

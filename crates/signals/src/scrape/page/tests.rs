@@ -1,3 +1,5 @@
+//! Pages as they come and go, and the promise that the quick way in reads what the format says. No test knows how the cache works.
+
 use super::*;
 use proptest::prelude::*;
 use series::formats::remote_write::{Version, decode_plain};

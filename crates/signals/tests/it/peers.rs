@@ -1,0 +1,134 @@
+//! Starts the programs of others, each with a folder and a free port of its own, and ends them by their process.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+/// A program that runs until it is dropped.
+pub struct Peer {
+    child: Child,
+    pub url: String,
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Peer {
+    /// Ends it in peace: it writes down what it has, which not every engine does when it is killed.
+    pub fn end(mut self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// The engines that are asked the same.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    Prometheus,
+    VictoriaMetrics,
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Starts a program; the test fails with what to install when it is not there.
+fn start(program: &str, package: &str, port: u16, args: &[String]) -> Peer {
+    let path = format!("/usr/bin/{program}");
+    assert!(Path::new(&path).exists(), "{path} is not there: apt-get install {package}");
+    #[expect(clippy::disallowed_methods, reason = "a real peer is a process of its own")]
+    let child =
+        std::process::Command::new(path).args(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    Peer { child, url: format!("http://127.0.0.1:{port}") }
+}
+
+/// Starts an engine on a folder and waits until it serves.
+pub async fn engine(kind: Kind, folder: &Path, port: u16) -> Peer {
+    let dir = folder.display();
+    match kind {
+        Kind::Prometheus => {
+            prometheus_with(folder, port, "global: {scrape_interval: 1h}\n", "native-histograms,exemplar-storage").await
+        }
+        Kind::VictoriaMetrics => {
+            let args = [
+                format!("-storageDataPath={dir}/data"),
+                format!("-httpListenAddr=127.0.0.1:{port}"),
+                "-retentionPeriod=1".to_owned(),
+                "-search.latencyOffset=0s".to_owned(),
+                "-loggerLevel=ERROR".to_owned(),
+            ];
+            let peer = start("victoria-metrics", "victoria-metrics", port, &args);
+            serves(&format!("{}/health", peer.url)).await;
+            peer
+        }
+    }
+}
+
+/// Starts a Prometheus with that configuration.
+pub async fn prometheus(folder: &Path, port: u16, config: &str) -> Peer {
+    prometheus_with(folder, port, config, "").await
+}
+
+/// The same with features that are off unless asked for; it takes remote write.
+async fn prometheus_with(folder: &Path, port: u16, config: &str, features: &str) -> Peer {
+    let dir = folder.display();
+    std::fs::write(folder.join("prometheus.yml"), config).unwrap();
+    let args = [
+        format!("--config.file={dir}/prometheus.yml"),
+        format!("--storage.tsdb.path={dir}/data"),
+        format!("--web.listen-address=127.0.0.1:{port}"),
+        "--web.enable-remote-write-receiver".to_owned(),
+        format!("--enable-feature={features}"),
+        "--log.level=error".to_owned(),
+    ];
+    let peer = start("prometheus", "prometheus", port, &args);
+    serves(&format!("{}/-/ready", peer.url)).await;
+    peer
+}
+
+/// Starts a node exporter.
+pub async fn node_exporter() -> Peer {
+    let port = free_port();
+    let args = [format!("--web.listen-address=127.0.0.1:{port}")];
+    let peer = start("prometheus-node-exporter", "prometheus-node-exporter", port, &args);
+    serves(&format!("{}/metrics", peer.url)).await;
+    peer
+}
+
+/// The body of an address, when it answers with success.
+pub async fn get(url: &str) -> Option<String> {
+    let address = url.strip_prefix("http://").unwrap();
+    let (host, path) = address.split_at(address.find('/').unwrap());
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n");
+    #[expect(clippy::disallowed_methods, reason = "the test itself looks whether the peer is there")]
+    let mut stream = tokio::net::TcpStream::connect(host).await.ok()?;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.ok()?;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    head.split_whitespace().nth(1).filter(|status| *status == "200").map(|_| body.to_owned())
+}
+
+async fn serves(url: &str) {
+    until(&format!("{url} answers"), async || get(url).await).await;
+}
+
+/// Asks until there is an answer, for half a minute.
+pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    for _ in 0..600 {
+        if let Some(found) = ask().await {
+            return found;
+        }
+        // polls: a peer in another process tells nobody when it is done.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("not within half a minute: {what}");
+}
