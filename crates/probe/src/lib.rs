@@ -5,7 +5,7 @@
 //! (`decide` in each protocol's file) of what was seen, so it is tested without a network.
 //!
 //! What is absent, and why:
-//! - No record, no tenant, no schedule and no history: hold-down, retries and soft states belong to whoever calls.
+//! - No record, no tenant, no schedule and no history (but how far a log file was read, in memory): hold-down, retries and soft states belong to whoever calls.
 //!   The crate must never depend on `kernel`.
 //! - No direct network, file, process or clock outside [`env`](mod@env): a decision cannot do I/O.
 //! - No shell. A command is an argument vector with a time limit and an output limit.
@@ -50,7 +50,9 @@ mod web;
 
 pub mod amqp;
 pub mod amqp_management;
+pub mod bacnet;
 pub mod checkmk;
+pub mod dhcp;
 pub mod disk;
 pub mod dns;
 pub mod docker;
@@ -58,6 +60,7 @@ pub mod ftp;
 pub mod http;
 pub mod icmp;
 pub mod imap;
+pub mod ipmi;
 pub mod ipp;
 pub mod jmx;
 pub mod kafka;
@@ -65,6 +68,7 @@ pub mod kerberos;
 pub mod kubernetes;
 pub mod ldap;
 pub mod load;
+pub mod logfile;
 pub mod memcached;
 pub mod memory;
 pub mod modbus;

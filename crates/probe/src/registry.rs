@@ -17,15 +17,20 @@ use crate::{
     amqp, ftp, imap, kafka, kerberos, ldap, memcached, modbus, mqtt, nrpe, plugin, pop3, radius, redis, sip, smtp, ssh,
     udp, websocket, zabbix, zookeeper,
 };
-use crate::{amqp_management, checkmk, docker, ipp, jmx, kubernetes, mongodb, redfish, rtsp, smb, winrm};
+use crate::{
+    amqp_management, bacnet, checkmk, dhcp, docker, ipmi, ipp, jmx, kubernetes, logfile, mongodb, redfish, rtsp, smb,
+    winrm,
+};
 use crate::{disk, dns, http, icmp, load, memory, ntp, process, prometheus, snmp, systemd, tcp, tls};
 
 /// Sorted by name. To add a protocol: one file, and one line here.
 static PROTOCOLS: &[Protocol] = &[
     entry::<amqp::Amqp>(),
     entry::<amqp_management::AmqpManagement>(),
+    entry::<bacnet::Bacnet>(),
     entry::<checkmk::Checkmk>(),
     entry::<clickhouse::Clickhouse>(),
+    entry::<dhcp::Dhcp>(),
     entry::<disk::Disk>(),
     entry::<dns::Dns>(),
     entry::<docker::Docker>(),
@@ -33,6 +38,7 @@ static PROTOCOLS: &[Protocol] = &[
     entry::<http::Http>(),
     entry::<icmp::Icmp>(),
     entry::<imap::Imap>(),
+    entry::<ipmi::Ipmi>(),
     entry::<ipp::Ipp>(),
     entry::<jmx::Jmx>(),
     entry::<kafka::Kafka>(),
@@ -40,6 +46,7 @@ static PROTOCOLS: &[Protocol] = &[
     entry::<kubernetes::Kubernetes>(),
     entry::<ldap::Ldap>(),
     entry::<load::Load>(),
+    entry::<logfile::Logfile>(),
     entry::<memcached::Memcached>(),
     entry::<memory::Memory>(),
     entry::<modbus::Modbus>(),

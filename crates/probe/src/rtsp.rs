@@ -285,7 +285,7 @@ mod tests {
 
     use super::*;
 
-    const ANSWER: &str = "RTSP/1.0 200 OK\r\nCSeq: 2\r\nContent-Length: 80\r\n\r\n\
+    const ANSWER: &str = "RTSP/1.0 200 OK\r\nCSeq: 2\r\nContent-Length: 85\r\n\r\n\
         v=0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\nm=audio 0 RTP/AVP 0\r\na=x:yyyyyyy\r\nRTSP";
 
     #[test]

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::env::{Failure, Net, Stream};
+use crate::env::{Datagrams, Failure, Net, Stream};
 
 /// The address policy of the checks that run in one place (a server, or the agent of a site).
 ///
@@ -217,6 +217,11 @@ impl Net for Guarded {
     ) -> io::Result<Vec<u8>> {
         self.permits(peer.ip())?;
         self.inner.exchange(peer, datagram, is_answer).await
+    }
+
+    async fn datagrams(&self, peer: SocketAddr) -> io::Result<Box<dyn Datagrams>> {
+        self.permits(peer.ip())?;
+        self.inner.datagrams(peer).await
     }
 
     async fn shout(

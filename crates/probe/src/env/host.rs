@@ -1,6 +1,7 @@
 //! Host: files, file systems, processes and commands of the machine this runs on. Parses nothing, decides nothing.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -44,6 +45,17 @@ pub struct Ran {
     pub stderr: Vec<u8>,
 }
 
+/// A part of a file, and which file it was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Piece {
+    /// The bytes from the offset on, as many as were wanted and there were.
+    pub bytes: Vec<u8>,
+    /// How long the file is.
+    pub size: u64,
+    /// Device and inode: another file has others, whatever its name.
+    pub identity: (u64, u64),
+}
+
 /// The machine this runs on.
 #[async_trait]
 pub trait Host: Send + Sync {
@@ -52,6 +64,14 @@ pub trait Host: Send + Sync {
     /// # Errors
     /// What the operating system said.
     async fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// At most `limit` bytes of a file from that offset on.
+    ///
+    /// # Errors
+    /// What the operating system said.
+    async fn read_at(&self, _path: &Path, _offset: u64, _limit: u64) -> io::Result<Piece> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// How full the file system at that path is. A dead network file system never answers: bound the wait.
     ///
@@ -83,6 +103,22 @@ impl Host for RealHost {
     async fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let path = path.to_owned();
         blocking(move || read_at_most(&path, FILE_LIMIT_BYTES)).await
+    }
+
+    async fn read_at(&self, path: &Path, offset: u64, limit: u64) -> io::Result<Piece> {
+        let path = path.to_owned();
+        blocking(move || {
+            let mut file = std::fs::File::open(&path)?;
+            let about = file.metadata()?;
+            if !about.is_file() {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no ordinary file"));
+            }
+            file.seek(io::SeekFrom::Start(offset))?;
+            let mut bytes = Vec::new();
+            file.take(limit).read_to_end(&mut bytes)?;
+            Ok(Piece { bytes, size: about.len(), identity: (about.dev(), about.ino()) })
+        })
+        .await
     }
 
     async fn space(&self, path: &Path) -> io::Result<Space> {

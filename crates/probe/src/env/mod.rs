@@ -16,11 +16,13 @@ use std::sync::Arc;
 pub use clock::Clock;
 pub use egress::{Egress, Range, Refused};
 pub use failure::Failure;
-pub use host::{Host, Ran, RawProcess, Space};
-pub use net::{Net, Stream};
+pub use host::{Host, Piece, Ran, RawProcess, Space};
+pub use net::{Datagrams, Net, Stream};
 pub(crate) use net::{addresses, dial};
 pub use trust::Trust;
 pub(crate) use trust::parse_server_name;
+
+use crate::logfile::Places;
 
 /// The world as checks see it: cheap to clone, shared by all of them.
 ///
@@ -35,6 +37,8 @@ pub struct Env {
     pub clock: Arc<dyn Clock>,
     /// Which certificate authorities are trusted.
     pub trust: Arc<Trust>,
+    /// How far log files were read; begins empty with each start.
+    pub(crate) places: Arc<Places>,
     /// So that nobody outside puts one together without a policy.
     _made_here: (),
 }
@@ -48,7 +52,7 @@ impl Env {
 
     /// A world made of these; for tests.
     pub fn new(net: Arc<dyn Net>, host: Arc<dyn Host>, clock: Arc<dyn Clock>) -> Env {
-        Env { net, host, trust: Arc::new(Trust::new(clock.clone())), clock, _made_here: () }
+        Env { net, host, trust: Arc::new(Trust::new(clock.clone())), clock, places: Arc::default(), _made_here: () }
     }
 
     /// The same world behind an address policy: what it refuses, no check reaches. Policies add up.

@@ -22,6 +22,36 @@ use crate::protocol::Cx;
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
+/// Datagrams to and from one peer, over one socket: for protocols that keep a session.
+#[async_trait]
+pub trait Datagrams: Send + Sync {
+    /// Sends one.
+    ///
+    /// # Errors
+    /// What the operating system said.
+    async fn send(&self, datagram: &[u8]) -> io::Result<()>;
+
+    /// The next one that comes from that peer.
+    ///
+    /// # Errors
+    /// What the operating system said.
+    async fn receive(&self) -> io::Result<Vec<u8>>;
+}
+
+#[async_trait]
+impl Datagrams for tokio::net::UdpSocket {
+    async fn send(&self, datagram: &[u8]) -> io::Result<()> {
+        tokio::net::UdpSocket::send(self, datagram).await.map(|_| ())
+    }
+
+    async fn receive(&self) -> io::Result<Vec<u8>> {
+        let mut buffer = vec![0; 1 << 16];
+        let length = self.recv(&mut buffer).await?;
+        buffer.truncate(length);
+        Ok(buffer)
+    }
+}
+
 /// The network. No method has a time limit of its own unless it says so: the caller drops the future.
 #[async_trait]
 pub trait Net: Send + Sync {
@@ -57,6 +87,14 @@ pub trait Net: Send + Sync {
         _datagram: &[u8],
         _is_answer: &(dyn for<'a> Fn(&'a [u8]) -> bool + Sync),
     ) -> io::Result<Vec<u8>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// A socket for datagrams to and from that peer alone.
+    ///
+    /// # Errors
+    /// What the operating system said.
+    async fn datagrams(&self, _peer: SocketAddr) -> io::Result<Box<dyn Datagrams>> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
@@ -163,6 +201,14 @@ impl Default for RealNet {
 }
 
 impl RealNet {
+    async fn socket(&self, peer: SocketAddr) -> io::Result<tokio::net::UdpSocket> {
+        let any: IpAddr = if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let source = self.source_for(peer.ip())?.unwrap_or(any);
+        let socket = tokio::net::UdpSocket::bind((source, 0)).await?;
+        socket.connect(peer).await?; // From now on only that peer's datagrams and refusals arrive.
+        Ok(socket)
+    }
+
     /// The address to speak from to that peer.
     fn source_for(&self, peer: IpAddr) -> io::Result<Option<IpAddr>> {
         match self.source {
@@ -215,6 +261,10 @@ impl Net for RealNet {
         Ok(Box::new(tokio::net::UnixStream::connect(path).await?))
     }
 
+    async fn datagrams(&self, peer: SocketAddr) -> io::Result<Box<dyn Datagrams>> {
+        Ok(Box::new(self.socket(peer).await?))
+    }
+
     async fn shout(
         &self,
         interface: &str,
@@ -246,10 +296,7 @@ impl Net for RealNet {
         datagram: &[u8],
         is_answer: &(dyn for<'a> Fn(&'a [u8]) -> bool + Sync),
     ) -> io::Result<Vec<u8>> {
-        let any: IpAddr = if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let source = self.source_for(peer.ip())?.unwrap_or(any);
-        let socket = tokio::net::UdpSocket::bind((source, 0)).await?;
-        socket.connect(peer).await?; // From now on only that peer's datagrams and refusals arrive.
+        let socket = self.socket(peer).await?;
         socket.send(datagram).await?;
         let mut buffer = vec![0; 1 << 16];
         loop {

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::env::{Env, Failure, Net, Stream};
+use crate::env::{Datagrams, Env, Failure, Net, Stream};
 use crate::outcome::excerpt;
 use crate::params::{self, ParamError};
 use crate::secret::Secret;
@@ -182,6 +182,10 @@ impl Net for Proxied {
         _datagram: &[u8],
         _is_answer: &(dyn for<'a> Fn(&'a [u8]) -> bool + Sync),
     ) -> io::Result<Vec<u8>> {
+        Err(self.trouble("carries no datagrams; leave proxy out".to_owned()))
+    }
+
+    async fn datagrams(&self, _peer: SocketAddr) -> io::Result<Box<dyn Datagrams>> {
         Err(self.trouble("carries no datagrams; leave proxy out".to_owned()))
     }
 

@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub(crate) use page::labels_of;
 pub use page::{Sample, Selector, parse_page, parse_selector};
 pub use protobuf::parse_delimited;
 

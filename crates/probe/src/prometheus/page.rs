@@ -169,6 +169,11 @@ pub fn parse_selector(bytes: &[u8]) -> Result<Selector, String> {
     }
 }
 
+/// The labels of `name{label="value"}`, and nothing behind them.
+pub(crate) fn labels_of(text: &str) -> Option<Vec<(String, String)>> {
+    parse_name(text).filter(|(_, _, rest)| rest.is_empty()).map(|(_, labels, _)| labels)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -63,25 +63,37 @@ async fn a_real_mqtt_broker_lets_in_and_has_a_message() {
 
 /// A broker with a user mia and a queue of two messages' room; its name server (epmd) is a child of the test too.
 async fn rabbitmq() -> (Peer, Peer, u16) {
+    rabbitmq_with("[].\n", "").await
+}
+
+/// The same with its management interface at that port, which mia may use.
+pub async fn rabbitmq_managed(port: u16) -> (Peer, Peer, u16) {
+    let settings = format!("management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n");
+    let (peer, epmd, amqp) = rabbitmq_with("[rabbitmq_management].\n", &settings).await;
+    until_it_listens_for(&peer, port, Duration::from_secs(60)).await;
+    (peer, epmd, amqp)
+}
+
+async fn rabbitmq_with(plugins: &str, settings: &str) -> (Peer, Peer, u16) {
     let (port, epmd_port, dist_port) = (free_port(), free_port(), free_port());
     let text = epmd_port.to_string();
     let epmd = start("/usr/bin/epmd", "", &["-port", &text, "-address", "127.0.0.1"], &[]);
     until_it_listens(&epmd, epmd_port).await;
     let definitions = json!({
-        "users": [{"name": "mia", "password": "hunter2", "tags": ""}], "vhosts": [{"name": "/"}],
+        "users": [{"name": "mia", "password": "hunter2", "tags": "monitoring"}], "vhosts": [{"name": "/"}],
         "permissions": [{"user": "mia", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}],
         "queues": [{"name": "mail", "vhost": "/", "durable": true, "auto_delete": false, "arguments": {}}],
     });
     let script = format!(
         "export HOME=$1 ERL_EPMD_PORT={epmd_port} RABBITMQ_NODENAME=peer{port}@localhost RABBITMQ_NODE_PORT={port} \
          RABBITMQ_NODE_IP_ADDRESS=127.0.0.1 RABBITMQ_DIST_PORT={dist_port} RABBITMQ_MNESIA_BASE=$1/data RABBITMQ_LOG_BASE=$1 \
-         RABBITMQ_LOGS=- RABBITMQ_CONFIG_FILE=$1/broker.conf RABBITMQ_ENABLED_PLUGINS_FILE=$1/none RABBITMQ_ALLOW_INPUT=1 \
+         RABBITMQ_LOGS=- RABBITMQ_CONFIG_FILE=$1/broker.conf RABBITMQ_ENABLED_PLUGINS_FILE=$1/plugins RABBITMQ_ALLOW_INPUT=1 \
          RABBITMQ_CONF_ENV_FILE=/dev/null RABBITMQ_SERVER_START_ARGS=-noinput ERL_CRASH_DUMP=/dev/null\nexec /usr/lib/rabbitmq/bin/rabbitmq-server 1>&2\n"
     );
     let files = [
-        ("broker.conf", "load_definitions = {folder}/definitions.json\n".to_owned()),
+        ("broker.conf", format!("load_definitions = {{folder}}/definitions.json\n{settings}")),
         ("definitions.json", definitions.to_string()),
-        ("none", "[].\n".to_owned()),
+        ("plugins", plugins.to_owned()),
     ];
     let peer = start("/bin/sh", &script, &["{folder}/peer.conf", "{folder}"], &files);
     until_it_listens_for(&peer, port, Duration::from_secs(60)).await;

@@ -13,6 +13,7 @@ mod ftp;
 mod hostile;
 mod http;
 mod icmp;
+mod interfaces;
 mod local;
 mod mail;
 mod ntp;
