@@ -485,7 +485,7 @@ fn format_limits() -> series::formats::Limits {
 fn batch(decoded: Result<series::formats::Batch, series::formats::FormatError>) {
     if let Ok(batch) = decoded {
         let points: usize = batch.series().map(|s| s.points.len()).sum();
-        assert_eq!(points, batch.samples(), "each point belongs to one series");
+        assert_eq!(points + batch.histograms.len(), batch.samples(), "each point belongs to one series");
     }
 }
 

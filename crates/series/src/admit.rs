@@ -125,7 +125,12 @@ impl<'a> Admission<'a> {
                 continue;
             }
             first = points.end;
-            match self.id(request, *who) {
+            let id = match who {
+                // Nearly all are, so they are asked for here.
+                Who::Known(id) => Ok(*id),
+                _ => self.id(request, *who),
+            };
+            match id {
                 Ok(id) => self.points(request, id, points, &mut outcome),
                 Err(reason) => {
                     outcome.refused.extend(points.map(|index| Refused { index, reason: reason.clone() }));

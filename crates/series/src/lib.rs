@@ -9,7 +9,8 @@
 //! for everything that waits, syncs, applies it to the *head* (compressed windows in memory, in shards) and answers. Now and
 //! then the head is copied to disk as a whole, so that a start reads little. When a window of two hours is over it is
 //! sealed into one file, a checksummed chunk a series, and the log is cut; the files of a day become one. Retention
-//! removes whole files.
+//! removes whole files. Native histograms, exemplars, metadata and deletes are records of the same log, under the same sync and
+//! in the same copy (`native`, `about`, `cut`).
 
 mod about;
 mod admit;

@@ -60,7 +60,11 @@ impl Exemplars {
     pub(crate) fn has(&self, tenant: u64, one: &LogExemplar) -> bool {
         let tenants = self.tenants.lock();
         let kept = tenants.get(&tenant).and_then(|ring| ring.by_series.get(&one.labels));
-        kept.is_some_and(|kept| kept.iter().rev().any(|(at, e)| *at == one.at_ms && same(e, &one.exemplar)))
+        kept.is_some_and(|kept| {
+            let first = kept.partition_point(|(at, _)| *at < one.at_ms);
+            let alike = kept.range(first..).take_while(|(at, _)| *at == one.at_ms);
+            alike.into_iter().any(|(_, kept)| same(kept, &one.exemplar))
+        })
     }
 
     /// Keeps one, and at most `most` of the tenant. A repeat changes nothing.
@@ -158,7 +162,7 @@ mod tests {
         kept.keep(1, one("a", 3, "another trace"), 4);
         assert_eq!(found(&kept), [("a".into(), vec![3, 3]), ("b".into(), vec![2]), ("c".into(), vec![4])]);
         let b = Matcher::eq("host", "b");
-        assert_eq!(kept.select(1, &[&[b.clone()]], 0, 1), [], "outside of the time");
+        assert_eq!(kept.select(1, &[std::slice::from_ref(&b)], 0, 1), [], "outside of the time");
         assert_eq!(kept.select(1, &[&[b]], 2, 2).len(), 1);
         assert_eq!(kept.select(2, &[&[]], i64::MIN, i64::MAX), [], "another tenant's");
     }

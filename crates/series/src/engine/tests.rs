@@ -161,3 +161,98 @@ async fn segments_are_closed_when_they_are_long_and_each_can_be_read_alone() {
     assert_eq!(recovery.damaged, []);
     assert_eq!(times(&engine).last(), Some(&79));
 }
+
+/// A histogram, an exemplar and metadata, and a float.
+fn of_everything(at_ms: i64) -> Batch {
+    let mut batch = Batch::default();
+    batch.begin_series(&Labels::metric("m", &[]).unwrap()).unwrap();
+    batch.point(at_ms, 1.0).unwrap();
+    batch.exemplar(vec![("trace_id".into(), at_ms.to_string())], 1.0, None).unwrap();
+    batch.begin_series(&Labels::metric("n", &[]).unwrap()).unwrap();
+    let histogram = crate::Histogram { count: 1.0, positive: vec![(3, 1.0)], ..crate::Histogram::default() };
+    batch.histogram(at_ms, histogram).unwrap();
+    batch.describe("m").unwrap().help = at_ms.to_string();
+    batch
+}
+
+/// Times of floats, of histograms and of exemplars, and the help.
+fn everything(engine: &Engine) -> (Vec<i64>, Vec<i64>, Vec<i64>, Vec<String>) {
+    let found = engine.select(1, &[], i64::MIN, i64::MAX).unwrap();
+    let exemplars = engine.exemplars(1, &[&[]], (i64::MIN, i64::MAX)).into_iter().flat_map(|s| s.exemplars);
+    (
+        found.iter().flat_map(|s| s.points.iter().map(|p| p.0)).collect(),
+        found.iter().flat_map(|s| s.histograms.iter().map(|h| h.0)).collect(),
+        exemplars.filter_map(|e| e.at_ms).collect(),
+        engine.metadata(1, None).into_iter().map(|m| m.help).collect(),
+    )
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_whatever_is_sent_as_a_whole() {
+    let measure = tempfile::tempdir().unwrap();
+    let (engine, _) = open(measure.path());
+    engine.append_batch(1, of_everything(1)).await.unwrap();
+    let takes = engine.stats().wal_bytes;
+    drop(engine);
+    for room in (0..takes).step_by(5) {
+        let dir = tempfile::tempdir().unwrap();
+        let (engine, disk) = open(dir.path());
+        disk.room.store(room, SeqCst);
+        let error = engine.append_batch(1, of_everything(1)).await.unwrap_err();
+        assert!(error.is_disk_full() && error.is_retryable(), "room for {room}: {error}");
+        assert_eq!(everything(&engine), Default::default(), "room for {room}: not acknowledged, not shown");
+        disk.room.store(u64::MAX, SeqCst);
+        assert_eq!(engine.append_batch(1, of_everything(2)).await.unwrap().accepted, 2, "room for {room}");
+        let expected = (vec![2], vec![2], vec![2], vec!["2".to_owned()]);
+        assert_eq!(everything(&engine), expected);
+        drop(engine);
+        let (engine, recovery) = Engine::open(dir.path(), options()).unwrap();
+        assert_eq!((everything(&engine), recovery.damaged), (expected, vec![]), "room for {room}: leaves no scar");
+    }
+}
+
+#[tokio::test]
+async fn a_delete_that_the_disk_refuses_deletes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, disk) = open(dir.path());
+    let engine = Arc::new(engine);
+    engine.append_batch(1, of_everything(1)).await.unwrap();
+    let truth = everything(&engine);
+    let delete = async || {
+        let engine = engine.clone();
+        tokio::task::spawn_blocking(move || engine.delete(1, &[], i64::MIN, i64::MAX)).await.unwrap()
+    };
+    disk.room.store(7, SeqCst);
+    assert!(delete().await.unwrap_err().is_disk_full());
+    assert_eq!(everything(&engine), truth);
+    disk.room.store(u64::MAX, SeqCst);
+    delete().await.unwrap();
+    let (floats, histograms, exemplars, _) = everything(&engine);
+    assert_eq!((floats.len(), histograms.len(), exemplars.len()), (0, 0, 0));
+    assert_eq!(engine.stats().active_series, 0);
+}
+
+#[tokio::test]
+async fn a_copy_of_the_head_that_cannot_be_written_leaves_the_log_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { wal_checkpoint_bytes: 1, ..options() };
+    let engine = Arc::new(Engine::open(dir.path(), options.clone()).unwrap().0);
+    let settle = async || {
+        let engine = engine.clone();
+        tokio::task::spawn_blocking(move || engine.flush()).await.unwrap().unwrap();
+    };
+    // A folder stands where the copy is to be made.
+    let in_the_way = wal_dir(dir.path()).join(crate::log::segment_name(2)).with_extension("part");
+    fs::create_dir(&in_the_way).unwrap();
+    engine.append_batch(1, of_everything(1)).await.unwrap();
+    settle().await;
+    assert_eq!(segments(&wal_dir(dir.path())).unwrap()[0].0, 1, "the log is all there is");
+    fs::remove_dir(&in_the_way).unwrap();
+    engine.append_batch(1, of_everything(2)).await.unwrap();
+    settle().await;
+    assert!(segments(&wal_dir(dir.path())).unwrap()[0].0 > 1, "now there is a copy in its place");
+    let truth = everything(&engine);
+    drop(engine);
+    let (engine, recovery) = Engine::open(dir.path(), options).unwrap();
+    assert_eq!((everything(&engine), recovery.damaged), (truth, vec![]));
+}

@@ -159,7 +159,7 @@ impl<'a> Run<'a> {
         }
         let summed = self.all.iter().all(|h| h.is_stale() || total(h).to_bits() == h.count.to_bits());
         let one_hint = self.all.iter().all(|h| h.is_stale() || h.hint == self.first.hint);
-        out.push(u8::from(summed) * SUMMED | u8::from(one_hint) * ONE_HINT);
+        out.push(if summed { SUMMED } else { 0 } | if one_hint { ONE_HINT } else { 0 });
         if one_hint {
             out.push(hint_number(self.first.hint));
         } else {

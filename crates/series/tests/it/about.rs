@@ -11,7 +11,7 @@ use crate::world::{HOUR, SECOND, T0, World, copy, labels, put, sample};
 fn told(families: &[(&str, &str)]) -> Batch {
     let mut batch = Batch::default();
     for (family, help) in families {
-        let about = batch.describe(family).unwrap();
+        let about = batch.describe(family).expect("it is taken");
         (about.kind, about.unit, about.help) = (MetricKind::Counter, "seconds".into(), (*help).into());
     }
     batch
@@ -23,18 +23,20 @@ fn helps(engine: &Engine, tenant: u64) -> Vec<(String, String)> {
 
 fn traced(host: &str, traces: &[(i64, &str)]) -> Batch {
     let mut batch = Batch::default();
-    batch.begin_series(&labels("m_total", host)).unwrap();
+    batch.begin_series(&labels("m_total", host)).expect("it is taken");
     for (at_ms, trace) in traces {
-        batch.point(*at_ms, *at_ms as f64).unwrap();
-        batch.exemplar(vec![("trace_id".into(), (*trace).into())], 0.5, Some(*at_ms)).unwrap();
+        batch.point(*at_ms, *at_ms as f64).expect("it is taken");
+        batch.exemplar(vec![("trace_id".into(), (*trace).into())], 0.5, Some(*at_ms)).expect("it is taken");
     }
     batch
 }
 
 fn traces(engine: &Engine) -> Vec<(String, Vec<(i64, String)>)> {
     let found = engine.exemplars(1, &[&[]], (i64::MIN, i64::MAX)).into_iter();
-    let shown = |e: series::formats::Exemplar| (e.at_ms.unwrap(), e.labels[0].1.clone());
-    found.map(|s| (s.labels.get("host").unwrap().into(), s.exemplars.into_iter().map(shown).collect())).collect()
+    let shown = |e: series::formats::Exemplar| (e.at_ms.expect("it is there"), e.labels[0].1.clone());
+    found
+        .map(|s| (s.labels.get("host").expect("it is there").into(), s.exemplars.into_iter().map(shown).collect()))
+        .collect()
 }
 
 async fn flush(engine: &Arc<Engine>) {
@@ -244,5 +246,34 @@ async fn a_log_of_another_format_is_refused_and_left_as_it_is() {
                 assert_eq!(std::fs::read(&path).unwrap(), bytes);
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn every_flipped_byte_of_what_is_kept_beside_samples_is_told_of_and_never_served() {
+    let world = World::new();
+    let engine = Arc::new(world.open().0);
+    engine.append_batch(1, told(&[("a", "one")])).await.unwrap();
+    engine.append_batch(1, traced("x", &[(T0, "t1")])).await.unwrap();
+    put(&engine, 1, vec![sample("gone", "z", T0, 1.0)]).await;
+    let deleter = engine.clone();
+    let gone = vec![series::Matcher::eq("__name__", "gone")];
+    tokio::task::spawn_blocking(move || deleter.delete(1, &gone, T0, T0)).await.unwrap().unwrap();
+    let (truth_helps, truth_traces) = (helps(&engine, 1), traces(&engine));
+    drop(engine);
+    let log = world.wal_files()[0].clone();
+    let whole = std::fs::read(&log).unwrap();
+    for at in 0..whole.len() {
+        let dir = copy(world.dir.path());
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at % 8);
+        std::fs::write(dir.path().join("wal").join(log.file_name().unwrap()), bytes).unwrap();
+        assert!(!series::verify_directory(dir.path()).unwrap().is_clean(), "flip at {at} is found");
+        let (engine, recovery) = world.open_copy(dir.path());
+        assert_eq!(recovery.damaged.len(), 1, "flip at {at} is told of");
+        let (helps, traces) = (helps(&engine, 1), traces(&engine));
+        assert!(helps.is_empty() || helps == truth_helps, "flip at {at}: {helps:?}");
+        assert!(traces.is_empty() || traces == truth_traces, "flip at {at}: {traces:?}");
+        assert!(!helps.is_empty() || !traces.is_empty(), "flip at {at}: the rest is readable");
     }
 }

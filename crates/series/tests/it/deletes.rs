@@ -26,7 +26,7 @@ fn hours(engine: &Engine) -> Vec<(String, Vec<i64>)> {
         assert_eq!(s.lost, []);
         let floats = s.points.iter().map(|p| (p.0 - T0) / HOUR);
         let natives = s.histograms.iter().map(|h| -(h.0 - T0) / HOUR);
-        (s.labels.get("host").unwrap().to_owned(), floats.chain(natives).collect())
+        (s.labels.get("host").expect("it is there").to_owned(), floats.chain(natives).collect())
     });
     found.collect()
 }
@@ -42,9 +42,9 @@ async fn eight_hours(world: &World, engine: &Engine) {
         put(engine, 1, (0..8).map(|h| sample("m", host, T0 + h * HOUR, 1.0)).collect()).await;
     }
     let mut native = Batch::default();
-    native.begin_series(&labels("n", "c")).unwrap();
-    (1..8).for_each(|h| native.histogram(T0 + h * HOUR, Histogram::default()).unwrap());
-    engine.append_batch(1, native).await.unwrap();
+    native.begin_series(&labels("n", "c")).expect("it is taken");
+    (1..8).for_each(|h| native.histogram(T0 + h * HOUR, Histogram::default()).expect("it is taken"));
+    engine.append_batch(1, native).await.expect("it is taken");
     put(engine, 2, vec![sample("m", "a", T0 + 3 * HOUR, 1.0)]).await;
 }
 

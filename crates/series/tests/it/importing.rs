@@ -16,8 +16,8 @@ async fn import(engine: &Arc<Engine>, batch: Batch) -> Appended {
 
 fn batch(name: &str, host: &str, points: &[(i64, f64)]) -> Batch {
     let mut batch = Batch::default();
-    batch.begin_series(&labels(name, host)).unwrap();
-    points.iter().for_each(|(at, value)| batch.point(*at, *value).unwrap());
+    batch.begin_series(&labels(name, host)).expect("it is taken");
+    points.iter().for_each(|(at, value)| batch.point(*at, *value).expect("it is taken"));
     batch
 }
 

@@ -4,6 +4,7 @@ mod about;
 mod damage;
 mod deletes;
 mod importing;
+mod kill;
 mod native;
 mod promql;
 mod reading;

@@ -20,9 +20,9 @@ fn latency(n: i64) -> Histogram {
 
 async fn send(engine: &Engine, host: &str, histograms: Vec<(i64, Histogram)>) -> Appended {
     let mut batch = Batch::default();
-    batch.begin_series(&labels("latency", host)).unwrap();
+    batch.begin_series(&labels("latency", host)).expect("it is taken");
     for (at_ms, histogram) in histograms {
-        batch.histogram(at_ms, histogram).unwrap();
+        batch.histogram(at_ms, histogram).expect("it is taken");
     }
     engine.append_batch(1, batch).await.expect("the disk takes it")
 }
@@ -33,7 +33,7 @@ fn row(first: i64, count: i64) -> Vec<(i64, Histogram)> {
 
 fn found(engine: &Engine, host: &str) -> Vec<(i64, Histogram)> {
     let matchers = [Matcher::eq("host", host)];
-    let found = engine.select(1, &matchers, i64::MIN, i64::MAX).unwrap();
+    let found = engine.select(1, &matchers, i64::MIN, i64::MAX).expect("it is taken");
     let histograms = found.into_iter().flat_map(|s| {
         assert_eq!(s.lost, []);
         s.histograms
@@ -243,13 +243,13 @@ async fn every_flipped_byte_of_a_sealed_file_with_histograms_is_found_and_never_
 /// Turns one bit of each byte of the first file in a folder; at most `most` histograms may be missing then.
 async fn flips(world: &World, folder: &str, truth: &[(i64, Histogram)], most: usize) {
     let file = crate::world::files(&world.dir.path().join(folder))[0].clone();
-    let whole = fs::read(&file).unwrap();
+    let whole = fs::read(&file).expect("it is taken");
     for at in 0..whole.len() {
         let dir = copy(world.dir.path());
         let mut bytes = whole.clone();
         bytes[at] ^= 1 << (at % 8);
-        fs::write(dir.path().join(folder).join(file.file_name().unwrap()), bytes).unwrap();
-        assert!(!series::verify_directory(dir.path()).unwrap().is_clean(), "flip at {at} is found");
+        fs::write(dir.path().join(folder).join(file.file_name().expect("it is taken")), bytes).expect("it is taken");
+        assert!(!series::verify_directory(dir.path()).expect("it is taken").is_clean(), "flip at {at} is found");
         let (engine, recovery) = world.open_copy(dir.path());
         let data: Vec<SeriesData> = all(&engine, 1);
         let found: Vec<(i64, Histogram)> = data

@@ -65,15 +65,15 @@ fn native(n: i64, series: i64) -> Histogram {
 fn request(n: i64) -> Batch {
     let mut batch = Batch::default();
     for series in 0..FLOATS {
-        batch.begin_series(&labels("m", &series.to_string())).unwrap();
-        batch.point(at_of(n, series), (n * series) as f64).unwrap();
+        batch.begin_series(&labels("m", &series.to_string())).expect("it is taken");
+        batch.point(at_of(n, series), (n * series) as f64).expect("it is taken");
     }
-    batch.exemplar(vec![("trace_id".into(), n.to_string())], 1.0, None).unwrap();
+    batch.exemplar(vec![("trace_id".into(), n.to_string())], 1.0, None).expect("it is taken");
     for series in 0..NATIVES {
-        batch.begin_series(&labels("n", &series.to_string())).unwrap();
-        batch.histogram(at_of(n, series), native(n, series)).unwrap();
+        batch.begin_series(&labels("n", &series.to_string())).expect("it is taken");
+        batch.histogram(at_of(n, series), native(n, series)).expect("it is taken");
     }
-    batch.describe("m").unwrap().help = n.to_string();
+    batch.describe("m").expect("it is taken").help = n.to_string();
     batch
 }
 
