@@ -14,5 +14,6 @@ mod credentials;
 mod doctor;
 mod fuzz;
 mod schema;
+mod signals;
 mod survives;
 mod the_loop;

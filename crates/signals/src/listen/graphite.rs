@@ -18,17 +18,17 @@ const AGAIN: u32 = 30;
 /// Stores what comes until nobody can send any more.
 pub async fn store(signals: Signals, tenant: u64, mut from: Receiver<Vec<u8>>) {
     while let Some(mut held) = from.recv().await {
-        let until = tokio::time::Instant::now() + MOMENT;
+        let mut moment = std::pin::pin!(tokio::time::sleep(MOMENT));
         while held.len() < GATHERED {
-            match tokio::time::timeout_at(until, from.recv()).await {
-                Ok(Some(more)) => {
-                    if !held.ends_with(b"\n") {
-                        held.push(b'\n');
-                    }
-                    held.extend(more);
-                }
-                Ok(None) | Err(_) => break,
+            let more = tokio::select! {
+                () = &mut moment => break,
+                more = from.recv() => more,
+            };
+            let Some(more) = more else { break };
+            if !held.ends_with(b"\n") {
+                held.push(b'\n');
             }
+            held.extend(more);
         }
         keep(&signals, tenant, &held).await;
     }
