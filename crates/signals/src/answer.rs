@@ -1,6 +1,7 @@
 //! Answers in the envelope of Prometheus's HTTP API, written piece by piece: no whole answer ever stands in memory as text.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -15,6 +16,8 @@ use tokio::sync::mpsc;
 const PIECE: usize = 64 << 10;
 /// Pieces that may wait for a slow reader; then the writer waits.
 const WAITING: usize = 4;
+/// Whoever takes no piece for so long is cut off: an answer that is not read holds a thread and a place among the queries.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// The client has gone; nobody reads this status, but the log shows it.
 const CLIENT_GONE: u16 = 499;
 
@@ -155,12 +158,13 @@ pub async fn streamed(
     write: impl FnOnce(&mut Pieces) -> io::Result<()> + Send + 'static,
 ) -> Response {
     let (to, mut from) = mpsc::channel(WAITING);
+    let handle = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || {
-        let mut pieces = Pieces { to, held: Vec::with_capacity(1024) };
+        let mut pieces = Pieces { to, handle, held: Vec::with_capacity(1024) };
         match write(&mut pieces).and_then(|()| pieces.pass_on()) {
             Ok(()) => {}
             // An answer that breaks off must be seen to: without its end it is no JSON, and the connection is cut.
-            Err(error) => drop(pieces.to.blocking_send(Err(error))),
+            Err(error) => drop(pieces.send(Err(error))),
         }
     });
     let first: Option<io::Result<Bytes>> = from.recv().await;
@@ -180,6 +184,7 @@ pub async fn streamed(
 /// Where an answer is written to: gathers some kilobytes and hands them to the connection.
 pub struct Pieces {
     to: mpsc::Sender<io::Result<Bytes>>,
+    handle: tokio::runtime::Handle,
     held: Vec<u8>,
 }
 
@@ -189,7 +194,16 @@ impl Pieces {
             return Ok(());
         }
         let piece = std::mem::replace(&mut self.held, Vec::with_capacity(PIECE + 1024));
-        self.to.blocking_send(Ok(piece.into())).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.send(Ok(piece.into()))
+    }
+
+    fn send(&self, piece: io::Result<Bytes>) -> io::Result<()> {
+        let sent = async { tokio::time::timeout(PATIENCE, self.to.send(piece)).await };
+        match self.handle.block_on(sent) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(io::ErrorKind::BrokenPipe.into()),
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
     }
 }
 

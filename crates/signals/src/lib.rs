@@ -26,6 +26,8 @@ mod state;
 mod status;
 mod tenant;
 pub mod thin;
+#[doc(hidden)]
+pub mod untrusted;
 
 pub use batch::of_samples;
 pub use selector::selector_of;

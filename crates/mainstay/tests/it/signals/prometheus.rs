@@ -158,7 +158,7 @@ fn promtool_says_the_same(ours: &str, theirs: &str, begin: &str, at: &str) {
     let time = format!("--time={at}");
     let questions: [(&[&str], &[&str]); 4] = [
         (&["query", "instant", &time], &["node_load1"]),
-        (&["query", "range", &from, &to, "--step=1s"], &["sum(node_cpu_seconds_total)"]),
+        (&["query", "range", &from, &to, "--step=1s"], &["max by (mode) (node_cpu_seconds_total)"]),
         (&["query", "series", "--match=node_network_up", &from, &to], &[]),
         (&["query", "labels", &from, &to], &["job"]),
     ];

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::net::UdpSocket;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -63,6 +64,26 @@ fn influx_lines_of_both_versions_are_taken_and_wrong_ones_told() {
     assert_eq!(value(&server.http, "good"), Ok(1.0), "the good line is kept, as Influx keeps it");
     assert_eq!(send("/influx/write?precision=fortnights", "a value=1\n".into()).status, 400);
     assert_eq!(server.http.anonymous().send("GET", "/influx/ping", &[], b"").expect("an answer").status, 204);
+}
+
+#[test]
+fn the_client_library_of_influx_writes_here() {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin/python");
+    if !python.exists() || !world::run(&python, &["-c", "import influxdb_client"]).status.success() {
+        return world::not_run("Influx's client library writes here", "it is not installed; `make test-deps` does it");
+    }
+    let place = Place::new();
+    let server = Server::start(&place.data, &["--no-agent"]).with_admin();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/signals/influx.py");
+    let url = format!("http://{}/influx", server.http.address);
+    let token = server.http.token.as_deref().expect("it was just made");
+    let words = |token: &str| [script.display().to_string(), url.clone(), token.to_owned()];
+    assert!(!world::run(&python, &words("wrong")).status.success(), "a wrong token is told");
+    let output = world::run(&python, &words(token));
+    assert!(output.status.success(), "{}", world::text(&output));
+    assert_eq!(value(&server.http, "disk_used{host=\"db 1\"}"), Ok(81.5));
+    assert_eq!(value(&server.http, "sum(disk_ok)"), Ok(1.0));
+    assert_eq!(value(&server.http, "disk_used{host=\"db 2\"}"), Ok(7.0));
 }
 
 #[test]
