@@ -189,10 +189,10 @@ pub fn gunzip(packed: &[u8], limit: usize) -> Result<Vec<u8>, Unfit> {
 /// What became of a body.
 #[derive(Debug)]
 pub struct Stored {
-    /// Samples that were sent.
-    pub sent: usize,
-    /// Samples that are on disk.
-    pub accepted: usize,
+    /// Floats that are on disk.
+    pub floats: usize,
+    /// Native histograms that are on disk.
+    pub histograms: usize,
     /// Samples, points and lines that were not taken.
     pub refused: usize,
     /// Why, in short; empty when everything was taken.
@@ -204,7 +204,7 @@ pub struct Stored {
 /// # Errors
 /// Nothing of it counts as stored.
 pub async fn store(signals: &Signals, tenant: u64, mut batch: Batch) -> Result<Stored, Unfit> {
-    let sent = batch.samples();
+    let sent: usize = batch.series().map(|series| series.points.len()).sum();
     let lines = std::mem::take(&mut batch.rejected);
     let rejected = batch.rejected_lines;
     let wait = signals.settings().intake_wait;
@@ -227,18 +227,93 @@ pub async fn store(signals: &Signals, tenant: u64, mut batch: Batch) -> Result<S
         _ if refused > reasons.len() => format!("{refused} not taken: {}; and more", reasons.join("; ")),
         _ => format!("{refused} not taken: {}", reasons.join("; ")),
     };
-    Ok(Stored { sent, accepted: done.accepted, refused, why })
+    // The engine counts floats first and histograms after them.
+    let floats = sent - done.refused.iter().filter(|r| r.index < sent).count().min(sent);
+    Ok(Stored { floats, histograms: done.accepted.saturating_sub(floats), refused, why })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::{Parts, Settings};
     use std::io::Write;
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering::Relaxed;
 
     fn packed(bytes: &[u8]) -> Vec<u8> {
         let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         out.write_all(bytes).expect("memory takes it");
         out.finish().expect("memory takes it")
+    }
+
+    fn signals(settings: Settings) -> (Signals, tempfile::TempDir) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (engine, _) = series::Engine::open(folder.path(), series::Options::default()).expect("an engine");
+        let parts = Parts {
+            metrics: Arc::new(Arc::new(engine)),
+            clock: series::system_clock(),
+            measured: "check",
+            rules: None,
+            targets: None,
+            settings,
+        };
+        (Signals::new(parts), folder)
+    }
+
+    #[tokio::test]
+    async fn when_too_much_is_taken_in_already_a_body_is_put_off_and_counted() {
+        let settings =
+            Settings { intake_bytes: 64 << 10, intake_wait: Duration::from_millis(5), ..Settings::default() };
+        let (signals, _folder) = signals(settings);
+        let first = take(&signals, Request::new(Body::from("up 1\n"))).await.expect("there is a place");
+        let refused = take(&signals, Request::new(Body::from("up 1\n"))).await.err().expect("there is none");
+        assert_eq!((refused.status, refused.retry_after), (StatusCode::TOO_MANY_REQUESTS, Some(1)));
+        assert_eq!(signals.counters().bodies_put_off.load(Relaxed), 1);
+        drop(first);
+        take(&signals, Request::new(Body::from("up 1\n"))).await.expect("there is a place again");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_too_large_or_does_not_come_is_refused() {
+        let settings = Settings { body_bytes: 100, intake_wait: Duration::from_millis(20), ..Settings::default() };
+        let (signals, _folder) = signals(settings);
+        let large = take(&signals, Request::new(Body::from(vec![b' '; 101]))).await.err().expect("too large");
+        assert_eq!((large.status, large.retry_after), (StatusCode::PAYLOAD_TOO_LARGE, None));
+        let silent = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
+        let late = take(&signals, Request::new(silent)).await.err().expect("it never comes");
+        assert_eq!(late.status, StatusCode::REQUEST_TIMEOUT);
+    }
+
+    #[tokio::test]
+    async fn what_is_stored_and_what_is_not_is_told_apart() {
+        let (signals, _folder) = signals(Settings::default());
+        let now = signals.now_ms();
+        let page = format!("a 1 {now}\nb 2 1000\nc 3 {now}\n");
+        let batch = series::formats::exposition::decode(page.as_bytes(), now, signals.body_limits()).expect("a page");
+        let stored = store(&signals, 1, batch).await.expect("the disk takes it");
+        assert_eq!((stored.floats, stored.histograms, stored.refused), (2, 0, 1));
+        assert!(stored.why.starts_with("1 not taken: sample 1: ") && stored.why.contains("too old"), "{}", stored.why);
+    }
+
+    #[test]
+    fn only_what_helps_when_sent_again_says_when() {
+        let disk = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let disk = SeriesError::Io { action: "sync", path: "log".into(), source: disk };
+        let away = MetricsError::Away { engine: "far".into(), reason: "silence".into() };
+        let cases = [
+            (Unfit::from(MetricsError::Store(disk)), 503, true),
+            (Unfit::from(MetricsError::Store(SeriesError::Stopped)), 503, true),
+            (Unfit::from(away), 503, true),
+            (Unfit::from(MetricsError::Store(SeriesError::TooMany { given: 2, limit: 1 })), 413, false),
+            (Unfit::from(MetricsError::Refused { engine: "far".into(), reason: "no".into() }), 400, false),
+            (Unfit::from(FormatError::TooLarge { what: "samples", given: 2, limit: 1 }), 413, false),
+            (Unfit::from(FormatError::Malformed { at: 0, reason: "no" }), 400, false),
+        ];
+        for (unfit, status, again) in cases {
+            assert_eq!((unfit.status.as_u16(), unfit.retry_after.is_some()), (status, again), "{unfit}");
+            let response = unfit.into_response();
+            assert_eq!((response.status().as_u16(), response.headers().contains_key("retry-after")), (status, again));
+        }
     }
 
     #[test]

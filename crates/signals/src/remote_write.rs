@@ -63,11 +63,10 @@ fn told(version: Version, stored: &Stored) -> Response {
         _ => (StatusCode::BAD_REQUEST, format!("{}\n", stored.why)).into_response(),
     };
     if version == Version::Two {
-        // What is on disk beyond the plain samples are histograms. Of exemplars the engine does not tell.
-        let samples = stored.accepted.min(stored.sent);
+        // Of exemplars the engine does not tell; none is claimed.
         for (name, many) in [
-            ("x-prometheus-remote-write-samples-written", samples),
-            ("x-prometheus-remote-write-histograms-written", stored.accepted - samples),
+            ("x-prometheus-remote-write-samples-written", stored.floats),
+            ("x-prometheus-remote-write-histograms-written", stored.histograms),
             ("x-prometheus-remote-write-exemplars-written", 0),
         ] {
             response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from(many));

@@ -74,21 +74,26 @@ pub async fn rules(Extension(signals): Extension<Signals>, who: Reader, asked: A
     let mut said = signals.rules().map_or_else(|| json!({"groups": []}), |rules| rules.rules(who.session.tenant()));
     let names: HashSet<&str> = asked.all("rule_name[]").collect();
     let groups: HashSet<&str> = asked.all("rule_group[]").collect();
-    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    if let Some(all) = said.get_mut("groups").and_then(Value::as_array_mut) {
-        all.retain(|group| groups.is_empty() || groups.contains(text(group, "name").as_str()));
-        for group in all.iter_mut() {
-            if let Some(rules) = group.get_mut("rules").and_then(Value::as_array_mut) {
-                rules.retain(|rule| {
-                    wanted.is_none_or(|wanted| text(rule, "type") == wanted)
-                        && (names.is_empty() || names.contains(text(rule, "name").as_str()))
-                });
-            }
-        }
-        let narrowed = wanted.is_some() || !names.is_empty();
-        all.retain(|group| !narrowed || group.get("rules").and_then(Value::as_array).is_some_and(|r| !r.is_empty()));
-    }
+    narrow(&mut said, wanted, &names, &groups);
     Ok(data(said, Remarks::default()).await)
+}
+
+/// Leaves the rules that are meant, and no group that has none of them.
+fn narrow(said: &mut Value, kind: Option<&str>, names: &HashSet<&str>, groups: &HashSet<&str>) {
+    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let Some(all) = said.get_mut("groups").and_then(Value::as_array_mut) else { return };
+    all.retain(|group| groups.is_empty() || groups.contains(text(group, "name").as_str()));
+    if kind.is_none() && names.is_empty() {
+        return;
+    }
+    all.retain_mut(|group| {
+        let Some(rules) = group.get_mut("rules").and_then(Value::as_array_mut) else { return false };
+        rules.retain(|rule| {
+            kind.is_none_or(|kind| text(rule, "type") == kind)
+                && (names.is_empty() || names.contains(text(rule, "name").as_str()))
+        });
+        !rules.is_empty()
+    });
 }
 
 /// `/alerts`.
@@ -112,6 +117,32 @@ pub async fn targets(Extension(signals): Extension<Signals>, who: Reader, asked:
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rules_are_narrowed_by_type_name_and_group_and_empty_groups_go() {
+        let rule = |kind: &str, name: &str| json!({"type": kind, "name": name});
+        let all = || {
+            json!({"groups": [
+                {"name": "a", "rules": [rule("alerting", "Down"), rule("recording", "job:up")]},
+                {"name": "b", "rules": [rule("recording", "job:load")]},
+                {"name": "c", "rules": []},
+            ]})
+        };
+        let set = |names: &[&'static str]| names.iter().copied().collect::<HashSet<_>>();
+        for (kind, names, groups, expected) in [
+            (None, set(&[]), set(&[]), json!(["a", "b", "c"])),
+            (Some("alerting"), set(&[]), set(&[]), json!(["a"])),
+            (Some("recording"), set(&[]), set(&[]), json!(["a", "b"])),
+            (None, set(&["job:load", "Down"]), set(&[]), json!(["a", "b"])),
+            (Some("alerting"), set(&["job:load"]), set(&[]), json!([])),
+            (None, set(&[]), set(&["c"]), json!(["c"])),
+        ] {
+            let mut said = all();
+            narrow(&mut said, kind, &names, &groups);
+            let left: Vec<_> = said["groups"].as_array().expect("groups").iter().map(|g| g["name"].clone()).collect();
+            assert_eq!(json!(left), expected, "{kind:?} {names:?} {groups:?}");
+        }
+    }
 
     #[test]
     fn the_largest_are_counted_and_named_first() {
