@@ -10,7 +10,7 @@ use crate::answer::Refusal;
 /// # Errors
 /// One of them is no selector.
 pub fn sets<'a>(texts: impl Iterator<Item = &'a str>) -> Result<Vec<Vec<Matcher>>, Refusal> {
-    texts.map(|text| set(text)).collect()
+    texts.map(set).collect()
 }
 
 fn set(text: &str) -> Result<Vec<Matcher>, Refusal> {
