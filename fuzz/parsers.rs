@@ -47,6 +47,7 @@ pub const ALL: &[(&str, Parser)] = &[
     ("series_exposition", series_exposition),
     ("series_otlp", series_otlp),
     ("series_lines", series_lines),
+    ("signals_requests", signals_requests),
     ("promql", promql),
     ("rule_file", rule_file),
     ("rule_tests", rule_tests),
@@ -475,6 +476,11 @@ pub fn series_lines(bytes: &[u8]) {
     batch(influx::decode(bytes, influx::Precision::Milliseconds, 1_800_000_000_000, format_limits()));
     batch(graphite::decode(bytes, 1_800_000_000_000, format_limits()));
     batch(statsd::decode(bytes, 1_800_000_000_000, format_limits()));
+}
+
+/// What a request for or with measurements may hold beside its samples.
+pub fn signals_requests(bytes: &[u8]) {
+    signals::untrusted::read(bytes);
 }
 
 fn format_limits() -> series::formats::Limits {

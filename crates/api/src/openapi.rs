@@ -89,6 +89,10 @@ fn describe(operation: &Operation) -> Value {
     };
     let mut responses = Map::new();
     responses.insert(status.to_string(), ok);
+    for (status, media, schema) in &operation.also {
+        let described = json!({"description": "As the protocol says.", "content": {*media: {"schema": schema}}});
+        responses.insert(status.to_string(), described);
+    }
     responses.insert("default".into(), json!({"description": "Not done, and why.", "content": {"application/problem+json": {"schema": reference("Problem")}}}));
     let mut described = json!({"operationId": operation.id, "summary": operation.summary, "parameters": parameters, "responses": responses});
     if let (Some((schema, required)), Some(object)) = (&operation.body, described.as_object_mut()) {
@@ -100,7 +104,7 @@ fn describe(operation: &Operation) -> Value {
     if operation.needs == Needs::Session
         && let Some(object) = described.as_object_mut()
     {
-        object.insert("security".into(), json!([{"bearer": []}, {"cookie": []}]));
+        object.insert("security".into(), json!([{"bearer": []}, {"basic": []}, {"cookie": []}]));
     }
     described
 }
@@ -122,6 +126,7 @@ fn whole(app: &App, paths: &Value) -> Value {
         "paths": paths,
         "components": {"schemas": schemas, "securitySchemes": {
             "bearer": {"type": "http", "scheme": "bearer", "description": "mainstay admin token create"},
+            "basic": {"type": "http", "scheme": "basic", "description": "any name, and a token as the password"},
             "cookie": {"type": "apiKey", "in": "cookie", "name": "mainstay_session"}}},
     })
 }

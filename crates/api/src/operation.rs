@@ -50,6 +50,8 @@ pub struct Operation {
     pub answer: (u16, Option<Value>),
     /// Media type of the answer.
     pub gives: &'static str,
+    /// Further statuses with their media type and schema: a published protocol has refusals of its own shape.
+    pub also: Vec<(u16, &'static str, Value)>,
     router: Option<MethodRouter<App>>,
 }
 
@@ -67,6 +69,7 @@ impl Operation {
             takes: Vec::new(),
             answer: (200, None),
             gives: "application/json",
+            also: Vec::new(),
             router: None,
         }
     }
@@ -105,6 +108,19 @@ impl Operation {
     /// What it answers.
     pub fn answers(mut self, status: u16, schema: Value) -> Self {
         self.answer = (status, Some(schema));
+        self
+    }
+
+    /// Takes a form, or none: what stands in the query may stand there too.
+    pub fn may_take_form(mut self) -> Self {
+        self.body = Some((serde_json::json!({"type": "object"}), false));
+        self.takes = vec!["application/x-www-form-urlencoded"];
+        self
+    }
+
+    /// May also answer this, in the shape of a published protocol.
+    pub fn also(mut self, status: u16, media: &'static str, schema: Value) -> Self {
+        self.also.push((status, media, schema));
         self
     }
 

@@ -9,6 +9,7 @@ use crate::output::{self, Format, cell};
 
 mod carry;
 mod look;
+mod series;
 
 use carry::{apply, export, import};
 pub use look::entry_line;
@@ -190,16 +191,42 @@ pub enum Command {
         #[arg(long, short, value_enum, default_value_t)]
         output: Format,
     },
-    /// Write records as YAML that apply takes, JSON lines or CSV.
+    /// Write records as YAML that apply takes, JSON lines or CSV; or measurements, with `export series`.
     Export {
-        /// Class; all classes when left out.
+        /// Class, or `series`; all classes when left out.
         class: Option<String>,
         /// Filter.
         #[arg(long, short)]
         filter: Option<String>,
-        /// Form: yaml, json or csv.
-        #[arg(long, short, default_value = "yaml")]
-        output: String,
+        /// Form: yaml, json or csv; of series csv, jsonl or parquet.
+        #[arg(long, short)]
+        output: Option<String>,
+        /// Of series: which, such as 'up{job="node"}'; may be given several times.
+        #[arg(long = "match")]
+        matches: Vec<String>,
+        /// Of series: from when, RFC 3339 or Unix seconds; an hour ago when left out.
+        #[arg(long)]
+        from: Option<String>,
+        /// Of series: until when; now when left out.
+        #[arg(long)]
+        to: Option<String>,
+    },
+    /// Ask measurements: mainstay query 'rate(requests_total[5m])' --range 1h --step 15s.
+    Query {
+        /// PromQL.
+        promql: String,
+        /// When, RFC 3339 or Unix seconds; with --range when it ends. Now when left out.
+        #[arg(long)]
+        time: Option<String>,
+        /// Over how long back, such as 1h; at one moment when left out.
+        #[arg(long)]
+        range: Option<String>,
+        /// How far apart the answers are, such as 15s.
+        #[arg(long, default_value = "15s", requires = "range")]
+        step: String,
+        /// Form of the output.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Format,
     },
     /// Take a table of records in, by key: CSV, or a YAML or JSON list.
     Import {
@@ -287,7 +314,15 @@ pub async fn run(client: &Client, command: Command) -> Result<(), Failure> {
         Command::Journal { follow, limit, output } => journal(client, follow, limit, output).await,
         Command::Classes { output } => classes(client, output).await,
         Command::Apply { file, dry_run, output } => apply(client, &file, dry_run, output).await,
-        Command::Export { class, filter, output } => export(client, class, filter, &output).await,
+        Command::Export { class, output, matches, from, to, .. } if class.as_deref() == Some("series") => {
+            series::export(client, &matches, from, to, output.as_deref().unwrap_or("csv")).await
+        }
+        Command::Export { class, filter, output, .. } => {
+            export(client, class, filter, output.as_deref().unwrap_or("yaml")).await
+        }
+        Command::Query { promql, time, range, step, output } => {
+            series::query(client, &promql, time, range.map(|range| (range, step)), output).await
+        }
         Command::Import { class, file, dry_run } => import(client, &class, &file, dry_run).await,
         Command::Run { runbook, on, params, no_wait, dry_run } => {
             crate::runbook(client, &runbook, on, &params, crate::Go { wait: !no_wait, dry: dry_run }).await

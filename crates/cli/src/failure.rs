@@ -28,6 +28,10 @@ impl Failure {
         let text = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or_default();
         let mut said = text("detail").to_owned();
         if said.is_empty() {
+            // Questions to measurements are refused in Prometheus's shape.
+            said = text("error").to_owned();
+        }
+        if said.is_empty() {
             said = format!("the server answered with status {status}");
         }
         for error in problem.get("errors").and_then(Value::as_array).into_iter().flatten() {

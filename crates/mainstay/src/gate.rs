@@ -5,10 +5,12 @@ use api::app::{Gate, Peer, Via};
 use api::problem::Problem;
 use async_trait::async_trait;
 use axum::http::{HeaderMap, StatusCode, header};
+use base64::Engine as _;
 use kernel::secret::Secret;
 use kernel::session::{ActorKind, Session};
 use kernel::{Clock, Kernel, TenantId};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -77,6 +79,23 @@ impl Door {
     }
 }
 
+/// The `Authorization` header with its token as a bearer: programs that know only HTTP basic give the token as the password (the
+/// name is not looked at), and those that write in Influx's way say `Token`.
+fn authorization_of(headers: &HeaderMap) -> Option<Cow<'_, str>> {
+    let given = headers.get(header::AUTHORIZATION)?.to_str().unwrap_or_default();
+    let (scheme, rest) = given.split_once(' ').unwrap_or((given, ""));
+    if scheme.eq_ignore_ascii_case("token") {
+        return Some(format!("Bearer {}", rest.trim()).into());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Some(given.into());
+    }
+    let pair = base64::engine::general_purpose::STANDARD.decode(rest.trim()).ok();
+    let pair = pair.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+    let token = pair.split_once(':').map_or("", |(_, password)| password);
+    Some(format!("Bearer {token}").into())
+}
+
 fn cookie_of(headers: &HeaderMap) -> Option<String> {
     let all = headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok());
     let pairs = all.flat_map(|v| v.split(';')).filter_map(|p| p.trim().split_once('='));
@@ -121,15 +140,18 @@ fn refused(error: AuthError) -> Problem {
 #[async_trait]
 impl Gate for Door {
     async fn authenticate(&self, headers: &HeaderMap, peer: &Peer) -> Result<(Session, Via), Problem> {
-        let authorization = headers.get(header::AUTHORIZATION).map(|v| v.to_str().unwrap_or_default());
+        let authorization = authorization_of(headers);
         let cookie = cookie_of(headers);
-        if let (Peer::Local(uid), None, None) = (peer, authorization, &cookie) {
+        if let (Peer::Local(uid), None, None) = (peer, &authorization, &cookie) {
             let session = self.access.local(*uid, self.own_uid).map_err(refused)?;
             return Ok((self.entered(session, headers)?, Via::Local));
         }
         let via = if authorization.is_some() { Via::Bearer } else { Via::Cookie };
-        let found =
-            self.access.authenticate(cookie_header(headers).as_deref(), authorization).await.map_err(refused)?;
+        let found = self
+            .access
+            .authenticate(cookie_header(headers).as_deref(), authorization.as_deref())
+            .await
+            .map_err(refused)?;
         Ok((self.entered(found.session, headers)?, via))
     }
 
@@ -264,11 +286,14 @@ impl Door {
 
     async fn whoami(&self, session: &Session, headers: &HeaderMap) -> Result<Value, Problem> {
         let tenant = self.tenant_key(session.tenant());
-        let authorization = headers.get(header::AUTHORIZATION).map(|v| v.to_str().unwrap_or_default());
+        let authorization = authorization_of(headers);
         let cookie = cookie_of(headers);
         let (person, expires) = if cookie.is_some() || authorization.is_some() {
-            let found =
-                self.access.authenticate(cookie_header(headers).as_deref(), authorization).await.map_err(refused)?;
+            let found = self
+                .access
+                .authenticate(cookie_header(headers).as_deref(), authorization.as_deref())
+                .await
+                .map_err(refused)?;
             (found.person.map(|p| json!({"key": p.key, "title": p.title})), Some(found.expires))
         } else {
             (None, None)
@@ -279,5 +304,29 @@ impl Door {
         Ok(
             json!({"person": person, "actor": session.actor(), "roles": session.roles(), "tenant": tenant, "tenants": self.tenants_of(session), "totp": totp, "expires": expires}),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_found_in_every_way_that_clients_have_to_give_it() {
+        for (given, expected) in [
+            ("Bearer abc", "Bearer abc"),
+            ("Basic Z3JhZmFuYTphYmM=", "Bearer abc"),
+            ("basic OmE6Yg==", "Bearer a:b"),
+            ("Token abc", "Bearer abc"),
+            ("Basic %%%", "Bearer "),
+            ("Basic YWJj", "Bearer "),
+            ("Digest x", "Digest x"),
+            ("", ""),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, given.parse().expect("a header"));
+            assert_eq!(authorization_of(&headers).as_deref(), Some(expected), "{given}");
+        }
+        assert_eq!(authorization_of(&HeaderMap::new()), None);
     }
 }

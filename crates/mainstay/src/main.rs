@@ -12,6 +12,7 @@ mod hands;
 mod host;
 mod listen;
 mod machine;
+mod measurements;
 mod offline;
 mod onhost;
 mod options;

@@ -3,6 +3,8 @@
 use clap::Args;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
 
 /// Where the data is.
 #[derive(Clone, Debug, Args)]
@@ -16,6 +18,18 @@ impl Data {
     /// The local socket.
     pub fn socket(&self) -> PathBuf {
         self.data.join("mainstay.sock")
+    }
+}
+
+/// A stretch of time such as 30s or 2m.
+#[derive(Clone, Copy, Debug)]
+pub struct Span(pub Duration);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        kernel::clock::parse_duration(text).map(Self)
     }
 }
 
@@ -49,6 +63,30 @@ pub struct Serve {
     /// Address under which people reach the console; links in messages begin with it.
     #[arg(long, env = "MAINSTAY_PUBLIC_URL")]
     pub public_url: Option<String>,
+    /// How long a PromQL query may take; a request may ask for less.
+    #[arg(long, env = "MAINSTAY_QUERY_TIMEOUT", default_value = "2m")]
+    pub query_timeout: Span,
+    /// Samples that a PromQL query may read and make.
+    #[arg(long, env = "MAINSTAY_QUERY_SAMPLES", default_value_t = 50_000_000)]
+    pub query_samples: u64,
+    /// Listen for OpenTelemetry metrics over gRPC, such as 127.0.0.1:4317; callers need a token.
+    #[arg(long, env = "MAINSTAY_OTLP_GRPC_LISTEN")]
+    pub otlp_grpc_listen: Option<SocketAddr>,
+    /// Listen for Graphite's plaintext lines over TCP and UDP, such as 127.0.0.1:2003; needs --push-tenant.
+    #[arg(long, env = "MAINSTAY_GRAPHITE_LISTEN")]
+    pub graphite_listen: Option<SocketAddr>,
+    /// Listen for StatsD over UDP and TCP, such as 127.0.0.1:8125; needs --push-tenant.
+    #[arg(long, env = "MAINSTAY_STATSD_LISTEN")]
+    pub statsd_listen: Option<SocketAddr>,
+    /// How often the sums of StatsD are stored.
+    #[arg(long, env = "MAINSTAY_STATSD_FLUSH", default_value = "10s")]
+    pub statsd_flush: Span,
+    /// The tenant whose measurements come over listeners that ask for no token.
+    #[arg(long, env = "MAINSTAY_PUSH_TENANT")]
+    pub push_tenant: Option<String>,
+    /// From where they are taken: addresses or networks such as 10.0.0.0/8, repeated; this machine alone when left out.
+    #[arg(long = "push-from", env = "MAINSTAY_PUSH_FROM", value_delimiter = ',')]
+    pub push_from: Vec<signals::listen::Source>,
     /// A synthetic organisation to look at, in a data directory of its own (./data-demo); never with real data.
     #[arg(long)]
     pub demo: bool,

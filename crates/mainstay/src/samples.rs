@@ -12,6 +12,7 @@ use axum::{Extension, Json};
 use kernel::TenantId;
 use serde::Deserialize;
 use serde_json::{Value, json};
+<<<<<<< HEAD
 use series::formats::Batch;
 use series::{Engine, Labels, MatchOp, Matcher, Metrics};
 use signals::number;
@@ -19,6 +20,14 @@ use std::sync::Arc;
 use watch::runner::{Sample, Sink};
 
 /// The sink over the engine.
+=======
+use series::{Labels, Matcher, Metrics};
+use signals::{Signals, number};
+use std::sync::Arc;
+use watch::runner::{Sample, Sink};
+
+/// The sink over the engine, wherever it is.
+>>>>>>> s3-http
 pub struct Series(pub Arc<dyn Metrics>);
 
 #[async_trait]
@@ -30,7 +39,11 @@ impl Sink for Series {
                 Some(series::Sample { labels: Labels::new(s.labels).ok()?, at_ms: s.at_ms, value: s.value })
             })
             .collect();
+<<<<<<< HEAD
         if let Err(error) = self.0.write(number(tenant), Batch::of(&samples)).await {
+=======
+        if let Err(error) = self.0.write(number(tenant), signals::of_samples(samples)).await {
+>>>>>>> s3-http
             tracing::warn!(%error, "measurements were not kept; they are counted as refused");
         }
     }
@@ -96,8 +109,8 @@ fn points() -> usize {
     600
 }
 
-/// Matchers of what the caller may see: a check, or the checks on a record, that the caller may read.
-async fn matchers(app: &App, who: &Caller, which: Which) -> Result<Vec<Matcher>, Problem> {
+/// Labels of what the caller may see: a check, or the checks on a record, that the caller may read.
+async fn wanted(app: &App, who: &Caller, which: Which) -> Result<Vec<(&'static str, String)>, Problem> {
     let mut all = Vec::new();
     if let Some(check) = &which.check {
         app.kernel.get(&who.session, "check", check).await?;
@@ -113,26 +126,25 @@ async fn matchers(app: &App, who: &Caller, which: Which) -> Result<Vec<Matcher>,
     if let Some(name) = which.name {
         all.push((series::NAME, name));
     }
-    all.into_iter()
-        .map(|(n, v)| Matcher::new(n, MatchOp::Eq, &v).map_err(|e| Problem::bad_request(e.to_string())))
-        .collect()
+    Ok(all)
 }
 
 async fn list(
     State(app): State<App>,
-    Extension(engine): Extension<Arc<Engine>>,
+    Extension(signals): Extension<Signals>,
     who: Caller,
     Query(q): Query<Which>,
 ) -> Result<Json<Value>, Problem> {
-    let matchers = matchers(&app, &who, q).await?;
-    let found = engine.series(number(who.session.tenant()), &matchers);
-    let shown: Vec<Value> = found.iter().map(labels).collect();
+    let matchers = wanted(&app, &who, q).await?.into_iter().map(|(name, value)| Matcher::eq(name, value)).collect();
+    let always = (i64::MIN, i64::MAX);
+    let found = signals.metrics().series(number(who.session.tenant()), vec![matchers], always).await.map_err(failed)?;
+    let shown: Vec<Value> = found.iter().map(|l| labels(l.iter())).collect();
     Ok(Json(json!({"series": shown})))
 }
 
 async fn range(
     State(app): State<App>,
-    Extension(engine): Extension<Arc<Engine>>,
+    Extension(signals): Extension<Signals>,
     who: Caller,
     Query(q): Query<RangeAsk>,
 ) -> Result<Json<Value>, Problem> {
@@ -142,20 +154,22 @@ async fn range(
     let now = app.kernel.now();
     let from = q.from.unwrap_or_else(|| now.minus(std::time::Duration::from_secs(3600)));
     let to = q.to.unwrap_or(now);
-    let matchers = matchers(&app, &who, Which { check: q.check, on: q.on, name: q.name }).await?;
-    let tenant = number(who.session.tenant());
-    let found = tokio::task::spawn_blocking(move || {
-        engine.range(tenant, &matchers, from.as_millis(), to.as_millis(), q.points)
-    })
-    .await
-    .map_err(failed)?
-    .map_err(failed)?;
-    let shown: Vec<Value> = found.iter().map(|s| json!({"labels": labels(&s.labels), "points": s.points})).collect();
+    let wanted = wanted(&app, &who, Which { check: q.check, on: q.on, name: q.name }).await?;
+    let time = (from.as_millis(), to.as_millis());
+    if time.1 < time.0 {
+        return Ok(Json(json!({"series": []})));
+    }
+    let selector = signals::selector_of(&wanted);
+    let found = signals::export::points(&signals, number(who.session.tenant()), &selector, time).await?;
+    let shown: Vec<Value> = found
+        .into_iter()
+        .map(|s| json!({"labels": labels(s.metric.iter()), "points": signals::thin::thinned(s.floats, time, q.points)}))
+        .collect();
     Ok(Json(json!({"series": shown})))
 }
 
-fn labels(labels: &Labels) -> Value {
-    labels.iter().map(|(n, v)| (n.to_owned(), Value::from(v))).collect::<serde_json::Map<_, _>>().into()
+fn labels<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Value {
+    pairs.map(|(n, v)| (n.to_owned(), Value::from(v))).collect::<serde_json::Map<_, _>>().into()
 }
 
 fn failed(error: impl std::fmt::Display) -> Problem {

@@ -7,6 +7,7 @@ use kernel::backend::Backend;
 use kernel::controller::Controller;
 use kernel::job::Worker;
 use kernel::{Clock, Kernel, Session, SystemClock, TenantId, Time};
+use signals::Signals;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use watch::runner::Runner;
 
 use crate::gate::Door;
 use crate::options::{Data, Serve};
-use crate::{courier, demo, domains, hands, host, listen, machine, people, samples};
+use crate::{courier, demo, domains, hands, host, listen, machine, measurements, people, samples};
 
 /// How often Mainstay notes that it is alive, so that a standstill is seen afterwards as what it is.
 const ALIVE_EVERY: Duration = Duration::from_secs(10);
@@ -85,10 +86,16 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
     demo::prepare(serve.demo, &kernel, &running.store, address).await?;
     let alive_until = last_alive(&kernel).await;
     told_back(&system_clock, alive_until);
+    let signals = measurements::signals(&running.engine, serve);
+    let listeners = measurements::bind(&kernel, serve).await?;
     let runner = Runner::new(
         kernel.clone(),
         Arc::new(probe::Env::real()),
+<<<<<<< HEAD
         Arc::new(samples::Series(running.metrics.clone())),
+=======
+        Arc::new(samples::Series(signals.metrics().clone())),
+>>>>>>> s3-http
         alive_until,
     );
     let public_url = serve
@@ -120,9 +127,14 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
         data: data.data.clone(),
         public_url: public_url.clone(),
     };
+<<<<<<< HEAD
     let router = router(&running, door, &runner, &rules, on_host);
+=======
+    let (app, router) = router(&running, door, &runner, on_host, signals.clone());
+>>>>>>> s3-http
     // From the first answer on, a request to end is heeded.
     let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    listeners.serve(&app, &signals, tls.clone(), address)?;
     tokio::spawn(listen::serve(listener, router.clone(), tls));
     tokio::spawn(listen::serve_local(local, router));
     if greet {
@@ -302,6 +314,7 @@ async fn last_alive(kernel: &Kernel) -> Time {
     micros.map_or_else(|| kernel.now(), Time::from_micros)
 }
 
+<<<<<<< HEAD
 fn router(running: &Running, door: Door, runner: &Runner, rules: &Rules, on_host: host::Host) -> axum::Router {
     let counters = runner.counters.clone();
     let (held, asked, evaluated) = (runner.clone(), runner.clone(), rules.clone());
@@ -326,8 +339,39 @@ fn router(running: &Running, door: Door, runner: &Runner, rules: &Rules, on_host
     api::router(&app, operations)
         .layer(axum::Extension(running.engine.clone()))
         .layer(axum::Extension(crate::rules::Replays(running.metrics.clone())))
+=======
+fn router(
+    running: &Running,
+    door: Door,
+    runner: &Runner,
+    on_host: host::Host,
+    signals: Signals,
+) -> (App, axum::Router) {
+    let counters = runner.counters.clone();
+    let (held, asked) = (runner.clone(), runner.clone());
+    let (engine, told) = (running.engine.clone(), signals.clone());
+    let metrics = move || own_metrics(&counters, held.len(), &engine) + &told.counters().exposition();
+    let app =
+        App {
+            kernel: running.kernel.clone(),
+            gate: Arc::new(door),
+            probes: Arc::new(Vec::new()),
+            live: Arc::new(move |record| {
+                if record.kind.as_str() == "check" { asked.latest(record.id) } else { serde_json::Map::new() }
+            }),
+            metrics: Arc::new(metrics),
+            version: env!("CARGO_PKG_VERSION"),
+        };
+    let mut operations = api::operations();
+    operations.extend(samples::operations());
+    operations.extend(signals::operations());
+    operations.extend(host::operations());
+    let router = api::router(&app, operations)
+        .layer(axum::Extension(signals))
+>>>>>>> s3-http
         .layer(axum::Extension(on_host))
-        .fallback_service(web::router())
+        .fallback_service(web::router());
+    (app, router)
 }
 
 fn own_metrics(counters: &watch::runner::Counters, held: usize, engine: &series::Engine) -> String {

@@ -4,8 +4,47 @@
 //! process or another program. It must never answer 2xx before the engine says that the samples are on disk, and never
 //! show a tenant what belongs to another.
 
+mod answer;
+mod asked;
+mod batch;
+mod caller;
+pub mod export;
+pub mod grpc;
+mod influx;
+mod intake;
+mod json;
+pub mod listen;
+mod lookups;
+mod otlp;
+pub mod own;
+mod prometheus;
+mod push;
+mod query;
 pub mod relay;
+mod remote_write;
 pub mod scrape;
+mod selector;
+mod state;
+mod status;
 mod tenant;
+pub mod thin;
+#[doc(hidden)]
+pub mod untrusted;
 
+pub use batch::of_samples;
+pub use selector::selector_of;
+pub use state::{Counters, Parts, RulesView, Settings, Signals, TargetsView};
 pub use tenant::number;
+
+/// All operations on measurements. The router that serves them needs [`Signals`] as an extension.
+pub fn operations() -> Vec<api::Operation> {
+    let parts = [
+        prometheus::operations(),
+        remote_write::operations(),
+        otlp::operations(),
+        push::operations(),
+        influx::operations(),
+        export::operations(),
+    ];
+    parts.into_iter().flatten().collect()
+}

@@ -13,7 +13,7 @@ use crate::server::{Place, Server};
 use crate::world;
 
 /// Operations that somebody has to be able to call before anybody is known.
-const OPEN: [&str; 4] = ["healthz", "readyz", "metrics", "get_bootstrap"];
+const OPEN: [&str; 5] = ["healthz", "readyz", "metrics", "get_bootstrap", "influx_ping"];
 /// Those that prove who somebody is. They look at what is given and not at who gives it, and slow down whoever tries: they
 /// are the only ones that are not in the table.
 const PROOFS: [&str; 2] = ["bootstrap", "sign_in"];
@@ -28,6 +28,8 @@ const OWN: [&str; 8] = [
     "revoke_token",
     "apply",
 ];
+/// Ways in of measurements: for ingest keys, agents and whoever runs things, and for nobody who only reads.
+const INTAKES: [&str; 5] = ["remote_write", "otlp_metrics", "push_text", "influx_write", "influx_write_2"];
 const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
 /// An operation as the document describes it.
@@ -127,6 +129,8 @@ fn path(operation: &Operation, things: &Things) -> String {
         "import" => "?class=site",
         "search" => "?q=shop",
         "list_series" | "range_series" => "?check=itself",
+        "export_series" => "?match[]=up",
+        id if id.starts_with("prometheus_") => "?query=up&match[]=up&start=0&end=1&step=1",
         _ => "",
     };
     path + query
@@ -238,7 +242,12 @@ fn every_operation_is_refused_to_everybody_who_has_no_business_with_it() {
                 id if OPEN.contains(&id) => !operation.needs_session,
                 _ if at < unknown => operation.needs_session && status == 401,
                 id if OWN.contains(&id) => status < 500,
+                id if INTAKES.contains(&id) && matches!(*name, "ingest" | "agent") => status == 204 || status == 400,
+                // Questions that may be put by POST since their text is long.
+                id if id.starts_with("prometheus_") && *name == "read-only" => status == 200,
+                id if id.starts_with("prometheus_") && matches!(*name, "ingest" | "agent") => status == 403,
                 // The administrator of another tenant may do everything there, and finds nothing of this one.
+                id if *name == "stranger" && INTAKES.contains(&id) => status == 204 || status == 400,
                 _ if *name == "stranger" => refused || status < 300 && !names_a_thing(operation),
                 _ if *name == "read-only" && operation.method == "GET" => status < 500,
                 _ => refused || operation.method == "GET" && *name == "agent",

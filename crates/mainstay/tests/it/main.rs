@@ -14,6 +14,7 @@ mod credentials;
 mod doctor;
 mod fuzz;
 mod schema;
+mod signals;
 mod survives;
 mod the_loop;
 mod watchdog;

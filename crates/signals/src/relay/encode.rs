@@ -4,10 +4,8 @@
 
 use std::collections::HashMap;
 
-use series::Labels;
-use series::formats::{
-    Batch, BucketCounts, Exemplar, FormatError, Limits, Metadata, MetricKind, NativeHistogram, Span, remote_write,
-};
+use series::formats::{Batch, Exemplar, FormatError, Limits, Metadata, MetricKind, remote_write};
+use series::{Histogram, Labels, ResetHint};
 
 const BYTES: u8 = 2;
 const FIXED: u8 = 1;
@@ -19,7 +17,7 @@ pub struct Content<'a> {
     /// Unix milliseconds and value.
     pub points: &'a [(i64, f64)],
     /// Native histograms with their time.
-    pub histograms: &'a [(i64, &'a NativeHistogram)],
+    pub histograms: &'a [(i64, &'a Histogram)],
     /// Examples; their `series` is not looked at.
     pub exemplars: &'a [&'a Exemplar],
 }
@@ -149,9 +147,9 @@ fn put_content(
     }
 }
 
-fn put_histogram(out: &mut Vec<u8>, at_ms: i64, from: &NativeHistogram) {
-    let fractions =
-        matches!(from.positive, BucketCounts::Absolute(_)) || matches!(from.negative, BucketCounts::Absolute(_));
+fn put_histogram(out: &mut Vec<u8>, at_ms: i64, from: &Histogram) {
+    let counts = from.positive.iter().chain(&from.negative).map(|(_, count)| *count);
+    let fractions = counts.chain([from.count, from.zero_count]).any(|count| !is_whole(count));
     if fractions {
         float(out, 2, from.count);
     } else {
@@ -165,29 +163,60 @@ fn put_histogram(out: &mut Vec<u8>, at_ms: i64, from: &NativeHistogram) {
     } else {
         number(out, 6, from.zero_count as u64);
     }
-    put_buckets(out, (8, 9, 10), &from.negative_spans, &from.negative);
-    put_buckets(out, (11, 12, 13), &from.positive_spans, &from.positive);
-    number(out, 14, u64::from(from.reset_hint));
+    put_buckets(out, (8, 9, 10), &from.negative, fractions);
+    put_buckets(out, (11, 12, 13), &from.positive, fractions);
+    let hint = match from.hint {
+        ResetHint::Unknown => 0,
+        ResetHint::Reset => 1,
+        ResetHint::NoReset => 2,
+        ResetHint::Gauge => 3,
+    };
+    number(out, 14, hint);
     number(out, 15, at_ms as u64);
     if !from.custom_bounds.is_empty() {
         message(out, 16, |inner| from.custom_bounds.iter().for_each(|b| inner.extend_from_slice(&b.to_le_bytes())));
     }
 }
 
-fn put_buckets(out: &mut Vec<u8>, (spans, deltas, absolute): (u8, u8, u8), runs: &[Span], counts: &BucketCounts) {
-    for run in runs {
+/// Whether a count is exact as a whole number.
+fn is_whole(count: f64) -> bool {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    count.fract() == 0.0 && (0.0..=EXACT).contains(&count)
+}
+
+/// Buckets as runs of neighbours, and counts as differences or, with fractions, as they are.
+fn put_buckets(out: &mut Vec<u8>, (spans, deltas, absolute): (u8, u8, u8), buckets: &[(i32, f64)], fractions: bool) {
+    let mut runs: Vec<(i64, u64)> = Vec::new();
+    let mut next = 0;
+    for (index, _) in buckets {
+        let index = i64::from(*index);
+        match runs.last_mut().filter(|_| index == next) {
+            Some(run) => run.1 += 1,
+            None => runs.push((index - next, 1)),
+        }
+        next = index + 1;
+    }
+    for (offset, length) in runs {
         message(out, spans, |inner| {
-            number(inner, 1, zigzag(i64::from(run.offset)));
-            number(inner, 2, u64::from(run.length));
+            number(inner, 1, zigzag(offset));
+            number(inner, 2, length);
         });
     }
-    match counts {
-        BucketCounts::Deltas(list) if list.is_empty() => {}
-        BucketCounts::Deltas(list) => message(out, deltas, |inner| list.iter().for_each(|n| varint(inner, zigzag(*n)))),
-        BucketCounts::Absolute(list) => {
-            message(out, absolute, |inner| list.iter().for_each(|n| inner.extend_from_slice(&n.to_le_bytes())));
-        }
+    if buckets.is_empty() {
+        return;
     }
+    if fractions {
+        return message(out, absolute, |inner| {
+            buckets.iter().for_each(|(_, count)| inner.extend_from_slice(&count.to_le_bytes()));
+        });
+    }
+    let mut before = 0;
+    message(out, deltas, |inner| {
+        for (_, count) in buckets {
+            varint(inner, zigzag(*count as i64 - before));
+            before = *count as i64;
+        }
+    });
 }
 
 fn kind_number(kind: MetricKind) -> u64 {
@@ -214,7 +243,7 @@ pub fn metadata(out: &mut Vec<u8>, about: &Metadata) {
 }
 
 /// The histograms and exemplars of each series of a batch, by its place.
-pub fn extras(batch: &Batch) -> HashMap<usize, (Vec<(i64, &NativeHistogram)>, Vec<&Exemplar>)> {
+pub fn extras(batch: &Batch) -> HashMap<usize, (Vec<(i64, &Histogram)>, Vec<&Exemplar>)> {
     let mut by_series: HashMap<usize, (Vec<_>, Vec<_>)> = HashMap::new();
     for point in &batch.histograms {
         by_series.entry(point.series).or_default().0.push((point.at_ms, &point.histogram));
@@ -300,22 +329,17 @@ mod tests {
         remote_write::decode_plain(version, body.to_vec(), Limits::default()).unwrap()
     }
 
-    fn histogram() -> NativeHistogram {
-        let mut sent = Vec::new();
-        // The decoder is the only place that makes an empty one.
-        series(&mut sent, &key(&Labels::metric("x", &[]).unwrap(), ("a", "b")), Content::default());
-        NativeHistogram {
-            schema: -53,
-            count: 7.0,
+    fn histogram() -> Histogram {
+        Histogram {
+            schema: 3,
+            count: 12.0,
             sum: -1.5,
             zero_threshold: 0.001,
             zero_count: 1.0,
-            positive_spans: vec![Span { offset: -2, length: 2 }, Span { offset: 3, length: 1 }],
-            positive: BucketCounts::Deltas(vec![3, -2, 1]),
-            negative_spans: vec![Span { offset: 0, length: 1 }],
-            negative: BucketCounts::Deltas(vec![1]),
-            custom_bounds: vec![0.5, 1.0],
-            reset_hint: 2,
+            positive: vec![(-2, 3.0), (-1, 1.0), (3, 2.0)],
+            negative: vec![(0, 1.0)],
+            hint: ResetHint::Gauge,
+            ..Histogram::default()
         }
     }
 
@@ -323,14 +347,17 @@ mod tests {
         let labels = Labels::metric("x_total", &[("job", "a")]).unwrap();
         let example = Exemplar { series: 0, labels: vec![("trace_id".into(), "t".into())], value: 2.0, at_ms: Some(9) };
         let counted = histogram();
-        let floats = NativeHistogram {
-            positive: BucketCounts::Absolute(vec![0.5, 1.5, 2.5]),
-            negative: BucketCounts::Absolute(vec![0.25]),
-            ..counted.clone()
+        let floats = Histogram { positive: vec![(0, 0.5), (7, 2.5)], ..counted.clone() };
+        let custom = Histogram {
+            schema: series::CUSTOM_BUCKETS,
+            count: 4.0,
+            positive: vec![(0, 1.0), (2, 3.0)],
+            custom_bounds: vec![0.5, 1.0],
+            ..Histogram::default()
         };
         let content = Content {
             points: &[(5, 1.5), (-6, f64::INFINITY)],
-            histograms: &[(7, &counted), (8, &floats)],
+            histograms: &[(7, &counted), (8, &floats), (9, &custom)],
             exemplars: &[&example],
         };
         let mut out = Vec::new();
@@ -350,7 +377,9 @@ mod tests {
             assert_eq!(series.points, [(5, 1.5), (-6, f64::INFINITY)]);
             assert_eq!(batch.histograms[0].histogram, histogram());
             assert_eq!((batch.histograms[0].at_ms, batch.histograms[1].at_ms), (7, 8));
-            assert_eq!(batch.histograms[1].histogram.positive, BucketCounts::Absolute(vec![0.5, 1.5, 2.5]));
+            assert_eq!(batch.histograms[1].histogram.positive, [(0, 0.5), (7, 2.5)]);
+            assert_eq!(batch.histograms[2].histogram.custom_bounds, [0.5, 1.0]);
+            assert_eq!(batch.histograms[2].histogram.positive, [(0, 1.0), (2, 3.0)]);
             assert_eq!((batch.exemplars[0].at_ms, batch.exemplars[0].labels[0].1.as_str()), (Some(9), "t"));
             assert_eq!((batch.metadata[0].kind, batch.metadata[0].help.as_str()), (MetricKind::Counter, "What"));
         }

@@ -1,0 +1,95 @@
+//! Batches that no sender sent: of samples that this program measured itself, and of others with labels added.
+//!
+//! The engine takes batches as decoders make them, so both go through the shortest of the formats.
+
+use axum::http::StatusCode;
+use series::formats::remote_write::{Version, decode, encode};
+use series::formats::{Batch, Limits};
+use series::{Labels, Sample};
+
+use crate::intake::Unfit;
+
+fn read_back(series: &[(Labels, Vec<(i64, f64)>)]) -> Batch {
+    let body = encode(series.iter().map(|(labels, points)| (labels, points.as_slice())));
+    let all = usize::MAX / 4;
+    let limits = Limits { bytes: u32::MAX as usize / 4, series: all, samples: all, extras: all };
+    decode(Version::One, &body, limits).expect("what was just written can be read")
+}
+
+/// A batch of samples. Samples of one series that stand together are one series of it.
+pub fn of_samples(samples: Vec<Sample>) -> Batch {
+    let mut series: Vec<(Labels, Vec<(i64, f64)>)> = Vec::new();
+    for sample in samples {
+        match series.last_mut().filter(|(labels, _)| *labels == sample.labels) {
+            Some((_, points)) => points.push((sample.at_ms, sample.value)),
+            None => series.push((sample.labels, vec![(sample.at_ms, sample.value)])),
+        }
+    }
+    read_back(&series)
+}
+
+/// The batch with labels added to every series; they replace those of the same name.
+///
+/// # Errors
+/// A series that cannot be named so; nothing of the body counts then.
+pub fn labelled(mut batch: Batch, labels: &[(String, String)]) -> Result<Batch, Unfit> {
+    if labels.is_empty() {
+        return Ok(batch);
+    }
+    let unfit = |e: series::LabelsError| Unfit::new(StatusCode::BAD_REQUEST, e.to_string());
+    let mut all = Vec::new();
+    for series in batch.series() {
+        let own = series.labels.map_err(unfit)?;
+        let kept = own.iter().filter(|(name, _)| !labels.iter().any(|(added, _)| added == name));
+        let added = labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        all.push((Labels::new(kept.chain(added)).map_err(unfit)?, series.points.to_vec()));
+    }
+    let mut out = read_back(&all);
+    // Series keep their places, so what belongs to them still does.
+    out.metadata = std::mem::take(&mut batch.metadata);
+    out.exemplars = std::mem::take(&mut batch.exemplars);
+    out.histograms = std::mem::take(&mut batch.histograms);
+    out.rejected = std::mem::take(&mut batch.rejected);
+    out.rejected_lines = batch.rejected_lines;
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(batch: &Batch) -> Vec<(String, Vec<(i64, f64)>)> {
+        let text = |labels: Labels| labels.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join(",");
+        batch.series().map(|s| (text(s.labels.expect("labels")), s.points.to_vec())).collect()
+    }
+
+    #[test]
+    fn samples_of_our_own_become_a_batch_in_their_order() {
+        let labels = |job: &str| Labels::metric("up", &[("job", job)]).expect("labels");
+        let sample = |job: &str, at_ms, value| Sample { labels: labels(job), at_ms, value };
+        let batch = of_samples(vec![sample("a", 1, 1.0), sample("a", 2, 0.0), sample("b", 1, f64::INFINITY)]);
+        let expected = [
+            ("__name__=up,job=a".to_owned(), vec![(1, 1.0), (2, 0.0)]),
+            ("__name__=up,job=b".to_owned(), vec![(1, f64::INFINITY)]),
+        ];
+        assert_eq!(shown(&batch), expected);
+        assert_eq!(of_samples(Vec::new()).samples(), 0);
+    }
+
+    #[test]
+    fn added_labels_replace_those_of_the_same_name() {
+        let page = b"# TYPE up gauge\nup{job=\"theirs\",a=\"b\"} 1 5\nload 2 5\n";
+        let batch = series::formats::exposition::decode(page, 0, Limits::default()).expect("a page");
+        let batch = labelled(batch, &[("job".into(), "ours".into()), ("z".into(), "1".into())]).expect("labels");
+        assert_eq!(
+            shown(&batch),
+            [
+                ("__name__=up,a=b,job=ours,z=1".to_owned(), vec![(5, 1.0)]),
+                ("__name__=load,job=ours,z=1".to_owned(), vec![(5, 2.0)])
+            ]
+        );
+        assert_eq!(batch.metadata.len(), 1);
+        let again = series::formats::exposition::decode(page, 0, Limits::default()).expect("a page");
+        assert!(labelled(again, &[("\n".into(), "x".into())]).is_err());
+    }
+}
