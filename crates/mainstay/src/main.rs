@@ -5,6 +5,7 @@
 
 mod courier;
 mod demo;
+mod discovering;
 mod doctor;
 mod domains;
 mod gate;
@@ -58,6 +59,8 @@ enum Command {
     /// Ask a system once, as a check does, or list what can be asked.
     #[command(subcommand)]
     Check(probing::Check),
+    /// Look who is there in a network and what serves there, and print it.
+    Discover(discovering::Discover),
     /// Only on the host itself: first sign-in, tokens, passwords.
     #[command(subcommand)]
     Admin(onhost::Admin),
@@ -152,6 +155,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Command::Up(serve) => server::run(data, &serve, true).await?,
         Command::Server(serve) => server::run(data, &serve, false).await?,
         Command::Check(check) => return probing::run(check).await,
+        Command::Discover(asked) => return discovering::run(asked).await,
         Command::Admin(command) => onhost::admin(data, command, arguments.tenant).await?,
         Command::Channel(command) => onhost::channel(data, command).await?,
         Command::Access(command) => onhost::access(data, command).await?,

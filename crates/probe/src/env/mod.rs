@@ -19,6 +19,8 @@ pub(crate) use net::{addresses, dial};
 pub use trust::Trust;
 pub(crate) use trust::parse_server_name;
 
+use crate::snmp::Keyring;
+
 /// The world as checks see it: cheap to clone, shared by all of them.
 ///
 /// It belongs to the tokio runtime in which it is first used (the ICMP socket's reader runs there).
@@ -32,6 +34,8 @@ pub struct Env {
     pub clock: Arc<dyn Clock>,
     /// Which certificate authorities are trusted.
     pub trust: Arc<Trust>,
+    /// Keys of SNMP version 3 that were made from passwords.
+    pub(crate) keyring: Arc<Keyring>,
 }
 
 impl Env {
@@ -42,6 +46,6 @@ impl Env {
 
     /// A world made of these; for tests and for wrappers (an address policy around a [`Net`]).
     pub fn new(net: Arc<dyn Net>, host: Arc<dyn Host>, clock: Arc<dyn Clock>) -> Env {
-        Env { net, host, trust: Arc::new(Trust::new(clock.clone())), clock }
+        Env { net, host, trust: Arc::new(Trust::new(clock.clone())), keyring: Arc::default(), clock }
     }
 }

@@ -23,6 +23,7 @@ mod sql;
 mod ssh;
 mod snmp;
 mod snmp_hostile;
+mod sweep;
 mod tcp;
 mod tls;
 mod troubles;
