@@ -121,7 +121,7 @@ impl Host for RealHost {
     }
 
     // The standard library starts it with posix_spawn, which shares our memory until the program is there: it costs the same
-    // whether this process is small or large, so no helper process stands in between (measured: docs/decisions/0004).
+    // whether this process is small or large, so no helper process stands in between (benches/figures.rs measures it).
     #[expect(clippy::disallowed_methods, reason = "the one place where probe starts commands")]
     async fn run(&self, argv: &[&str]) -> io::Result<Ran> {
         let (program, arguments) = argv.split_first().ok_or_else(|| io::Error::other("an empty command"))?;

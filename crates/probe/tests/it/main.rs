@@ -18,6 +18,7 @@ mod ntp;
 mod peers;
 mod receive;
 mod schedule;
+mod scheduled_hostile;
 mod scripted;
 mod sql;
 mod ssh;
