@@ -26,6 +26,10 @@ pub const ALL: &[(&str, Parser)] = &[
     ("probe_caches", probe_caches),
     ("probe_mail", probe_mail),
     ("probe_udp", probe_udp),
+    ("probe_sweep", probe_sweep),
+    ("probe_mdns", probe_mdns),
+    ("probe_netbios", probe_netbios),
+    ("probe_fingerprint", probe_fingerprint),
     ("probe_ssh", probe_ssh),
     ("probe_sql", probe_sql),
     ("probe_directory", probe_directory),
@@ -205,6 +209,32 @@ pub fn probe_mail(bytes: &[u8]) {
 /// Datagrams that users write.
 pub fn probe_udp(bytes: &[u8]) {
     answer(probe::udp::parse_datagram(probe::udp::Encoding::Hex, bytes));
+}
+
+/// Lists of addresses, replies to echoes, the kernel's neighbours and the makers of network cards.
+pub fn probe_sweep(bytes: &[u8]) {
+    answer(probe::sweep::parse_addresses(bytes));
+    answer(probe::sweep::parse_echo(bytes));
+    answer(probe::sweep::parse_neighbours(bytes));
+    answer(probe::sweep::parse_manufacturers(bytes));
+}
+
+/// What devices announce over mDNS.
+pub fn probe_mdns(bytes: &[u8]) {
+    answer(probe::fingerprint::parse_announcement(bytes));
+}
+
+/// Node status over NetBIOS.
+pub fn probe_netbios(bytes: &[u8]) {
+    answer(probe::fingerprint::parse_status(bytes));
+}
+
+/// Files of signatures, the bytes that are sent, and what a service is by what it says.
+pub fn probe_fingerprint(bytes: &[u8]) {
+    answer(probe::fingerprint::parse_signatures("fuzz.yaml", bytes));
+    answer(probe::fingerprint::parse_bytes(bytes));
+    let evidence = probe::fingerprint::Evidence { banner: bytes.to_vec(), ..Default::default() };
+    answer(probe::fingerprint::recognise(probe::fingerprint::Fingerprints::own().signatures(), &evidence));
 }
 
 /// What SSH servers say before anything is encrypted.

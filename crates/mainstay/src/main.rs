@@ -5,6 +5,7 @@
 
 mod courier;
 mod demo;
+mod discovering;
 mod doctor;
 mod domains;
 mod gate;
@@ -64,6 +65,8 @@ enum Command {
     /// Rules over measurements: import, export, unit tests, replay over the past.
     #[command(subcommand)]
     Rules(rules::RulesCommand),
+    /// Look who is there in a network and what serves there, and print it.
+    Discover(discovering::Discover),
     /// Only on the host itself: first sign-in, tokens, passwords.
     #[command(subcommand)]
     Admin(onhost::Admin),
@@ -162,6 +165,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Command::Rules(command) => {
             rules::run(&client(data, arguments.server, arguments.token, arguments.tenant)?, command).await?;
         }
+        Command::Discover(asked) => return discovering::run(asked).await,
         Command::Admin(command) => onhost::admin(data, command, arguments.tenant).await?,
         Command::Channel(command) => onhost::channel(data, command).await?,
         Command::Access(command) => onhost::access(data, command).await?,

@@ -4,11 +4,14 @@
 use anyhow::Context;
 use api::App;
 use kernel::{Kernel, TenantId};
+use serde_json::Value;
+use series::Metrics;
 use signals::listen::{Bound, Listen, Protocol, Source};
-use signals::{Parts, Settings, Signals, number};
+use signals::{Parts, RulesView, Settings, Signals, number};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use watch::rules::Rules;
 
 use crate::listen;
 use crate::options::Serve;
@@ -16,15 +19,28 @@ use crate::options::Serve;
 /// Whoever may read checks may read measurements, and whoever may feed checks may hand them in.
 const MEASURED: &str = "check";
 
+/// What the rules show to who asks as of a Prometheus.
+struct Seen(Rules);
+
+impl RulesView for Seen {
+    fn rules(&self, tenant: TenantId) -> Value {
+        self.0.rules_json(tenant)
+    }
+
+    fn alerts(&self, tenant: TenantId) -> Value {
+        self.0.alerts_json(tenant)
+    }
+}
+
 /// The ways in and out of an engine.
-pub fn signals(engine: &Arc<series::Engine>, serve: &Serve) -> Signals {
+pub fn signals(metrics: Arc<dyn Metrics>, rules: Rules, serve: &Serve) -> Signals {
     let settings =
         Settings { query_timeout: serve.query_timeout.0, query_samples: serve.query_samples, ..Settings::default() };
     Signals::new(Parts {
-        metrics: Arc::new(engine.clone()),
+        metrics,
         clock: series::system_clock(),
         measured: MEASURED,
-        rules: None,
+        rules: Some(Arc::new(Seen(rules))),
         targets: None,
         settings,
     })

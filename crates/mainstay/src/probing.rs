@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use clap::{Subcommand, ValueEnum};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::time::Duration;
 
 /// What can be asked.
@@ -18,6 +18,12 @@ pub enum Check {
         /// What the answer must be, or a setting: name=value.
         #[arg(long = "expect", short)]
         expect: Vec<String>,
+        /// For snmp: the profile whose tables are read; `auto` for all that fit the device.
+        #[arg(long)]
+        profile: Option<String>,
+        /// Say what would be sent, and send nothing.
+        #[arg(long)]
+        dry_run: bool,
         /// How long it may take.
         #[arg(long, default_value = "5s")]
         timeout: String,
@@ -29,6 +35,9 @@ pub enum Check {
     List {
         /// One protocol only, with each parameter's help.
         protocol: Option<String>,
+        /// Form of the output.
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Form,
     },
 }
 
@@ -48,26 +57,23 @@ pub enum Form {
 /// A protocol or parameter that does not exist.
 pub async fn run(check: Check) -> anyhow::Result<u8> {
     match check {
-        Check::List { protocol } => {
-            list(protocol.as_deref())?;
+        Check::List { protocol, output } => {
+            list(protocol.as_deref(), output)?;
             Ok(0)
         }
-        Check::Run { protocol, target, expect, timeout, output } => {
-            let known = probe::protocol(&protocol).map_err(|e| cli::Failure::usage(e.to_string()))?;
-            let words = cli::commands::pairs(&expect)?;
-            let wrong = |errors: Vec<probe::ParamError>| {
-                cli::Failure::usage(
-                    errors.iter().map(|e| format!("{}: {}", e.field, e.message)).collect::<Vec<_>>().join("\n"),
-                )
-            };
-            let params = known.params_from_words(&words).map_err(wrong)?;
-            let timeout = kernel::clock::parse_duration(&timeout).map_err(cli::Failure::usage)?;
-            if timeout < Duration::from_millis(1) {
-                bail!(cli::Failure::usage("--timeout must be longer than 0"));
+        Check::Run { protocol, target, expect, profile, dry_run, timeout, output } => {
+            let request = request(protocol, target, &expect, profile, &timeout)?;
+            let prepared = probe::prepare(&request).map_err(wrong)?;
+            if dry_run {
+                let lines = probe::rehearse(&prepared).await;
+                if output == Form::Json {
+                    println!("{}", serde_json::to_string_pretty(&json!({ "would": lines }))?);
+                } else {
+                    lines.iter().for_each(|line| println!("would {line}"));
+                }
+                return Ok(0);
             }
-            let request = probe::Request { protocol, target, params, timeout };
-            probe::validate(&request).map_err(wrong)?;
-            let outcome = probe::check(&probe::Env::real(), &request).await;
+            let outcome = prepared.run(&probe::Env::real()).await;
             if output == Form::Json {
                 println!("{}", serde_json::to_string_pretty(&outcome)?);
             } else {
@@ -82,15 +88,49 @@ pub async fn run(check: Check) -> anyhow::Result<u8> {
     }
 }
 
-fn list(only: Option<&str>) -> anyhow::Result<()> {
-    if let Some(name) = only {
-        let protocol = probe::protocol(name).map_err(|e| cli::Failure::usage(e.to_string()))?;
+fn wrong(errors: Vec<probe::ParamError>) -> cli::Failure {
+    cli::Failure::usage(errors.iter().map(|e| format!("{}: {}", e.field, e.message)).collect::<Vec<_>>().join("\n"))
+}
+
+fn request(
+    protocol: String,
+    target: String,
+    expect: &[String],
+    profile: Option<String>,
+    timeout: &str,
+) -> anyhow::Result<probe::Request> {
+    let known = probe::protocol(&protocol).map_err(|e| cli::Failure::usage(e.to_string()))?;
+    let mut words = cli::commands::pairs(expect)?;
+    words.extend(profile.map(|name| ("profile".to_owned(), name)));
+    let params = known.params_from_words(&words).map_err(wrong)?;
+    let timeout = kernel::clock::parse_duration(timeout).map_err(cli::Failure::usage)?;
+    if timeout < Duration::from_millis(1) {
+        bail!(cli::Failure::usage("--timeout must be longer than 0"));
+    }
+    Ok(probe::Request { protocol, target, params, timeout })
+}
+
+fn list(only: Option<&str>, output: Form) -> anyhow::Result<()> {
+    let only = only.map(|name| probe::protocol(name).map_err(|e| cli::Failure::usage(e.to_string()))).transpose()?;
+    if output == Form::Json {
+        let described = |p: &probe::Protocol| {
+            json!({ "name": p.name, "title": p.title, "help": p.help, "target": p.target, "local": p.local,
+                "parameters": properties(&(p.schema)()) })
+        };
+        let all: Vec<Value> = match only {
+            Some(protocol) => vec![described(protocol)],
+            None => probe::protocols().iter().map(described).collect(),
+        };
+        println!("{}", serde_json::to_string_pretty(&all)?);
+        return Ok(());
+    }
+    if let Some(protocol) = only {
         println!("{}: {}\n\ntarget: {}\n", protocol.name, protocol.help, protocol.target);
         for (name, schema) in properties(&(protocol.schema)()) {
-            println!(
-                "  {name:<28} {}",
-                schema.get("description").and_then(Value::as_str).unwrap_or_default().replace('\n', " ")
-            );
+            let help = schema.get("description").and_then(Value::as_str).unwrap_or_default().replace('\n', " ");
+            let default = schema.get("default").filter(|default| !is_nothing(default));
+            let default = default.map(|default| format!(" Default: {default}.")).unwrap_or_default();
+            println!("  {name:<28} {help}{default}");
         }
         return Ok(());
     }
@@ -100,6 +140,17 @@ fn list(only: Option<&str>) -> anyhow::Result<()> {
         println!("{:<10} {}", "", names.join(", "));
     }
     Ok(())
+}
+
+/// A default that says nothing to a reader.
+fn is_nothing(default: &Value) -> bool {
+    match default {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    }
 }
 
 fn properties(schema: &Value) -> Map<String, Value> {

@@ -12,22 +12,13 @@ use axum::{Extension, Json};
 use kernel::TenantId;
 use serde::Deserialize;
 use serde_json::{Value, json};
-<<<<<<< HEAD
 use series::formats::Batch;
-use series::{Engine, Labels, MatchOp, Matcher, Metrics};
-use signals::number;
-use std::sync::Arc;
-use watch::runner::{Sample, Sink};
-
-/// The sink over the engine.
-=======
 use series::{Labels, Matcher, Metrics};
 use signals::{Signals, number};
 use std::sync::Arc;
 use watch::runner::{Sample, Sink};
 
 /// The sink over the engine, wherever it is.
->>>>>>> s3-http
 pub struct Series(pub Arc<dyn Metrics>);
 
 #[async_trait]
@@ -39,11 +30,7 @@ impl Sink for Series {
                 Some(series::Sample { labels: Labels::new(s.labels).ok()?, at_ms: s.at_ms, value: s.value })
             })
             .collect();
-<<<<<<< HEAD
         if let Err(error) = self.0.write(number(tenant), Batch::of(&samples)).await {
-=======
-        if let Err(error) = self.0.write(number(tenant), signals::of_samples(samples)).await {
->>>>>>> s3-http
             tracing::warn!(%error, "measurements were not kept; they are counted as refused");
         }
     }

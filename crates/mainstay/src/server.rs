@@ -86,22 +86,19 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
     demo::prepare(serve.demo, &kernel, &running.store, address).await?;
     let alive_until = last_alive(&kernel).await;
     told_back(&system_clock, alive_until);
-    let signals = measurements::signals(&running.engine, serve);
-    let listeners = measurements::bind(&kernel, serve).await?;
-    let runner = Runner::new(
-        kernel.clone(),
-        Arc::new(probe::Env::real()),
-<<<<<<< HEAD
-        Arc::new(samples::Series(running.metrics.clone())),
-=======
-        Arc::new(samples::Series(signals.metrics().clone())),
->>>>>>> s3-http
-        alive_until,
-    );
     let public_url = serve
         .public_url
         .clone()
         .unwrap_or_else(|| format!("{}://{address}", if serve.tls_certificate.is_some() { "https" } else { "http" }));
+    let rules = rules_engine(&running, public_url.clone(), alive_until);
+    let signals = measurements::signals(running.metrics.clone(), rules.clone(), serve);
+    let listeners = measurements::bind(&kernel, serve).await?;
+    let runner = Runner::new(
+        kernel.clone(),
+        Arc::new(probe::Env::real()),
+        Arc::new(samples::Series(running.metrics.clone())),
+        alive_until,
+    );
     let host = Arc::new(OnceLock::new());
     let post = Arc::new(courier::Post {
         access: running.access.clone(),
@@ -109,7 +106,6 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
         egress: courier::egress(&serve.allow_webhook, serve.listen.ip().is_loopback())?,
         public_url: public_url.clone(),
     });
-    let rules = rules_engine(&running, public_url.clone(), alive_until);
     engines(&running, serve, &runner, &host, post.clone());
     let tls = match (&serve.tls_certificate, &serve.tls_key) {
         (Some(certificate), Some(key)) => Some(listen::tls(certificate, key)?),
@@ -127,11 +123,7 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
         data: data.data.clone(),
         public_url: public_url.clone(),
     };
-<<<<<<< HEAD
-    let router = router(&running, door, &runner, &rules, on_host);
-=======
-    let (app, router) = router(&running, door, &runner, on_host, signals.clone());
->>>>>>> s3-http
+    let (app, router) = router(&running, door, &runner, &rules, on_host, signals.clone());
     // From the first answer on, a request to end is heeded.
     let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     listeners.serve(&app, &signals, tls.clone(), address)?;
@@ -314,12 +306,18 @@ async fn last_alive(kernel: &Kernel) -> Time {
     micros.map_or_else(|| kernel.now(), Time::from_micros)
 }
 
-<<<<<<< HEAD
-fn router(running: &Running, door: Door, runner: &Runner, rules: &Rules, on_host: host::Host) -> axum::Router {
+fn router(
+    running: &Running,
+    door: Door,
+    runner: &Runner,
+    rules: &Rules,
+    on_host: host::Host,
+    signals: Signals,
+) -> (App, axum::Router) {
     let counters = runner.counters.clone();
     let (held, asked, evaluated) = (runner.clone(), runner.clone(), rules.clone());
-    let engine = running.engine.clone();
-    let metrics = move || own_metrics(&counters, held.len(), &engine);
+    let (engine, told) = (running.engine.clone(), signals.clone());
+    let metrics = move || own_metrics(&counters, held.len(), &engine) + &told.counters().exposition();
     let app = App {
         kernel: running.kernel.clone(),
         gate: Arc::new(door),
@@ -334,41 +332,12 @@ fn router(running: &Running, door: Door, runner: &Runner, rules: &Rules, on_host
     };
     let mut operations = api::operations();
     operations.extend(samples::operations());
-    operations.extend(crate::rules::operations());
-    operations.extend(host::operations());
-    api::router(&app, operations)
-        .layer(axum::Extension(running.engine.clone()))
-        .layer(axum::Extension(crate::rules::Replays(running.metrics.clone())))
-=======
-fn router(
-    running: &Running,
-    door: Door,
-    runner: &Runner,
-    on_host: host::Host,
-    signals: Signals,
-) -> (App, axum::Router) {
-    let counters = runner.counters.clone();
-    let (held, asked) = (runner.clone(), runner.clone());
-    let (engine, told) = (running.engine.clone(), signals.clone());
-    let metrics = move || own_metrics(&counters, held.len(), &engine) + &told.counters().exposition();
-    let app =
-        App {
-            kernel: running.kernel.clone(),
-            gate: Arc::new(door),
-            probes: Arc::new(Vec::new()),
-            live: Arc::new(move |record| {
-                if record.kind.as_str() == "check" { asked.latest(record.id) } else { serde_json::Map::new() }
-            }),
-            metrics: Arc::new(metrics),
-            version: env!("CARGO_PKG_VERSION"),
-        };
-    let mut operations = api::operations();
-    operations.extend(samples::operations());
     operations.extend(signals::operations());
+    operations.extend(crate::rules::operations());
     operations.extend(host::operations());
     let router = api::router(&app, operations)
         .layer(axum::Extension(signals))
->>>>>>> s3-http
+        .layer(axum::Extension(crate::rules::Replays(running.metrics.clone())))
         .layer(axum::Extension(on_host))
         .fallback_service(web::router());
     (app, router)

@@ -29,21 +29,26 @@
 //! [`amqp::parse_frame`], [`amqp::parse_product`], [`kafka::parse_metadata`], [`zookeeper::parse_state`],
 //! [`plugin::parse_output`], [`plugin::parse_performance`], [`nrpe::parse_answer`], [`zabbix::parse_value`],
 //! [`websocket::parse_frame`], [`modbus::parse_answer`], [`sip::parse_answer`],
-//! [`kerberos::parse_answer`], and those of [`receive`].
+//! [`kerberos::parse_answer`], [`sweep::parse_addresses`], [`sweep::parse_echo`], [`sweep::parse_neighbours`],
+//! [`sweep::parse_manufacturers`], [`fingerprint::parse_status`], [`fingerprint::parse_announcement`],
+//! [`fingerprint::parse_signatures`], [`fingerprint::parse_bytes`], and those of [`receive`].
 
 mod asn1;
 mod dialog;
 pub mod env;
 pub mod extract;
 pub mod facts;
+pub mod fingerprint;
 mod outcome;
 pub mod params;
 mod protocol;
 pub mod receive;
 mod registry;
+mod rehearse;
 pub mod reply;
 pub mod schedule;
 pub mod secret;
+pub mod sweep;
 pub mod target;
 mod trace;
 mod web;
@@ -105,4 +110,5 @@ pub use outcome::{Outcome, Reading, State};
 pub use params::ParamError;
 pub use protocol::{ProbeError, Protocol, Request};
 pub use registry::{Prepared, check, prepare, protocol, protocols, validate};
+pub use rehearse::rehearse;
 pub use secret::Secret;

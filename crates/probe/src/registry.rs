@@ -133,7 +133,7 @@ pub struct Prepared {
     ready: Box<dyn Ready>,
     target: Box<str>,
     timeout: Duration,
-    veiled: Veiled,
+    pub(crate) veiled: Veiled,
 }
 
 impl std::fmt::Debug for Prepared {

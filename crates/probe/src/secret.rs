@@ -167,10 +167,15 @@ impl Veiled {
         if self.0.is_empty() {
             return;
         }
-        outcome.summary = hide(&outcome.summary, &self.0);
+        outcome.summary = self.hide(&outcome.summary);
         for value in outcome.readings.iter_mut().flat_map(|reading| reading.labels.values_mut()) {
-            *value = hide(value, &self.0);
+            *value = self.hide(value);
         }
+    }
+
+    /// The text without any of them.
+    pub(crate) fn hide(&self, text: &str) -> String {
+        hide(text, &self.0)
     }
 }
 

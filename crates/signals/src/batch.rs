@@ -1,11 +1,9 @@
-//! Batches that no sender sent: of samples that this program measured itself, and of others with labels added.
-//!
-//! The engine takes batches as decoders make them, so both go through the shortest of the formats.
+//! Batches with labels added. The engine takes batches as decoders make them, so they go through the shortest of the formats.
 
 use axum::http::StatusCode;
+use series::Labels;
 use series::formats::remote_write::{Version, decode, encode};
 use series::formats::{Batch, Limits};
-use series::{Labels, Sample};
 
 use crate::intake::Unfit;
 
@@ -14,18 +12,6 @@ fn read_back(series: &[(Labels, Vec<(i64, f64)>)]) -> Batch {
     let all = usize::MAX / 4;
     let limits = Limits { bytes: u32::MAX as usize / 4, series: all, samples: all, extras: all };
     decode(Version::One, &body, limits).expect("what was just written can be read")
-}
-
-/// A batch of samples. Samples of one series that stand together are one series of it.
-pub fn of_samples(samples: Vec<Sample>) -> Batch {
-    let mut series: Vec<(Labels, Vec<(i64, f64)>)> = Vec::new();
-    for sample in samples {
-        match series.last_mut().filter(|(labels, _)| *labels == sample.labels) {
-            Some((_, points)) => points.push((sample.at_ms, sample.value)),
-            None => series.push((sample.labels, vec![(sample.at_ms, sample.value)])),
-        }
-    }
-    read_back(&series)
 }
 
 /// The batch with labels added to every series; they replace those of the same name.
@@ -61,19 +47,6 @@ mod tests {
     fn shown(batch: &Batch) -> Vec<(String, Vec<(i64, f64)>)> {
         let text = |labels: Labels| labels.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join(",");
         batch.series().map(|s| (text(s.labels.expect("labels")), s.points.to_vec())).collect()
-    }
-
-    #[test]
-    fn samples_of_our_own_become_a_batch_in_their_order() {
-        let labels = |job: &str| Labels::metric("up", &[("job", job)]).expect("labels");
-        let sample = |job: &str, at_ms, value| Sample { labels: labels(job), at_ms, value };
-        let batch = of_samples(vec![sample("a", 1, 1.0), sample("a", 2, 0.0), sample("b", 1, f64::INFINITY)]);
-        let expected = [
-            ("__name__=up,job=a".to_owned(), vec![(1, 1.0), (2, 0.0)]),
-            ("__name__=up,job=b".to_owned(), vec![(1, f64::INFINITY)]),
-        ];
-        assert_eq!(shown(&batch), expected);
-        assert_eq!(of_samples(Vec::new()).samples(), 0);
     }
 
     #[test]

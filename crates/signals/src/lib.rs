@@ -31,7 +31,6 @@ pub mod thin;
 #[doc(hidden)]
 pub mod untrusted;
 
-pub use batch::of_samples;
 pub use selector::selector_of;
 pub use state::{Counters, Parts, RulesView, Settings, Signals, TargetsView};
 pub use tenant::number;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use async_trait::async_trait;
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// How full a file system is, as `statvfs` says.
@@ -85,7 +86,8 @@ pub trait Host: Send + Sync {
     /// When `/proc` itself cannot be listed.
     async fn processes(&self) -> io::Result<Vec<RawProcess>>;
 
-    /// Runs a command, no shell, with a bare environment (`PATH`, `LC_ALL=C`). Dropping the future ends the command.
+    /// Runs a command, no shell, with a bare environment (`PATH`, `LC_ALL=C`), 1 GiB of memory at most. Dropping the future
+    /// ends the command and all that it started.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -94,6 +96,8 @@ pub trait Host: Send + Sync {
 
 const FILE_LIMIT_BYTES: u64 = 4 << 20;
 const OUTPUT_LIMIT_BYTES: u64 = 64 << 10;
+/// Address space that a command may have.
+const MEMORY_LIMIT_BYTES: u64 = 1 << 30;
 
 /// The real machine.
 pub(crate) struct RealHost;
@@ -152,6 +156,8 @@ impl Host for RealHost {
         .await
     }
 
+    // The standard library starts it with posix_spawn, which shares our memory until the program is there: it costs the same
+    // whether this process is small or large, so no helper process stands in between (benches/figures.rs measures it).
     #[expect(clippy::disallowed_methods, reason = "the one place where probe starts commands")]
     async fn run(&self, argv: &[&str]) -> io::Result<Ran> {
         let (program, arguments) = argv.split_first().ok_or_else(|| io::Error::other("an empty command"))?;
@@ -163,12 +169,37 @@ impl Host for RealHost {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
+        let _group = Group::of(&child);
         let (stdout, stderr) = tokio::join!(capped(child.stdout.take()), capped(child.stderr.take()));
         // Both pipes are closed now: a command that would write on gets SIGPIPE, and ends.
         let status = child.wait().await?;
         Ok(Ran { code: status.code(), stdout: stdout?, stderr: stderr? })
+    }
+}
+
+/// A command and all that it started, ended together when this goes.
+struct Group(Option<Pid>);
+
+impl Group {
+    /// The group of that child, its memory limited. The limit comes a moment after the start, when the program has hardly begun.
+    fn of(child: &tokio::process::Child) -> Group {
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        let limit = Rlimit { current: Some(MEMORY_LIMIT_BYTES), maximum: Some(MEMORY_LIMIT_BYTES) };
+        let _ = prlimit(pid, Resource::As, limit); // It may have ended already.
+        Group(pid)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // After the command itself has ended, the number stays its group's as long as anybody is left in it; nobody else can
+        // have it. With nobody left there is no such group, and nothing happens.
+        if let Some(pid) = self.0 {
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
     }
 }
 
@@ -206,6 +237,36 @@ mod tests {
         let ran = RealHost.run(&["printf", "%s|", "a b", "$HOME", ";ls"]).await.unwrap();
         assert_eq!(ran.stdout, b"a b|$HOME|;ls|");
         assert_eq!(ran.code, Some(0));
+    }
+
+    #[tokio::test]
+    async fn a_command_that_is_given_up_takes_its_children_with_it() {
+        // The child's child outlives a kill of the child alone.
+        let marker = format!("86{}", std::process::id());
+        let script = format!("sleep {marker} & sleep {marker}");
+        let argv = ["sh", "-c", &script];
+        let given_up = tokio::time::timeout(std::time::Duration::from_millis(300), RealHost.run(&argv));
+        assert!(given_up.await.is_err());
+        let mut left = 2;
+        for _ in 0..200 {
+            let seen = RealHost.processes().await.unwrap();
+            left =
+                seen.iter().filter(|process| process.command_line == format!("sleep\0{marker}\0").as_bytes()).count();
+            if left == 0 {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await; // polls: both have ended
+        }
+        assert_eq!(left, 0);
+    }
+
+    #[tokio::test]
+    async fn a_command_that_wants_all_memory_does_not_get_it() {
+        // dd takes its block size in memory; the blank time before is that in which the limit comes.
+        let argv = ["sh", "-c", "sleep 0.3; exec dd if=/dev/zero of=/dev/null bs=3G count=1"];
+        let ran = RealHost.run(&argv).await.unwrap();
+        assert_ne!(ran.code, Some(0));
+        assert!(String::from_utf8_lossy(&ran.stderr).contains("memory"), "{:?}", String::from_utf8_lossy(&ran.stderr));
     }
 
     #[tokio::test]

@@ -23,6 +23,7 @@ pub use trust::Trust;
 pub(crate) use trust::parse_server_name;
 
 use crate::logfile::Places;
+use crate::snmp::Keyring;
 
 /// The world as checks see it: cheap to clone, shared by all of them.
 ///
@@ -37,6 +38,8 @@ pub struct Env {
     pub clock: Arc<dyn Clock>,
     /// Which certificate authorities are trusted.
     pub trust: Arc<Trust>,
+    /// Keys of SNMP version 3 that were made from passwords.
+    pub(crate) keyring: Arc<Keyring>,
     /// How far log files were read; begins empty with each start.
     pub(crate) places: Arc<Places>,
     /// So that nobody outside puts one together without a policy.
@@ -52,7 +55,9 @@ impl Env {
 
     /// A world made of these; for tests.
     pub fn new(net: Arc<dyn Net>, host: Arc<dyn Host>, clock: Arc<dyn Clock>) -> Env {
-        Env { net, host, trust: Arc::new(Trust::new(clock.clone())), clock, places: Arc::default(), _made_here: () }
+        let trust = Arc::new(Trust::new(clock.clone()));
+        let (keyring, places) = (Arc::default(), Arc::default());
+        Env { net, host, trust, clock, keyring, places, _made_here: () }
     }
 
     /// The same world behind an address policy: what it refuses, no check reaches. Policies add up.

@@ -1,6 +1,7 @@
 //! Trust: which certificate authorities count, and the TLS settings made from them. Never reads the wall clock itself.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustls::client::WebPkiServerVerifier;
@@ -9,6 +10,7 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use sha2::{Digest, Sha256};
 
 use crate::env::{Clock, Failure};
 use crate::tls::parse_authorities;
@@ -18,14 +20,22 @@ pub struct Trust {
     clock: Arc<dyn Clock>,
     provider: Arc<CryptoProvider>,
     system: OnceLock<Arc<RootCertStore>>,
-    /// The settings that nearly every check uses: verified, by the system's authorities, HTTP/1.1.
-    usual: OnceLock<Arc<ClientConfig>>,
+    /// Settings that were made, by what they were made of. Checks that share them resume each other's sessions.
+    made: Mutex<HashMap<Settings, Arc<ClientConfig>>>,
+}
+
+/// What settings depend on; own authorities by the digest of their text.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Settings {
+    verify: bool,
+    is_http: bool,
+    own: Option<[u8; 32]>,
 }
 
 impl Trust {
     /// The system's authorities, judged by that clock.
     pub fn new(clock: Arc<dyn Clock>) -> Trust {
-        Trust { clock, provider: Arc::new(ring::default_provider()), system: OnceLock::new(), usual: OnceLock::new() }
+        Trust { clock, provider: Arc::new(ring::default_provider()), system: OnceLock::new(), made: Mutex::default() }
     }
 
     /// The authorities to judge by: those of the PEM text when one is given, else the system's.
@@ -56,21 +66,7 @@ impl Trust {
     /// # Errors
     /// [`Failure::Local`] when there are no authorities to judge by.
     pub(crate) fn for_http(&self, verify: bool, own: Option<&str>) -> Result<Arc<ClientConfig>, Failure> {
-        if !verify {
-            return Ok(Arc::new(self.recording(Arc::new(Recording::new(self.provider.clone())), HTTP)));
-        }
-        if own.is_none()
-            && let Some(usual) = self.usual.get()
-        {
-            return Ok(usual.clone());
-        }
-        let mut config = self.versions()?.with_root_certificates(self.authorities(own)?).with_no_client_auth();
-        config.alpn_protocols = HTTP.iter().map(|name| name.to_vec()).collect();
-        let config = Arc::new(config);
-        if own.is_none() {
-            let _ = self.usual.set(config.clone()); // Another check may have been first; its settings are the same.
-        }
-        Ok(config)
+        self.settings(verify, HTTP, own)
     }
 
     /// Settings for a protocol that is not HTTP over TLS. With `verify` false anyone is believed.
@@ -78,10 +74,35 @@ impl Trust {
     /// # Errors
     /// [`Failure::Local`] when there are no authorities to judge by.
     pub(crate) fn for_stream(&self, verify: bool, own: Option<&str>) -> Result<Arc<ClientConfig>, Failure> {
-        if !verify {
-            return Ok(Arc::new(self.recording(Arc::new(Recording::new(self.provider.clone())), &[])));
+        self.settings(verify, &[], own)
+    }
+
+    fn settings(&self, verify: bool, alpn: &[&[u8]], own: Option<&str>) -> Result<Arc<ClientConfig>, Failure> {
+        /// More kinds of settings than this at once are not expected; then all are made anew.
+        const MOST: usize = 256;
+        let own_digest = own.filter(|_| verify).map(|pem| Sha256::digest(pem.as_bytes()).into());
+        let name = Settings { verify, is_http: !alpn.is_empty(), own: own_digest };
+        if let Some(config) = self.made().get(&name) {
+            return Ok(config.clone());
         }
-        Ok(Arc::new(self.versions()?.with_root_certificates(self.authorities(own)?).with_no_client_auth()))
+        let config = if verify {
+            let mut config = self.versions()?.with_root_certificates(self.authorities(own)?).with_no_client_auth();
+            config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+            config
+        } else {
+            self.recording(Arc::new(Recording::new(self.provider.clone())), alpn)
+        };
+        let config = Arc::new(config);
+        let mut made = self.made();
+        if made.len() >= MOST {
+            made.clear();
+        }
+        made.insert(name, config.clone());
+        Ok(config)
+    }
+
+    fn made(&self) -> MutexGuard<'_, HashMap<Settings, Arc<ClientConfig>>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Settings that believe anyone and keep what was shown, for a check that judges afterwards.

@@ -1,7 +1,7 @@
 //! Inspect: asks an agent for all that the profiles want to know, and has them say what it means.
 
 use crate::env::Clock;
-use crate::extract::{Device, Extracted, Input, Library, Snapshot, describe, detect, extract, fact_roots};
+use crate::extract::{Device, Entry, Extracted, Input, Library, Snapshot, describe, detect, extract, fact_roots};
 use crate::extract::{Profile, objects, questions, roots};
 use crate::snmp::session::{Session, SnmpError};
 use crate::snmp::walk::{Cut, Limits, walk};
@@ -21,6 +21,49 @@ pub struct Inspection {
 /// Objects that are asked for in one request.
 const AT_ONCE: usize = 20;
 
+/// What every agent says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct System {
+    /// `sysDescr`.
+    pub description: String,
+    /// `sysObjectID`.
+    pub identity: Oid,
+    /// `sysName`.
+    pub name: String,
+}
+
+/// Asks the agent what it is, and no more: no table is walked.
+///
+/// # Errors
+/// Why there is no answer.
+pub async fn identify(session: &mut Session<'_>, library: &Library) -> Result<(Device, System), SnmpError> {
+    let (mut snapshot, entry) = meet(session, library).await?;
+    let (single, columns) = places_of_facts(entry);
+    for group in single.chunks(AT_ONCE) {
+        snapshot.add(get_patiently(session, group).await?);
+    }
+    snapshot.add(first_of(session, &columns).await?);
+    let (identity, description) = crate::extract::system(&snapshot);
+    let name = snapshot.get(&Oid::new(&[1, 3, 6, 1, 2, 1, 1, 5, 0])).map(ToString::to_string).unwrap_or_default();
+    Ok((describe(entry, &snapshot), System { description, identity, name }))
+}
+
+/// Description and identity of the device, and the entry of the list that they fit.
+async fn meet<'l>(session: &mut Session<'_>, library: &'l Library) -> Result<(Snapshot, Option<&'l Entry>), SnmpError> {
+    let mut snapshot = Snapshot::default();
+    let system: Vec<Oid> = (1..=6).map(|nth| Oid::new(&[1, 3, 6, 1, 2, 1, 1, nth, 0])).collect();
+    snapshot.add(session.get(&system).await?);
+    let asked = questions(library.systems(), &snapshot);
+    snapshot.add(first_of(session, &asked).await?);
+    let entry = detect(library.systems(), &snapshot);
+    Ok((snapshot, entry))
+}
+
+/// Where the facts of such a device are: single objects, and columns.
+fn places_of_facts(entry: Option<&Entry>) -> (Vec<Oid>, Vec<Oid>) {
+    entry.map(fact_roots).unwrap_or_default().into_iter().partition(|oid| oid.arcs().last() == Some(&0))
+}
+
 /// Asks the agent what it is, and then for what the profiles for such a device want. With `only`, for these profiles alone.
 ///
 /// # Errors
@@ -32,17 +75,11 @@ pub async fn inspect(
     limits: Limits,
     clock: &dyn Clock,
 ) -> Result<Inspection, SnmpError> {
-    let mut snapshot = Snapshot::default();
-    let system: Vec<Oid> = (1..=6).map(|nth| Oid::new(&[1, 3, 6, 1, 2, 1, 1, nth, 0])).collect();
-    snapshot.add(session.get(&system).await?);
-    let asked = questions(library.systems(), &snapshot);
-    snapshot.add(first_of(session, &asked).await?);
-    let entry = detect(library.systems(), &snapshot);
+    let (mut snapshot, entry) = meet(session, library).await?;
     let os = entry.map(|entry| entry.os.as_str()).unwrap_or_default();
     let profiles = if only.is_empty() { library.profiles_for(os, &snapshot) } else { only.to_vec() };
     let mut single = objects(&profiles);
-    let (facts, columns): (Vec<Oid>, Vec<Oid>) =
-        entry.map(fact_roots).unwrap_or_default().into_iter().partition(|oid| oid.arcs().last() == Some(&0));
+    let (facts, columns) = places_of_facts(entry);
     single.extend(facts);
     for group in single.chunks(AT_ONCE) {
         snapshot.add(get_patiently(session, group).await?);

@@ -19,12 +19,12 @@ mod walk;
 
 pub use ber::BerError;
 pub use check::{Snmp, Version};
-pub use inspect::{Inspection, inspect};
+pub use inspect::{Inspection, System, identify, inspect};
 pub use message::{Body, Message, Payload, Scoped, V3, community_message, parse_message};
 pub use notification::{Notification, NotificationError, parse_notification, parse_notification_v3};
 pub use oid::Oid;
 pub use pdu::{ErrorStatus, Kind, Pdu, TrapV1, VarBind};
 pub use session::{Security, Session, SnmpError};
-pub use usm::{Auth, CipherError, Engine, Key, Privacy, User, UsmError};
+pub use usm::{Auth, CipherError, Engine, Key, Keyring, Privacy, User, UsmError};
 pub use value::Value;
 pub use walk::{Cut, Limits, Walk, walk};

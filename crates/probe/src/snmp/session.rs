@@ -297,7 +297,7 @@ impl<'a> Session<'a> {
             _ => None,
         };
         if engine.is_unknown() && !message.engine.is_empty() && report.is_some() {
-            engine.meet(&message.engine, clock.0, clock.1, now);
+            engine.meet_with(&self.env.keyring, &message.engine, clock.0, clock.1, now);
             return Ok(Heard::Again);
         }
         match report {

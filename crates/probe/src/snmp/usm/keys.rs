@@ -1,6 +1,9 @@
 //! Keys: from a password to the key that one engine and its user share (RFC 3414 appendix A, RFC 7860), and the digests
 //! made with it.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
 use schemars::JsonSchema;
@@ -89,6 +92,36 @@ impl Auth {
     }
 }
 
+/// Master keys that were made, so that a password costs its million bytes of hashing once and not with every question.
+///
+/// By a digest of the password, never by the password; the keys themselves are wiped with it.
+#[derive(Default)]
+pub struct Keyring(Mutex<HashMap<[u8; 32], Key>>);
+
+impl Keyring {
+    /// More passwords than this at once are not expected; then all are made anew.
+    const MOST: usize = 4096;
+
+    /// [`Auth::master_key`], made once.
+    pub fn master_key(&self, auth: Auth, password: &[u8]) -> Key {
+        let name: [u8; 32] = Sha256::new().chain_update([auth as u8]).chain_update(password).finalize().into();
+        if let Some(key) = self.lock().get(&name) {
+            return key.clone();
+        }
+        let key = auth.master_key(password); // Without the lock: others need not wait for it.
+        let mut keys = self.lock();
+        if keys.len() >= Keyring::MOST {
+            keys.clear();
+        }
+        keys.insert(name, key.clone());
+        key
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], Key>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 fn stretch<D: Digest>(password: &[u8]) -> Key {
     let mut digest = D::new();
     if password.is_empty() {
@@ -123,6 +156,19 @@ fn mac<M: Mac + KeyInit>(key: &[u8], message: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_from_the_ring_is_the_one_that_would_be_made() {
+        let ring = Keyring::default();
+        for (auth, password) in
+            [(Auth::Sha, "correct horse"), (Auth::Md5, "correct horse"), (Auth::Sha, "battery staple")]
+        {
+            for _ in 0..2 {
+                assert_eq!(ring.master_key(auth, password.as_bytes()), auth.master_key(password.as_bytes()));
+            }
+        }
+        assert_eq!(ring.lock().len(), 3);
+    }
 
     /// RFC 3414, appendix A.3: the password "maplesyrup" and the engine 00…02.
     #[test]

@@ -9,7 +9,7 @@ mod keys;
 use std::time::Duration;
 
 pub use cipher::{CipherError, Privacy};
-pub use keys::{Auth, Key};
+pub use keys::{Auth, Key, Keyring};
 
 use crate::secret::Secret;
 use crate::snmp::ber::BerError;
@@ -84,11 +84,16 @@ impl Engine {
 
     /// Learns the engine's name and makes the user's keys for it, which costs a million bytes of hashing a password.
     pub fn meet(&mut self, id: &[u8], boots: u32, time: u32, now: Duration) {
+        self.meet_with(&Keyring::default(), id, boots, time, now);
+    }
+
+    /// As [`Engine::meet`], with master keys from the ring where they were made before.
+    pub fn meet_with(&mut self, keyring: &Keyring, id: &[u8], boots: u32, time: u32, now: Duration) {
         if let Some((auth, password)) = &self.user.auth {
-            let master = auth.master_key(password.reveal().as_bytes());
+            let master = keyring.master_key(*auth, password.reveal().as_bytes());
             self.auth_key = auth.local_key(&master, id);
             if let Some((privacy, password)) = &self.user.privacy {
-                let master = auth.master_key(password.reveal().as_bytes());
+                let master = keyring.master_key(*auth, password.reveal().as_bytes());
                 self.privacy_key = privacy.local_key(*auth, &master, id);
             }
         }

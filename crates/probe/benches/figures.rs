@@ -1,0 +1,217 @@
+//! What checks, sweeps, plugins and decoders cost here. `bench/probe` runs it beside the peers and prints the ratios; each part
+//! prints one line of JSON. CPU is that of this process alone: the sink that answers is a process of its own.
+
+#![expect(clippy::disallowed_methods, reason = "starts processes and reads the clock to measure them")]
+
+use std::error::Error;
+use std::hint::black_box;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use probe::receive::{netflow, syslog, zabbix};
+use probe::schedule::{Budget, Limits, Pace, Plan, Scheduler};
+use probe::sweep::{EchoPlan, echo_sweep, parse_addresses};
+use probe::{Env, Request, prepare};
+use serde_json::json;
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+fn main() -> Outcome {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let number = |at: usize, usual: f64| words.get(at).and_then(|word| word.parse().ok()).unwrap_or(usual);
+    match words.first().map(String::as_str) {
+        Some("sink") => sink(),
+        Some("tcp") => tcp(number(1, 20_000.0) as usize, number(2, 1.0), number(3, 15.0)),
+        Some("sweep") => sweep(words.get(1).map_or("127.1.0.0/16", String::as_str)),
+        Some("plugin") => plugin(number(1, 300.0) as u32),
+        Some("intake") => intake(),
+        // `cargo bench` and `cargo test --benches` run a short form of each.
+        _ => {
+            tcp(500, 1.0, 3.0)?;
+            plugin(20)?;
+            sweep("127.1.0.0/22")?;
+            intake()
+        }
+    }
+}
+
+/// Accepts and hangs up, for checks to connect to.
+fn sink() -> Outcome {
+    let listener = std::net::TcpListener::bind("0.0.0.0:0")?;
+    println!("{}", listener.local_addr()?.port());
+    let threads: Vec<_> = (0..2)
+        .map(|_| {
+            let listener = listener.try_clone();
+            std::thread::spawn(move || {
+                if let Ok(listener) = listener {
+                    listener.incoming().for_each(drop);
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| drop(thread.join()));
+    Ok(())
+}
+
+/// So many tcp checks, each every so many seconds, on two threads.
+fn tcp(checks: usize, interval: f64, seconds: f64) -> Outcome {
+    let mut sink = Command::new(std::env::current_exe()?).arg("sink").stdout(Stdio::piped()).spawn()?;
+    let mut line = String::new();
+    BufReader::new(sink.stdout.take().ok_or("the sink's output is ours")?).read_line(&mut line)?;
+    let port: u16 = line.trim().parse()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let measured = runtime.block_on(async {
+        let limits = Limits { in_flight: 4096, site: Budget::of(4096), ..Limits::default() };
+        let scheduler = Scheduler::new(Env::real(), limits, Arc::new(()));
+        let pace = Pace { first_within: Duration::from_secs_f64(interval), ..Pace::every(Duration::from_secs_f64(interval)) };
+        for id in 0..checks {
+            // A host each, as in real life: one address has not enough ports for all of them.
+            let target = format!("127.2.{}.{}:{port}", id / 250, id % 250 + 1);
+            let request = Request { protocol: "tcp".into(), target, params: json!({}), timeout: Duration::from_secs(5) };
+            scheduler.put(id as u128, &Plan { request, pace, site: String::new(), paused: false }).map_err(|errors| errors[0].clone())?;
+        }
+        let running = scheduler.clone();
+        let task = tokio::spawn(async move { running.run().await });
+        tokio::time::sleep(Duration::from_secs_f64(2.0 * interval + 1.0)).await;
+        scheduler.reset_lag();
+        let (before, cpu, begun) = (scheduler.figures(), cpu_seconds()?, Instant::now());
+        tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+        let (after, cpu, took) = (scheduler.figures(), cpu_seconds()? - cpu, begun.elapsed().as_secs_f64());
+        task.abort();
+        let asked = (after.asked - before.asked) as f64;
+        println!(
+            "{}",
+            json!({"part": "tcp", "checks": checks, "asked_per_second": asked / took, "cpu_us_per_check": cpu / asked * 1e6,
+                "lag_p50_seconds": after.lag.p50_seconds, "lag_p99_seconds": after.lag.p99_seconds,
+                "left_out": after.left_out - before.left_out, "rss_mb": rss_mb()?})
+        );
+        Ok::<(), Box<dyn Error>>(())
+    });
+    sink.kill()?;
+    sink.wait()?;
+    measured
+}
+
+fn sweep(network: &str) -> Outcome {
+    let addresses = parse_addresses(network.as_bytes())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let plan = EchoPlan { per_second: None, patience: Duration::from_millis(200), again: 0 };
+    let (cpu, begun) = (cpu_seconds()?, Instant::now());
+    let replied = runtime.block_on(async {
+        let env = Env::real();
+        echo_sweep(env.clock.as_ref(), &addresses, plan, &mut |_, _| {}).await
+    })?;
+    let (cpu, took) = (cpu_seconds()? - cpu, begun.elapsed().as_secs_f64());
+    let hosts = addresses.len() as f64;
+    println!(
+        "{}",
+        json!({"part": "sweep", "hosts": hosts, "replied": replied.len(), "hosts_per_second": hosts / took,
+            "cpu_us_per_host": cpu / hosts * 1e6})
+    );
+    Ok(())
+}
+
+/// A plugin through the check, beside the same plugin started and waited for by the standard library alone, in turns.
+fn plugin(rounds: u32) -> Outcome {
+    const PROGRAM: &str = "/usr/lib/nagios/plugins/check_dummy";
+    let request = Request {
+        protocol: "plugin".into(),
+        target: "check_dummy".into(),
+        params: json!({"arguments": ["0", "ok"]}),
+        timeout: Duration::from_secs(10),
+    };
+    let prepared = prepare(&request).map_err(|errors| errors[0].clone())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let env = Env::real();
+    let (mut ours, mut bare) = (0.0, 0.0);
+    // Half a second of each in turn, so that a neighbour's load falls on both.
+    for _ in 0..10 {
+        let begun = all_cpu_seconds()?;
+        runtime.block_on(async {
+            for _ in 0..rounds / 10 {
+                let outcome = prepared.run(&env).await;
+                assert_eq!(outcome.state, probe::State::Ok, "{}", outcome.summary);
+            }
+        });
+        let between = all_cpu_seconds()?;
+        for _ in 0..rounds / 10 {
+            Command::new(PROGRAM)
+                .args(["0", "ok"])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()?;
+        }
+        ours += between - begun;
+        bare += all_cpu_seconds()? - between;
+    }
+    let per_run = |seconds: f64| seconds / f64::from(rounds / 10 * 10) * 1e3;
+    println!(
+        "{}",
+        json!({"part": "plugin", "cpu_ms_per_check": per_run(ours), "bare_cpu_ms": per_run(bare), "ratio": ours / bare})
+    );
+    Ok(())
+}
+
+/// Decoders over what senders send, for half a CPU-second each.
+fn intake() -> Outcome {
+    let values: Vec<_> = (0..250)
+        .map(|n| json!({"host": format!("web-{}", n % 10), "key": format!("disk.free[{n}]"), "value": format!("{}", n * 17), "clock": 1_795_000_000, "ns": n}))
+        .collect();
+    let frame =
+        zabbix::frame(json!({"request": "sender data", "data": values, "clock": 1_795_000_000}).to_string().as_bytes());
+    rate("zabbix values", 250, || {
+        let content = zabbix::parse_frame(&frame)?.ok_or("a whole frame")?.0;
+        black_box(zabbix::parse_asked(&content)?);
+        Ok(())
+    })?;
+    let line = "<165>1 2026-11-21T08:15:30.123456Z web-1.example.org nginx 4711 ID47 [request@32473 id=\"9\" path=\"/a\"] GET /a 200 in 12 ms";
+    rate("syslog lines", 1, || Ok(drop(black_box(syslog::parse_message(line)?))))?;
+    let mut datagram = vec![0, 5, 0, 30];
+    datagram.extend([0; 20]);
+    (0..30u8)
+        .for_each(|flow| datagram.extend([192, 0, 2, flow].into_iter().chain([198, 51, 100, flow]).chain([1; 40])));
+    let mut templates = netflow::Templates::default();
+    rate("netflow records", 30, || {
+        let export = netflow::parse_datagram(&datagram, &mut templates)?;
+        assert_eq!(black_box(export).flows.len(), 30);
+        Ok(())
+    })
+}
+
+fn rate(what: &str, each: u64, mut decode: impl FnMut() -> Result<(), Box<dyn Error>>) -> Outcome {
+    let begun = cpu_seconds()?;
+    let mut count = 0;
+    let mut took = 0.0;
+    while took < 0.5 {
+        for _ in 0..200 {
+            decode()?;
+        }
+        count += 200 * each;
+        took = cpu_seconds()? - begun;
+    }
+    println!("{}", json!({"part": "intake", "what": what, "per_cpu_second": count as f64 / took}));
+    Ok(())
+}
+
+/// CPU seconds of this process.
+fn cpu_seconds() -> Result<f64, Box<dyn Error>> {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Ok(spent.tv_sec as f64 + spent.tv_nsec as f64 / 1e9)
+}
+
+/// CPU seconds of this process and of its children that ended, in hundredths.
+fn all_cpu_seconds() -> Result<f64, Box<dyn Error>> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks: u64 = (11..15).filter_map(|at| fields.get(at)?.parse::<u64>().ok()).sum();
+    Ok(ticks as f64 / 100.0)
+}
+
+fn rss_mb() -> Result<f64, Box<dyn Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("the kernel tells the memory")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+}
