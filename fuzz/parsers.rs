@@ -48,6 +48,10 @@ pub const ALL: &[(&str, Parser)] = &[
     ("series_otlp", series_otlp),
     ("series_lines", series_lines),
     ("promql", promql),
+    ("relay_queue", relay_queue),
+    ("relay_answer", relay_answer),
+    ("scrape_page", scrape_page),
+    ("scrape_config", scrape_config),
 ];
 
 /// What a parser answered: computed, and not looked at.
@@ -491,4 +495,26 @@ fn registry() -> &'static kernel::Registry {
     static REGISTRY: std::sync::OnceLock<kernel::Registry> = std::sync::OnceLock::new();
     REGISTRY
         .get_or_init(|| kernel::Registry::new(vec![kernel::own::domain()]).expect("the kernel's classes fit together"))
+}
+
+/// The files of the relay's queue.
+pub fn relay_queue(bytes: &[u8]) {
+    answer(signals::relay::parsers::queue_file(bytes));
+    answer(signals::relay::parsers::cursors(bytes));
+}
+
+/// What an engine elsewhere answers.
+pub fn relay_answer(bytes: &[u8]) {
+    answer(signals::relay::parsers::answer(bytes));
+}
+
+/// A page of a target, as it comes and as it comes again.
+pub fn scrape_page(bytes: &[u8]) {
+    answer(signals::scrape::parsers::page(bytes));
+}
+
+/// A scrape configuration, and a list of targets.
+pub fn scrape_config(bytes: &[u8]) {
+    answer(signals::scrape::parsers::config(bytes));
+    answer(signals::scrape::parsers::targets(bytes));
 }

@@ -6,6 +6,7 @@
 mod courier;
 mod demo;
 mod doctor;
+mod elsewhere;
 mod domains;
 mod gate;
 mod hands;

@@ -12,13 +12,13 @@ use axum::{Extension, Json};
 use kernel::TenantId;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use series::{Engine, Labels, MatchOp, Matcher};
+use series::{Engine, Labels, MatchOp, Matcher, Metrics};
 use signals::number;
 use std::sync::Arc;
 use watch::runner::{Sample, Sink};
 
-/// The sink over the engine.
-pub struct Series(pub Arc<Engine>);
+/// The sink over the engine, wherever it is.
+pub struct Series(pub Arc<dyn Metrics>);
 
 #[async_trait]
 impl Sink for Series {
@@ -29,7 +29,7 @@ impl Sink for Series {
                 Some(series::Sample { labels: Labels::new(s.labels).ok()?, at_ms: s.at_ms, value: s.value })
             })
             .collect();
-        if let Err(error) = self.0.append(number(tenant), samples).await {
+        if let Err(error) = self.0.write(number(tenant), signals::relay::batch_of(&samples)).await {
             tracing::warn!(%error, "measurements were not kept; they are counted as refused");
         }
     }

@@ -15,7 +15,7 @@ use watch::runner::Runner;
 
 use crate::gate::Door;
 use crate::options::{Data, Serve};
-use crate::{courier, demo, domains, hands, host, listen, machine, people, samples};
+use crate::{courier, demo, domains, elsewhere, hands, host, listen, machine, people, samples};
 
 /// How often Mainstay notes that it is alive, so that a standstill is seen afterwards as what it is.
 const ALIVE_EVERY: Duration = Duration::from_secs(10);
@@ -82,10 +82,11 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
     demo::prepare(serve.demo, &kernel, &running.store, address).await?;
     let alive_until = last_alive(&kernel).await;
     told_back(&system_clock, alive_until);
+    let linked = Arc::new(elsewhere::link(&data.data, serve, &running.engine)?);
     let runner = Runner::new(
         kernel.clone(),
         Arc::new(probe::Env::real()),
-        Arc::new(samples::Series(running.engine.clone())),
+        Arc::new(samples::Series(linked.metrics.clone())),
         alive_until,
     );
     let public_url = serve
@@ -116,7 +117,7 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
         data: data.data.clone(),
         public_url: public_url.clone(),
     };
-    let router = router(&running, door, &runner, on_host);
+    let router = router(&running, door, &runner, on_host, &linked);
     // From the first answer on, a request to end is heeded.
     let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::spawn(listen::serve(listener, router.clone(), tls));
@@ -275,16 +276,23 @@ async fn last_alive(kernel: &Kernel) -> Time {
     micros.map_or_else(|| kernel.now(), Time::from_micros)
 }
 
-fn router(running: &Running, door: Door, runner: &Runner, on_host: host::Host) -> axum::Router {
+fn router(
+    running: &Running,
+    door: Door,
+    runner: &Runner,
+    on_host: host::Host,
+    linked: &Arc<elsewhere::Linked>,
+) -> axum::Router {
     let counters = runner.counters.clone();
     let (held, asked) = (runner.clone(), runner.clone());
     let engine = running.engine.clone();
-    let metrics = move || own_metrics(&counters, held.len(), &engine);
+    let also = linked.clone();
+    let metrics = move || own_metrics(&counters, held.len(), &engine) + &also.own_metrics();
     let app =
         App {
             kernel: running.kernel.clone(),
             gate: Arc::new(door),
-            probes: Arc::new(Vec::new()),
+            probes: Arc::new(linked.probes()),
             live: Arc::new(move |record| {
                 if record.kind.as_str() == "check" { asked.latest(record.id) } else { serde_json::Map::new() }
             }),

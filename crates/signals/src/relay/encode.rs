@@ -225,6 +225,20 @@ pub fn extras(batch: &Batch) -> HashMap<usize, (Vec<(i64, &NativeHistogram)>, Ve
     by_series
 }
 
+/// Single samples as a batch, in their order.
+pub fn batch_of(samples: &[series::Sample]) -> Batch {
+    let mut request = Vec::with_capacity(samples.len() * 160);
+    let mut labels = Vec::new();
+    for sample in samples {
+        labels.clear();
+        sample.labels.iter().for_each(|(name, value)| label(&mut labels, name, value));
+        one_point(&mut request, &labels, sample.at_ms, sample.value);
+    }
+    let limits = Limits { bytes: usize::MAX, series: usize::MAX, samples: usize::MAX, extras: usize::MAX };
+    // What is too long for one body is not what anybody measures at once.
+    remote_write::decode_plain(remote_write::Version::One, request, limits).unwrap_or_default()
+}
+
 /// The texts of a version 2 request, each once; the first is empty.
 struct Symbols {
     places: HashMap<String, u64>,
@@ -354,6 +368,18 @@ mod tests {
             assert_eq!((batch.exemplars[0].at_ms, batch.exemplars[0].labels[0].1.as_str()), (Some(9), "t"));
             assert_eq!((batch.metadata[0].kind, batch.metadata[0].help.as_str()), (MetricKind::Counter, "What"));
         }
+    }
+
+    #[test]
+    fn single_samples_become_a_batch_in_their_order() {
+        let one = |name: &str, at_ms| series::Sample {
+            labels: Labels::metric(name, &[("a", "b")]).unwrap(),
+            at_ms,
+            value: 2.5,
+        };
+        let batch = batch_of(&[one("x", 1), one("y", -2)]);
+        let all: Vec<_> = batch.series().map(|s| (s.labels.unwrap().name().to_owned(), s.points.to_vec())).collect();
+        assert_eq!(all, [("x".to_owned(), vec![(1, 2.5)]), ("y".to_owned(), vec![(-2, 2.5)])]);
     }
 
     #[test]

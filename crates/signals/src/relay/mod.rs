@@ -34,6 +34,7 @@ use series::{Appended, Labels, Matcher, Metrics, MetricsError, SeriesExemplars};
 use tokio::task::JoinSet;
 
 pub use address::{Address, AddressError};
+pub use encode::batch_of;
 pub use secret::Credential;
 pub use tenancy::{LABEL, ScopeError};
 pub use tls::Tls;
