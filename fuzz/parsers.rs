@@ -56,6 +56,10 @@ pub const ALL: &[(&str, Parser)] = &[
     ("rule_file", rule_file),
     ("rule_tests", rule_tests),
     ("rule_text", rule_text),
+    ("relay_queue", relay_queue),
+    ("relay_answer", relay_answer),
+    ("scrape_page", scrape_page),
+    ("scrape_config", scrape_config),
 ];
 
 /// What a parser answered: computed, and not looked at.
@@ -553,4 +557,26 @@ pub fn rule_text(bytes: &[u8]) {
     if let Ok(template) = Template::parse(&text(bytes)) {
         answer(template.fill(&Fill { value: 1.5, external_url: "http://localhost", ..Fill::default() }));
     }
+}
+
+/// The files of the relay's queue.
+pub fn relay_queue(bytes: &[u8]) {
+    answer(signals::relay::parsers::queue_file(bytes));
+    answer(signals::relay::parsers::cursors(bytes));
+}
+
+/// What an engine elsewhere answers.
+pub fn relay_answer(bytes: &[u8]) {
+    answer(signals::relay::parsers::answer(bytes));
+}
+
+/// A page of a target, as it comes and as it comes again.
+pub fn scrape_page(bytes: &[u8]) {
+    answer(signals::scrape::parsers::page(bytes));
+}
+
+/// A scrape configuration, and a list of targets.
+pub fn scrape_config(bytes: &[u8]) {
+    answer(signals::scrape::parsers::config(bytes));
+    answer(signals::scrape::parsers::targets(bytes));
 }

@@ -7,6 +7,7 @@ mod courier;
 mod demo;
 mod discovering;
 mod doctor;
+mod elsewhere;
 mod domains;
 mod gate;
 mod hands;

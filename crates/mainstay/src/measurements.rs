@@ -13,6 +13,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use watch::rules::Rules;
 
+use crate::elsewhere::Linked;
 use crate::listen;
 use crate::options::Serve;
 
@@ -33,7 +34,7 @@ impl RulesView for Seen {
 }
 
 /// The ways in and out of an engine.
-pub fn signals(metrics: Arc<dyn Metrics>, rules: Rules, serve: &Serve) -> Signals {
+pub fn signals(metrics: Arc<dyn Metrics>, rules: Rules, linked: &Arc<Linked>, serve: &Serve) -> Signals {
     let settings =
         Settings { query_timeout: serve.query_timeout.0, query_samples: serve.query_samples, ..Settings::default() };
     Signals::new(Parts {
@@ -41,7 +42,7 @@ pub fn signals(metrics: Arc<dyn Metrics>, rules: Rules, serve: &Serve) -> Signal
         clock: series::system_clock(),
         measured: MEASURED,
         rules: Some(Arc::new(Seen(rules))),
-        targets: None,
+        targets: Some(linked.clone()),
         settings,
     })
 }

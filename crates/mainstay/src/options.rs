@@ -63,6 +63,9 @@ pub struct Serve {
     /// Address under which people reach the console; links in messages begin with it.
     #[arg(long, env = "MAINSTAY_PUBLIC_URL")]
     pub public_url: Option<String>,
+    /// Measurements that are kept elsewhere, and that are fetched.
+    #[command(flatten)]
+    pub elsewhere: Elsewhere,
     /// How long a PromQL query may take; a request may ask for less.
     #[arg(long, env = "MAINSTAY_QUERY_TIMEOUT", default_value = "2m")]
     pub query_timeout: Span,
@@ -93,4 +96,34 @@ pub struct Serve {
     /// Open the first sign-in, or the console, in this desktop's browser.
     #[arg(long)]
     pub open: bool,
+}
+
+/// Measurements that are kept elsewhere, and that are fetched.
+#[derive(Clone, Args)]
+pub struct Elsewhere {
+    /// Keep measurements in another engine with Prometheus's HTTP API and remote write: http(s)://host:port/prefix.
+    #[arg(long, env = "MAINSTAY_METRICS", hide_env_values = true)]
+    pub metrics: Option<String>,
+    /// Where that engine takes remote write, when it is not under the prefix: http(s)://host:port/path.
+    #[arg(long, env = "MAINSTAY_METRICS_WRITE", hide_env_values = true, requires = "metrics")]
+    pub metrics_write: Option<String>,
+    /// File with `basic USER:PASSWORD` or `bearer TOKEN` for that engine.
+    #[arg(long, env = "MAINSTAY_METRICS_CREDENTIALS", requires = "metrics")]
+    pub metrics_credentials: Option<PathBuf>,
+    /// Certificate authorities in PEM by which that engine is verified, instead of the system's.
+    #[arg(long, env = "MAINSTAY_METRICS_CA", requires = "metrics")]
+    pub metrics_ca: Option<PathBuf>,
+    /// How much may wait on disk for that engine.
+    #[arg(long, env = "MAINSTAY_METRICS_QUEUE", default_value = "4GB")]
+    pub metrics_queue: String,
+    /// Scrape what this file says: Prometheus's own scrape_configs; it is read again when it changes.
+    #[arg(long, env = "MAINSTAY_SCRAPE")]
+    pub scrape: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Elsewhere {
+    /// Without the addresses, which may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Elsewhere").field("scrape", &self.scrape).finish_non_exhaustive()
+    }
 }

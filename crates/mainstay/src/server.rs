@@ -7,7 +7,9 @@ use kernel::backend::Backend;
 use kernel::controller::Controller;
 use kernel::job::Worker;
 use kernel::{Clock, Kernel, Session, SystemClock, TenantId, Time};
+use series::Metrics;
 use signals::Signals;
+use signals::relay::Remote;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -17,7 +19,7 @@ use watch::runner::Runner;
 
 use crate::gate::Door;
 use crate::options::{Data, Serve};
-use crate::{courier, demo, domains, hands, host, listen, machine, measurements, people, samples};
+use crate::{courier, demo, domains, elsewhere, hands, host, listen, machine, measurements, people, samples};
 
 /// How often Mainstay notes that it is alive, so that a standstill is seen afterwards as what it is.
 const ALIVE_EVERY: Duration = Duration::from_secs(10);
@@ -58,6 +60,9 @@ struct Running {
     store: Arc<Store>,
     engine: Arc<series::Engine>,
     /// The same measurements; what is written through it wakes the rules that read it.
+    /// The way to an engine elsewhere, when measurements are kept there.
+    relay: Option<Arc<Remote>>,
+    /// Where everybody writes and asks measurements; writing wakes rules.
     metrics: Arc<Heard>,
     clock: Arc<dyn Clock>,
 }
@@ -81,17 +86,18 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
     let listener = listen::bind(serve.listen).await?;
     let address = listener.local_addr()?;
     let local = listen::bind_local(&data.socket())?;
-    let running = start(data, store, clock).await?;
+    let running = start(data, serve, store, clock).await?;
     let kernel = running.kernel.clone();
     demo::prepare(serve.demo, &kernel, &running.store, address).await?;
     let alive_until = last_alive(&kernel).await;
     told_back(&system_clock, alive_until);
+    let linked = Arc::new(elsewhere::Linked::start(running.relay.clone(), running.metrics.clone(), serve)?);
     let public_url = serve
         .public_url
         .clone()
         .unwrap_or_else(|| format!("{}://{address}", if serve.tls_certificate.is_some() { "https" } else { "http" }));
     let rules = rules_engine(&running, public_url.clone(), alive_until);
-    let signals = measurements::signals(running.metrics.clone(), rules.clone(), serve);
+    let signals = measurements::signals(running.metrics.clone(), rules.clone(), &linked, serve);
     let listeners = measurements::bind(&kernel, serve).await?;
     let runner = Runner::new(
         kernel.clone(),
@@ -123,7 +129,7 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
         data: data.data.clone(),
         public_url: public_url.clone(),
     };
-    let (app, router) = router(&running, door, &runner, &rules, on_host, signals.clone());
+    let (app, router) = router(&running, door, &runner, &rules, on_host, (signals.clone(), linked));
     // From the first answer on, a request to end is heeded.
     let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     listeners.serve(&app, &signals, tls.clone(), address)?;
@@ -154,7 +160,7 @@ fn open_store(data: &Data, serve: &Serve) -> anyhow::Result<Arc<Store>> {
 }
 
 /// Kernel and access on a store.
-async fn start(data: &Data, store: Arc<Store>, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
+async fn start(data: &Data, serve: &Serve, store: Arc<Store>, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
     let backend: Arc<dyn Backend> = store.clone();
     let registry = domains::registry()?;
     let cell: Arc<OnceLock<Kernel>> = Arc::default();
@@ -184,8 +190,13 @@ async fn start(data: &Data, store: Arc<Store>, clock: Arc<dyn Clock>) -> anyhow:
         );
     }
     let engine = Arc::new(engine);
-    let metrics = Arc::new(Heard::new(Arc::new(engine.clone())));
-    Ok(Running { kernel, access, store, engine, metrics, clock })
+    let relay = elsewhere::relay(&data.data, &serve.elsewhere)?.map(Arc::new);
+    let kept: Arc<dyn Metrics> = match &relay {
+        Some(remote) => remote.clone(),
+        None => Arc::new(engine.clone()),
+    };
+    let metrics = Arc::new(Heard::new(kept));
+    Ok(Running { kernel, access, store, engine, relay, metrics, clock })
 }
 
 fn policy_faults(faults: Vec<access::PolicyError>) -> anyhow::Error {
@@ -312,16 +323,18 @@ fn router(
     runner: &Runner,
     rules: &Rules,
     on_host: host::Host,
-    signals: Signals,
+    (signals, linked): (Signals, Arc<elsewhere::Linked>),
 ) -> (App, axum::Router) {
     let counters = runner.counters.clone();
     let (held, asked, evaluated) = (runner.clone(), runner.clone(), rules.clone());
     let (engine, told) = (running.engine.clone(), signals.clone());
-    let metrics = move || own_metrics(&counters, held.len(), &engine) + &told.counters().exposition();
+    let also = linked.clone();
+    let metrics =
+        move || own_metrics(&counters, held.len(), &engine) + &told.counters().exposition() + &also.own_metrics();
     let app = App {
         kernel: running.kernel.clone(),
         gate: Arc::new(door),
-        probes: Arc::new(Vec::new()),
+        probes: Arc::new(linked.probes()),
         live: Arc::new(move |record| match record.kind.as_str() {
             "check" => asked.latest(record.id),
             "rule" => evaluated.latest(record.id),

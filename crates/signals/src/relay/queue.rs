@@ -5,7 +5,7 @@
 //! refuses, which the sender of the samples sees.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -191,7 +191,7 @@ impl Writer {
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if let Err(error) = self.file.write_all(bytes).and_then(|()| self.file.sync_data()) {
+        if let Err(error) = self.file.write_all_at(bytes, self.at.offset).and_then(|()| self.file.sync_data()) {
             // What is behind the last sync is unknown from now on: it is cut off, and the next write begins a new file.
             drop(self.file.set_len(self.at.offset));
             self.begin_segment()?;

@@ -4,4 +4,5 @@ mod kill;
 mod peers;
 mod relay;
 mod scrape;
+mod trust;
 mod web;

@@ -11,14 +11,14 @@ use signals::scrape::{Parts, Scraper};
 use crate::peers::{self, until};
 use crate::web::{Answer, Web};
 
-struct World {
+pub struct World {
     engine: Arc<Engine>,
     file: PathBuf,
-    scraper: Scraper,
+    pub scraper: Scraper,
     _dir: tempfile::TempDir,
 }
 
-fn start(config: &str) -> World {
+pub fn start(config: &str) -> World {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("scrape.yml");
     std::fs::write(&file, config).unwrap();
@@ -41,7 +41,7 @@ impl World {
         found.first().and_then(|s| s.points.last()).map(|(_, value)| *value)
     }
 
-    async fn until_is(&self, metric: &str, label: (&str, &str), expected: f64) {
+    pub async fn until_is(&self, metric: &str, label: (&str, &str), expected: f64) {
         until(&format!("{metric} is {expected}"), async || self.newest(metric, label).filter(|v| *v == expected)).await;
     }
 

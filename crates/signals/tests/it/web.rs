@@ -68,6 +68,29 @@ pub struct Web {
 
 impl Web {
     pub async fn start(answer: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static) -> Self {
+        Self::start_with(None, answer).await
+    }
+
+    /// The same over TLS, with that certificate and key in DER.
+    pub async fn start_tls(
+        identity: (Vec<u8>, Vec<u8>),
+        answer: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let key = rustls_pki_types::PrivateKeyDer::try_from(identity.1).unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![identity.0.into()], key)
+            .unwrap();
+        Self::start_with(Some(tokio_rustls::TlsAcceptor::from(Arc::new(config))), answer).await
+    }
+
+    async fn start_with(
+        tls: Option<tokio_rustls::TlsAcceptor>,
+        answer: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (seen, answer): (Seen, _) = (Seen::default(), Arc::new(answer));
@@ -76,8 +99,13 @@ impl Web {
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let (seen, answer) = (kept.clone(), answer.clone());
-                connections.spawn(async move { serve(stream, seen, &*answer).await });
+                let (seen, answer, tls) = (kept.clone(), answer.clone(), tls.clone());
+                connections.spawn(async move {
+                    match tls {
+                        None => serve(stream, seen, &*answer).await,
+                        Some(tls) => serve(tls.accept(stream).await.ok()?, seen, &*answer).await,
+                    }
+                });
             }
         });
         Self { address, seen, _tasks: tasks }
@@ -89,7 +117,7 @@ impl Web {
 }
 
 async fn serve(
-    mut stream: tokio::net::TcpStream,
+    mut stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     seen: Seen,
     answer: &(dyn Fn(&Request, usize) -> Answer + Send + Sync),
 ) -> Option<()> {
