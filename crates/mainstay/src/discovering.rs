@@ -68,9 +68,9 @@ pub async fn run(asked: Discover) -> anyhow::Result<u8> {
     }
     let mut shown = Shown::new();
     let env = probe::Env::real();
-    let found = discover(&env, &plan, &mut |what, done, total| shown.tell(what, done, total));
+    let mut tell = |what: &str, done: u64, total: u64| shown.tell(what, done, total);
     let found = tokio::select! {
-        found = found => found,
+        found = discover(&env, &plan, &mut tell) => found,
         _ = tokio::signal::ctrl_c() => bail!("stopped; nothing is kept of what was found until then"),
     };
     shown.end();
