@@ -6,11 +6,15 @@
 //! (measured side by side at load 6, 2.4 million samples three times).
 //! Version 2 names labels by their place in a table of texts; the key is put together from slices of it.
 
+mod native;
+
+pub use native::encode_histogram;
+
 use super::batch::{Batch, MetricKind};
-use super::proto::{Field, Proto, Width, snappy, zigzag};
+use super::proto::{Field, Proto, Width, snappy};
 use super::{FormatError, Limits, within};
-use crate::histogram::{Counts, Histogram, ResetHint, Span, buckets};
 use crate::key;
+use native::histogram;
 
 /// Which of the two messages a body is; the content type of the request says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,62 +230,6 @@ fn metadata(message: &[u8], batch: &mut Batch) -> Result<(), FormatError> {
     let told = batch.describe(family)?;
     (told.kind, told.help, told.unit) = (found_kind, help.into(), unit.into());
     Ok(())
-}
-
-/// A native histogram; both versions write it with the same numbers.
-fn histogram(message: &[u8]) -> Result<(i64, Histogram), FormatError> {
-    let mut out = Histogram::default();
-    let (mut at_ms, mut message) = (0, Proto::new(message));
-    let (mut above, mut below) = ((Vec::new(), Vec::new(), Vec::new()), (Vec::new(), Vec::new(), Vec::new()));
-    while let Some((number, field)) = message.field()? {
-        match number {
-            1 => out.count = field.bits()? as f64,
-            2 => out.count = field.f64()?,
-            3 => out.sum = field.f64()?,
-            4 => out.schema = field.zigzag()? as i32,
-            5 => out.zero_threshold = field.f64()?,
-            6 => out.zero_count = field.bits()? as f64,
-            7 => out.zero_count = field.f64()?,
-            8 => below.0.push(span(field.bytes()?)?),
-            9 => field.repeated(Width::Varint, |raw| below.1.push(zigzag(raw)))?,
-            10 => field.repeated(Width::Eight, |raw| below.2.push(f64::from_bits(raw)))?,
-            11 => above.0.push(span(field.bytes()?)?),
-            12 => field.repeated(Width::Varint, |raw| above.1.push(zigzag(raw)))?,
-            13 => field.repeated(Width::Eight, |raw| above.2.push(f64::from_bits(raw)))?,
-            14 => out.hint = hint(field.bits()?),
-            15 => at_ms = field.bits()? as i64,
-            16 => field.repeated(Width::Eight, |raw| out.custom_bounds.push(f64::from_bits(raw)))?,
-            _ => {}
-        }
-    }
-    let side = |(spans, deltas, absolute): (Vec<Span>, Vec<i64>, Vec<f64>)| {
-        let counts = if absolute.is_empty() { Counts::Deltas(deltas) } else { Counts::Absolute(absolute) };
-        buckets(&spans, &counts)
-            .map_err(|_| FormatError::Malformed { at: 0, reason: "runs of buckets that fit their counts" })
-    };
-    (out.positive, out.negative) = (side(above)?, side(below)?);
-    Ok((at_ms, out))
-}
-
-fn hint(number: u64) -> ResetHint {
-    match number {
-        0 => ResetHint::Unknown,
-        1 => ResetHint::Reset,
-        2 => ResetHint::NoReset,
-        _ => ResetHint::Gauge,
-    }
-}
-
-fn span(message: &[u8]) -> Result<Span, FormatError> {
-    let (mut out, mut message) = (Span::default(), Proto::new(message));
-    while let Some((number, field)) = message.field()? {
-        match number {
-            1 => out.offset = field.zigzag()? as i32,
-            2 => out.length = field.bits()?.min(u64::from(u32::MAX)) as u32,
-            _ => {}
-        }
-    }
-    Ok(out)
 }
 
 /// Version 2, decompressed.
