@@ -176,7 +176,10 @@ async fn prometheus_fires_the_same_alerts() {
     let rules = Rules::new(world.kernel.clone(), metrics, signals::number, Outside::default(), Time::from_micros(0));
     for one in file::import(MIXIN, &mut BTreeSet::new()).unwrap() {
         let mut given = serde_json::to_value(&one.rule).unwrap();
-        given.as_object_mut().unwrap().retain(|name, _| !["evaluation", "last_evaluated", "last_error"].contains(&name.as_str()));
+        given
+            .as_object_mut()
+            .unwrap()
+            .retain(|name, _| !["evaluation", "last_evaluated", "last_error"].contains(&name.as_str()));
         let create = Create::of("rule", given).keyed(one.key);
         let record = world.kernel.act(&Session::system(TenantId::HOME), create).await.unwrap();
         rules.hold(&record).await.unwrap();

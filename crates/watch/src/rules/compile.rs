@@ -100,9 +100,9 @@ impl Compiled {
         self.rule.record.as_deref()
     }
 
-    /// How often it is evaluated, in milliseconds; at least one.
+    /// How often it is evaluated, in milliseconds: ten times a second at most, whatever it says.
     pub fn interval_ms(&self) -> i64 {
-        ms(self.rule.interval).max(1)
+        ms(self.rule.interval).max(100)
     }
 }
 

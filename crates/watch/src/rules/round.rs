@@ -49,9 +49,10 @@ impl Rules {
     /// Evaluates rules at the present moment.
     pub(super) async fn round(&self, ids: &[Id]) {
         let turns: Vec<Turn> = {
-            let board = self.board.lock();
+            let mut board = self.board.lock();
             let turn = |id: &Id| {
-                let held = board.held.get(id)?;
+                let held = board.held.get_mut(id)?;
+                held.busy = true;
                 Some(Turn {
                     id: *id,
                     tenant: held.tenant,
@@ -278,6 +279,7 @@ impl Rules {
         let mut board = self.board.lock();
         // Another definition may have come meanwhile; it goes on from what this one made of the alerts.
         let Some(held) = board.held.get_mut(&turn.id) else { return };
+        held.busy = false;
         let same = held.definition == turn.definition;
         held.changed = turn.changed || !same;
         (held.state, held.texts, held.written) = (turn.state, turn.texts, turn.written);
