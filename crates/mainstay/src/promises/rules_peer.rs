@@ -91,6 +91,11 @@ impl Drop for Ends {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the peer evaluates its rules in its own time")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(100)); // polls: what the peer says
+}
+
 fn get(port: u16, path: &str) -> Option<Value> {
     #[expect(clippy::disallowed_methods, reason = "the test speaks to its peer on loopback")]
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
@@ -139,14 +144,14 @@ fn by_prometheus(folder: &Path, points: &[Point]) -> BTreeSet<String> {
         .stderr(Stdio::null())
         .spawn();
     let _ends = Ends(started.expect("prometheus is not installed: apt-get install prometheus"));
-    // polls: until every rule was evaluated a few times, as one reads what another has recorded.
     for _ in 0..400 {
-        std::thread::sleep(Duration::from_millis(100));
+        pause(); // every rule has to be evaluated
         let Some(rules) = get(port, "/api/v1/rules") else { continue };
         let groups = rules["data"]["groups"].as_array().cloned().unwrap_or_default();
         let all: Vec<Value> = groups.iter().flat_map(|g| g["rules"].as_array().cloned().unwrap_or_default()).collect();
         if all.len() == 20 && all.iter().all(|rule| rule["health"] == "ok") {
-            std::thread::sleep(Duration::from_millis(2500));
+            // A few rounds more, as one rule reads what another has recorded.
+            (0..25).for_each(|_| pause());
             return firing(&get(port, "/api/v1/alerts").expect("alerts")["data"]);
         }
     }
