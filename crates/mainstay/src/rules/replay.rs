@@ -175,7 +175,7 @@ pub(super) async fn run(
                 drop(std::io::stderr().flush());
             }
         }
-        Ok(())
+        Ok::<(), Failure>(())
     };
     client.stream(&path, each).await?;
     if terminal {

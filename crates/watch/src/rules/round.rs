@@ -199,7 +199,7 @@ impl Rules {
             Err(reason) => return Heard::failed(reason),
         };
         let misses = turn.state.misses(&holds);
-        let blind = holds.is_empty() && answer.samples == 0;
+        let blind = holds.is_empty() && answer.samples <= compiled.idle_samples;
         let data = match &compiled.presence {
             Some(query) if misses || blind => match self.ask_one(turn.tenant, query, at_ms).await {
                 Ok(answer) => Data::Of(see::label_sets(&answer)),
@@ -309,7 +309,11 @@ fn record(
             (Health::Error, Some(format!("{} series are more than its limit", recorded.len())))
         }
         Ok(recorded) => {
-            let health = if recorded.is_empty() && answer.samples == 0 { Health::Unknown } else { Health::Ok };
+            let health = if recorded.is_empty() && answer.samples <= turn.compiled.idle_samples {
+                Health::Unknown
+            } else {
+                Health::Ok
+            };
             say(turn, recorded.into_iter().map(|s| (s.labels, s.value)).collect(), at_ms, samples);
             (health, None)
         }
