@@ -5,6 +5,7 @@ mod isolation;
 mod loops;
 mod maintenance;
 mod rules;
+mod rules_peer;
 
 use access::{Access, KeyFolder, Lifetimes, OverBackend, Parts, Policies};
 use kernel::backend::Backend;

@@ -80,18 +80,20 @@ async fn serve(
     let rule = Compiled::new(&rule).map_err(|e| Problem::field(&e.field.clone(), e.message))?;
     let past = past(&rule, asked.since.as_deref(), asked.step.as_deref(), app.kernel.now())?;
     let tenant = signals::number(who.session.tenant());
-    let (tell, told) = tokio::sync::mpsc::unbounded_channel::<String>();
+    let (tell, told) = tokio::sync::mpsc::channel::<String>(64);
     let cancel = Cancel::default();
     let ends = Ends(cancel.clone());
     tokio::spawn(async move {
         let line = |value: Value| format!("{value}\n");
         let progress = tell.clone();
-        let mut progress = move |done: f64| drop(progress.send(line(json!({"progress": done}))));
+        // Who reads slowly misses some of the progress, and never the result.
+        let mut progress = move |done: f64| drop(progress.try_send(line(json!({"progress": done}))));
         let result = replay(&*metrics, tenant, &rule, past, &cancel, &mut progress).await;
-        drop(tell.send(match result {
+        let last = match result {
             Ok(result) => line(json!({"from": time(past.from_ms), "to": time(past.to_ms), "result": shown(&result)})),
             Err(error) => line(json!({"error": error.to_string()})),
-        }));
+        };
+        drop(tell.send(last).await);
     });
     let lines = futures::stream::unfold((told, ends), |(mut told, ends)| async move {
         let line = told.recv().await?;
@@ -173,7 +175,7 @@ pub(super) async fn run(
                 drop(std::io::stderr().flush());
             }
         }
-        Ok(())
+        Ok::<(), Failure>(())
     };
     client.stream(&path, each).await?;
     if terminal {

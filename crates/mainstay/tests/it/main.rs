@@ -5,6 +5,7 @@ mod world;
 mod http;
 mod server;
 mod nginx;
+mod rules;
 mod mailbox;
 mod webhook;
 

@@ -1,7 +1,7 @@
 //! A rule as it is evaluated: its texts read once, its question for data made, its terms in milliseconds.
 
 use kernel::Dur;
-use series::promql::{Query, Type};
+use series::promql::{Limits, MemorySource, Query, Settings, Type};
 
 use super::presence::{Reads, presence};
 use super::state::{Missing, Terms};
@@ -44,6 +44,8 @@ pub struct Compiled {
     pub terms: Terms,
     /// Which metrics it reads.
     pub reads: Reads,
+    /// What the query costs where there is nothing to read; an answer that cost no more has looked at nothing.
+    pub idle_samples: u64,
 }
 
 impl Compiled {
@@ -92,7 +94,11 @@ impl Compiled {
             forget_ms: rule.forget_after.map(ms),
             outage_ms: Some(OUTAGE_MS.max(3 * ms(rule.interval))),
         };
-        Ok(Self { rule: rule.clone(), query, presence, recovery, labels, annotations, say, terms, reads })
+        let nothing = MemorySource::default();
+        let limits = Limits { max_samples: 100_000, ..Limits::default() };
+        let idle = query.instant(&nothing, 0, &Settings::default(), &limits);
+        let idle_samples = idle.map_or(0, |answer| answer.samples);
+        Ok(Self { rule: rule.clone(), query, presence, recovery, labels, annotations, say, terms, reads, idle_samples })
     }
 
     /// The name of the series that it keeps; `None` for a rule that raises alerts.
@@ -100,9 +106,9 @@ impl Compiled {
         self.rule.record.as_deref()
     }
 
-    /// How often it is evaluated, in milliseconds; at least one.
+    /// How often it is evaluated, in milliseconds: ten times a second at most, whatever it says.
     pub fn interval_ms(&self) -> i64 {
-        ms(self.rule.interval).max(1)
+        ms(self.rule.interval).max(100)
     }
 }
 

@@ -50,6 +50,8 @@ pub(super) struct Held {
     pub(super) error: Option<String>,
     pub(super) last: Option<Time>,
     pub(super) took: Duration,
+    /// It is being evaluated, so its state here is the one before.
+    pub(super) busy: bool,
     due_ms: i64,
 }
 
@@ -155,6 +157,7 @@ impl Rules {
             error: None,
             last: None,
             took: Duration::ZERO,
+            busy: false,
             due_ms: now_ms + jitter,
         };
         board.held.insert(record.id, held);

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use kernel::controller::{Controller, Cx, Looked};
 use kernel::error::ActError;
 use kernel::{Id, Record};
+use std::time::Duration;
 
 use super::engine::Rules;
 use super::state::{Event, State};
@@ -71,8 +72,7 @@ impl Controller for Heed {
         if alert.state == "firing" {
             return Ok(Looked::settled("it fires"));
         }
-        let told = self.0.heed_resolved(cx, &alert, rule, key).await?;
-        Ok(Looked::settled(told))
+        self.0.heed_resolved(cx, &alert, rule, key).await
     }
 }
 
@@ -83,18 +83,23 @@ impl Rules {
     }
 
     /// An alert is resolved while its rule still holds it: by a person, or a moment before the rule takes note itself.
-    async fn heed_resolved(&self, cx: &Cx, alert: &Record, rule: &str, key: &str) -> Result<String, ActError> {
+    async fn heed_resolved(&self, cx: &Cx, alert: &Record, rule: &str, key: &str) -> Result<Looked, ActError> {
         let standing = {
             let mut board = self.board.lock();
             let Some((id, held)) =
                 board.held.iter_mut().find(|(_, held)| held.tenant == cx.tenant && held.key == rule && held.active)
             else {
-                return Ok("its rule is not evaluated".into());
+                return Ok(Looked::settled("its rule is not evaluated"));
             };
-            let Some(instance) = held.state.instances.get(key) else { return Ok("its rule agrees".into()) };
+            if held.busy {
+                // The rule itself may just have resolved it, and what it remembers follows.
+                let soon = cx.kernel.now().plus(Duration::from_secs(1));
+                return Ok(Looked::again(soon, "its rule is being evaluated"));
+            }
+            let Some(instance) = held.state.instances.get(key) else { return Ok(Looked::settled("its rule agrees")) };
             // A resolution that is older than the firing is the one before.
             if instance.fired_ms.is_none_or(|fired| alert.state_since.as_millis() <= fired) {
-                return Ok("its rule has fired since".into());
+                return Ok(Looked::settled("its rule has fired since"));
             }
             let unknown = instance.unknown_since_ms.is_some();
             if unknown {
@@ -105,10 +110,10 @@ impl Rules {
         let (id, compiled, definition, state, texts, unknown) = standing;
         if unknown {
             keep::store(&cx.kernel, id, &definition, &state).await?;
-            return Ok("nothing is known, and somebody says that it is over".into());
+            return Ok(Looked::settled("nothing is known, and somebody says that it is over"));
         }
         let about = publish::About { key: rule, rule: &compiled.rule, texts: &texts };
         publish::publish(&cx.kernel, cx.tenant, &about, &state, &[Event::Fired(key.to_owned())]).await?;
-        Ok("it still holds: it fires again".into())
+        Ok(Looked::settled("it still holds: it fires again"))
     }
 }

@@ -45,6 +45,8 @@ pub(super) async fn publish(
     for event in events {
         match event {
             Event::Pending(_) | Event::Dropped(_) => {}
+            // What is over at the same moment is told by that alone.
+            Event::Found(key) if !state.instances.contains_key(key) => {}
             Event::Fired(key) => {
                 if let Some(instance) = state.instances.get(key) {
                     acts.extend(fired(kernel, &session, about, key, instance).await?);

@@ -4,7 +4,7 @@
 //! texts that need a query are left as they stand.
 
 use serde::Serialize;
-use series::promql::{Answer, Cancel, Limits, MatrixSeries, Query, Value};
+use series::promql::{Answer, Cancel, Limits, MatrixSeries, Value};
 use series::{Metrics, MetricsError};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -99,15 +99,15 @@ pub async fn replay(
     while from <= past.to_ms {
         let to = (from + past.step_ms * (STRETCH - 1)).min(past.to_ms);
         let times = (from, to, past.step_ms);
-        let limits = || Limits { cancel: cancel.clone(), ..Limits::default() };
-        let ask = async |query: &Query| metrics.range(tenant, query.clone(), times, limits()).await;
-        let holds = Moments::of(ask(&rule.query).await?, times);
-        let data = match &rule.presence {
-            Some(query) => Some(Moments::of(ask(query).await?, times)),
+        let limits = Limits { cancel: cancel.clone(), ..Limits::default() };
+        let holds = metrics.range(tenant, rule.query.clone(), times, limits.clone()).await?;
+        let holds = Moments::of(holds, times);
+        let data = match rule.presence.clone() {
+            Some(query) => Some(Moments::of(metrics.range(tenant, query, times, limits.clone()).await?, times)),
             None => None,
         };
-        let recovered = match &rule.recovery {
-            Some(query) => Some(Moments::of(ask(query).await?, times)),
+        let recovered = match rule.recovery.clone() {
+            Some(query) => Some(Moments::of(metrics.range(tenant, query, times, limits).await?, times)),
             None => None,
         };
         let mut at = from;

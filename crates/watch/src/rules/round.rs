@@ -49,9 +49,10 @@ impl Rules {
     /// Evaluates rules at the present moment.
     pub(super) async fn round(&self, ids: &[Id]) {
         let turns: Vec<Turn> = {
-            let board = self.board.lock();
+            let mut board = self.board.lock();
             let turn = |id: &Id| {
-                let held = board.held.get(id)?;
+                let held = board.held.get_mut(id)?;
+                held.busy = true;
                 Some(Turn {
                     id: *id,
                     tenant: held.tenant,
@@ -198,7 +199,7 @@ impl Rules {
             Err(reason) => return Heard::failed(reason),
         };
         let misses = turn.state.misses(&holds);
-        let blind = holds.is_empty() && answer.samples == 0;
+        let blind = holds.is_empty() && answer.samples <= compiled.idle_samples;
         let data = match &compiled.presence {
             Some(query) if misses || blind => match self.ask_one(turn.tenant, query, at_ms).await {
                 Ok(answer) => Data::Of(see::label_sets(&answer)),
@@ -278,6 +279,7 @@ impl Rules {
         let mut board = self.board.lock();
         // Another definition may have come meanwhile; it goes on from what this one made of the alerts.
         let Some(held) = board.held.get_mut(&turn.id) else { return };
+        held.busy = false;
         let same = held.definition == turn.definition;
         held.changed = turn.changed || !same;
         (held.state, held.texts, held.written) = (turn.state, turn.texts, turn.written);
@@ -307,7 +309,11 @@ fn record(
             (Health::Error, Some(format!("{} series are more than its limit", recorded.len())))
         }
         Ok(recorded) => {
-            let health = if recorded.is_empty() && answer.samples == 0 { Health::Unknown } else { Health::Ok };
+            let health = if recorded.is_empty() && answer.samples <= turn.compiled.idle_samples {
+                Health::Unknown
+            } else {
+                Health::Ok
+            };
             say(turn, recorded.into_iter().map(|s| (s.labels, s.value)).collect(), at_ms, samples);
             (health, None)
         }
