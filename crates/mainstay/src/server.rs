@@ -279,6 +279,12 @@ async fn last_alive(kernel: &Kernel) -> Time {
     micros.map_or_else(|| kernel.now(), Time::from_micros)
 }
 
+/// Every operation that this program serves.
+pub fn operations() -> Vec<api::Operation> {
+    let parts = [api::operations(), samples::operations(), signals::operations(), host::operations()];
+    parts.into_iter().flatten().collect()
+}
+
 fn router(
     running: &Running,
     door: Door,
@@ -301,11 +307,7 @@ fn router(
             metrics: Arc::new(metrics),
             version: env!("CARGO_PKG_VERSION"),
         };
-    let mut operations = api::operations();
-    operations.extend(samples::operations());
-    operations.extend(signals::operations());
-    operations.extend(host::operations());
-    let router = api::router(&app, operations)
+    let router = api::router(&app, operations())
         .layer(axum::Extension(signals))
         .layer(axum::Extension(on_host))
         .fallback_service(web::router());
