@@ -257,9 +257,7 @@ fn styled(text: Option<&StyledStr>) -> String {
 }
 
 fn operations() -> String {
-    let mut all = api::operations();
-    all.extend(crate::samples::operations());
-    all.extend(crate::host::operations());
+    let mut all = crate::server::operations();
     all.sort_by(|a, b| (a.path, a.method.as_str()).cmp(&(b.path, b.method.as_str())));
     let mut out = String::from(
         "# Operations\n\nThe same as `/api/v1/openapi.json`, which has all schemas. Whoever needs a session may use a cookie, a token \
@@ -341,7 +339,7 @@ mod tests {
         for protocol in probe::protocols() {
             assert!(read("checks.md").contains(&format!("\n## {}\n", protocol.name)), "{}", protocol.name);
         }
-        for operation in api::operations() {
+        for operation in crate::server::operations() {
             assert!(read("operations.md").contains(&format!("`{} {}`", operation.method, operation.path)));
         }
         for command in crate::Arguments::command().get_subcommands() {

@@ -317,6 +317,18 @@ async fn last_alive(kernel: &Kernel) -> Time {
     micros.map_or_else(|| kernel.now(), Time::from_micros)
 }
 
+/// Every operation that this program serves.
+pub fn operations() -> Vec<api::Operation> {
+    let parts = [
+        api::operations(),
+        samples::operations(),
+        signals::operations(),
+        crate::rules::operations(),
+        host::operations(),
+    ];
+    parts.into_iter().flatten().collect()
+}
+
 fn router(
     running: &Running,
     door: Door,
@@ -343,12 +355,7 @@ fn router(
         metrics: Arc::new(metrics),
         version: env!("CARGO_PKG_VERSION"),
     };
-    let mut operations = api::operations();
-    operations.extend(samples::operations());
-    operations.extend(signals::operations());
-    operations.extend(crate::rules::operations());
-    operations.extend(host::operations());
-    let router = api::router(&app, operations)
+    let router = api::router(&app, operations())
         .layer(axum::Extension(signals))
         .layer(axum::Extension(crate::rules::Replays(running.metrics.clone())))
         .layer(axum::Extension(on_host))

@@ -28,6 +28,7 @@ mod state;
 mod status;
 mod tenant;
 pub mod thin;
+mod tree;
 #[doc(hidden)]
 pub mod untrusted;
 

@@ -91,6 +91,13 @@ pub fn operations() -> Vec<Operation> {
         query::format,
     ));
     all.extend(both(
+        "/prometheus/api/v1/parse_query",
+        ("prometheus_parse_query", "prometheus_parse_query_form"),
+        "A query as the tree of its parts.",
+        &[QUERY],
+        query::parse,
+    ));
+    all.extend(both(
         "/prometheus/api/v1/series",
         ("prometheus_series", "prometheus_series_form"),
         "Series that fit selectors, by their labels.",

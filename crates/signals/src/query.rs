@@ -49,6 +49,11 @@ pub async fn format(_: Reader, asked: Asked) -> Result<Response, Refusal> {
     Ok(data(query(&asked)?.formatted(), Remarks::default()).await)
 }
 
+/// `/parse_query`.
+pub async fn parse(_: Reader, asked: Asked) -> Result<Response, Refusal> {
+    Ok(data(crate::tree::tree(query(&asked)?.expr()), Remarks::default()).await)
+}
+
 /// `/query_exemplars`.
 pub async fn exemplars(Extension(signals): Extension<Signals>, who: Reader, asked: Asked) -> Result<Response, Refusal> {
     let now = signals.now_ms();

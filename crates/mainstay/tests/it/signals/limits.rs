@@ -70,6 +70,10 @@ fn a_query_has_limits_and_says_which_one_it_met() {
         let list = said["data"]["result"].as_array().or(said["data"].as_array()).expect("a list");
         assert_eq!((list.len(), said["warnings"][0].as_str()), (7, Some("results truncated due to limit")), "{rest}");
     }
+    assert_eq!(
+        asked(&server, "parse_query?query=1").json()["data"],
+        serde_json::json!({"type": "numberLiteral", "val": "1"})
+    );
     assert_eq!(asked(&server, "format_query?query=sum(up)by(job)").json()["data"], "sum by (job) (up)");
 }
 

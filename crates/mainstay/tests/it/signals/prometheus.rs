@@ -56,8 +56,11 @@ fn start(program: &str, words: &[String], log: &Path) -> Peer {
     Peer(child.unwrap_or_else(|error| panic!("{program}: {error}; apt-get install {program}'s package")))
 }
 
+/// A series by its labels, and its points: Unix seconds and value.
+type Series = (String, Vec<(f64, f64)>);
+
 /// The result of a question: series with their points, in order of labels.
-fn asked(http: &Http, path: &str) -> Result<Vec<(String, Vec<(f64, f64)>)>, String> {
+fn asked(http: &Http, path: &str) -> Result<Vec<Series>, String> {
     let answer = http.ask("GET", path, &Value::Null).map_err(|e| e.to_string())?;
     let said = answer.json();
     let list = said["data"]["result"].as_array().ok_or_else(|| format!("{path}: {}", answer.text()))?;
@@ -75,7 +78,7 @@ fn asked(http: &Http, path: &str) -> Result<Vec<(String, Vec<(f64, f64)>)>, Stri
     Ok(all)
 }
 
-fn same(ours: &[(String, Vec<(f64, f64)>)], theirs: &[(String, Vec<(f64, f64)>)]) -> bool {
+fn same(ours: &[Series], theirs: &[Series]) -> bool {
     let near = |a: f64, b: f64| a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= 1e-9 * a.abs().max(b.abs());
     ours.len() == theirs.len()
         && ours.iter().zip(theirs).all(|(a, b)| {
