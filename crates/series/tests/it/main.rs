@@ -6,4 +6,5 @@ mod promql;
 mod reading;
 mod sealing;
 mod survival;
+mod tiers;
 mod world;
