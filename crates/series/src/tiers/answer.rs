@@ -247,7 +247,7 @@ impl Period {
         for (n, column) in columns.iter().enumerate() {
             let block = self.column(store, *column)?;
             let file = File::open(&block.path).ok()?;
-            buffers.read_one(block, &file, block.place(id)?)?;
+            buffers.read_one(block, &file, id)?;
             if n == 0 {
                 out.extend(buffers.rows.iter().map(|(end_ms, _)| Interval::unknown(*end_ms)));
             }
