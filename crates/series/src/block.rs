@@ -10,12 +10,14 @@ use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use hashbrown::HashTable;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 
-use crate::contents::{Column, Contents, Listed, encode_index};
+use crate::contents::{Column, Contents, Listed, contents, encode_index};
 use crate::error::{DamageKind, io as at};
 use crate::frame;
 use crate::index::{Index, SeriesId};
@@ -63,17 +65,31 @@ pub(crate) struct Place {
     pub(crate) column: u32,
 }
 
-/// A sealed file, open for reading by chunk.
+/// A sealed file, to be read by chunk.
 #[derive(Debug)]
 pub(crate) struct Block {
     pub(crate) path: PathBuf,
     pub(crate) header: Header,
-    columns: Vec<Column>,
-    /// Sorted by series.
-    places: Vec<(SeriesId, Place)>,
+    /// Its series in the order of the file, as differences.
+    ids: Box<[u8]>,
+    /// Where everything is; read from the file again when it was let go.
+    layout: Mutex<Option<Arc<Layout>>>,
+    /// It was asked for since it was last thought of letting it go.
+    asked: AtomicBool,
     /// Nothing was found damaged when it was opened, so what is listed is all that it holds.
     pub(crate) is_whole: bool,
 }
+
+/// Where in a file everything is.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    pub(crate) columns: Vec<Column>,
+    /// Sorted by series.
+    places: Vec<(SeriesId, Place)>,
+}
+
+/// A place that no file has: reading there says that the file cannot be read.
+const NOWHERE: Place = Place { offset: u32::MAX, length: u32::MAX, column: 0 };
 
 pub(crate) fn file_name(header: &Header) -> String {
     format!("{}.{}.blk", header.start_ms, header.generation)
@@ -140,7 +156,7 @@ fn write_part<S: Into<Samples>>(
     let file = BufWriter::with_capacity(1 << 20, file);
     let mut making = Making { file, part, at: 0, columns: Vec::new(), by_hash: HashTable::new() };
     making.put(&[0; HEADER_BYTES])?;
-    let (mut places, mut listed, mut payload) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut listed, mut payload) = (Vec::new(), Vec::new());
     for id in ids {
         let samples: Samples = samples(*id).ok_or(NotWritten::Source)?.into();
         if samples.is_empty() {
@@ -151,11 +167,8 @@ fn write_part<S: Into<Samples>>(
         put_samples(&samples, &mut payload);
         let (offset, length) = making.chunk(&payload)?;
         header.samples += samples.len() as u64;
-        let place = Place { offset, length, column };
-        places.push((*id, place));
-        listed.push((*id, place));
+        listed.push((*id, Place { offset, length, column }));
     }
-    places.sort_unstable_by_key(|(id, _)| *id);
     header.chunk_bytes = making.at - HEADER_BYTES as u64;
     // Only now, and for a moment: new series are waiting for it.
     let encoded = encode_index(&index.read(), &making.columns, &listed);
@@ -168,7 +181,7 @@ fn write_part<S: Into<Samples>>(
     file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(&framed)).map_err(at("write", part))?;
     let file = file.into_inner().map_err(|e| at("write", part)(e.into_error()))?;
     file.sync_all().map_err(at("sync", part))?;
-    Ok(Block { path: part.to_path_buf(), header, columns, places, is_whole: true })
+    Ok(Block::of(part.to_path_buf(), header, columns, listed, true))
 }
 
 impl Making<'_> {
@@ -319,36 +332,90 @@ impl Block {
     /// A block from its contents, with the process's numbers for its series.
     pub(crate) fn new(path: PathBuf, contents: Contents, ids: Vec<SeriesId>) -> Self {
         let Contents { header, columns, series, damaged, .. } = contents;
-        let places = ids.into_iter().zip(series).map(|(id, Listed { place, .. })| (id, place));
-        let mut places: Vec<_> = places.collect();
-        places.sort_unstable_by_key(|(id, _)| *id);
-        Self { path, header, columns, places, is_whole: damaged.is_empty() }
+        let listed = ids.into_iter().zip(series).map(|(id, Listed { place, .. })| (id, place)).collect();
+        Self::of(path, header, columns, listed, damaged.is_empty())
+    }
+
+    /// A block of series that are listed in the order of the file.
+    fn of(path: PathBuf, header: Header, columns: Vec<Column>, listed: Vec<(SeriesId, Place)>, is_whole: bool) -> Self {
+        let (mut ids, mut before) = (Vec::with_capacity(listed.len()), 0);
+        for (id, _) in &listed {
+            ids.put_i64(i64::from(*id) - before);
+            before = i64::from(*id);
+        }
+        let layout = Mutex::new(Some(Arc::new(Layout::new(columns, listed))));
+        Self { path, header, ids: ids.into(), layout, asked: AtomicBool::new(true), is_whole }
     }
 
     /// The series that it holds.
     pub(crate) fn series(&self) -> impl Iterator<Item = SeriesId> + '_ {
-        self.places.iter().map(|(id, _)| *id)
+        let (mut take, mut before) = (Take(&self.ids), 0_i64);
+        std::iter::from_fn(move || {
+            before += take.i64()?;
+            // They were numbers of series when they were written down.
+            Some(before as SeriesId)
+        })
+    }
+
+    /// Where everything is; none when the file can no longer be read as it was.
+    pub(crate) fn layout(&self) -> Option<Arc<Layout>> {
+        self.asked.store(true, Relaxed);
+        let mut held = self.layout.lock();
+        if held.is_none() {
+            let Contents { columns, series, .. } = contents(&self.path, "").ok()?;
+            let listed: Vec<_> = self.series().zip(series).map(|(id, Listed { place, .. })| (id, place)).collect();
+            *held = (listed.len() == self.series().count()).then(|| Arc::new(Layout::new(columns, listed)));
+        }
+        held.clone()
+    }
+
+    /// Bytes of memory that knowing where everything is takes now.
+    pub(crate) fn layout_bytes(&self) -> usize {
+        let column = |column: &Column| {
+            size_of::<Column>() + if let Column::Short { bytes, .. } = column { bytes.len() } else { 0 }
+        };
+        self.layout.lock().as_ref().map_or(0, |layout| {
+            layout.places.len() * size_of::<(SeriesId, Place)>() + layout.columns.iter().map(column).sum::<usize>()
+        })
+    }
+
+    /// Lets go where everything is, unless it was asked for since the last time.
+    pub(crate) fn rest(&self) {
+        if !self.asked.swap(false, Relaxed) {
+            *self.layout.lock() = None;
+        }
+    }
+
+    /// Where the chunk of a series is.
+    pub(crate) fn place(&self, id: SeriesId) -> Option<Place> {
+        match self.layout() {
+            Some(layout) => layout.place(id),
+            None => self.series().any(|held| held == id).then_some(NOWHERE),
+        }
+    }
+
+    /// The samples of a series, when its chunk is whole.
+    pub(crate) fn samples(&self, file: &File, place: Place) -> Result<Samples, DamageKind> {
+        let layout = self.layout().ok_or(DamageKind::Unreadable)?;
+        read_samples(file, self.header.start_ms, &layout.columns, place)
+    }
+
+    /// Last moment of its time, inclusive.
+    pub(crate) fn end_ms(&self) -> i64 {
+        self.header.start_ms.saturating_add(self.header.span_ms - 1)
+    }
+}
+
+impl Layout {
+    fn new(columns: Vec<Column>, mut places: Vec<(SeriesId, Place)>) -> Self {
+        places.sort_unstable_by_key(|(id, _)| *id);
+        Self { columns, places }
     }
 
     /// Where the chunk of a series is.
     pub(crate) fn place(&self, id: SeriesId) -> Option<Place> {
         let found = self.places.binary_search_by_key(&id, |(i, _)| *i).ok()?;
         Some(self.places[found].1)
-    }
-
-    /// The samples of a series, when its chunk is whole.
-    pub(crate) fn samples(&self, file: &File, place: Place) -> Result<Samples, DamageKind> {
-        read_samples(file, self.header.start_ms, &self.columns, place)
-    }
-
-    /// Its columns of times.
-    pub(crate) fn columns(&self) -> &[Column] {
-        &self.columns
-    }
-
-    /// Last moment of its time, inclusive.
-    pub(crate) fn end_ms(&self) -> i64 {
-        self.header.start_ms.saturating_add(self.header.span_ms - 1)
     }
 }
 

@@ -182,6 +182,11 @@ impl Engine {
         Ok(self.store.latest(tenant, matchers, within_ms))
     }
 
+    #[cfg(test)]
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// As [`select`](Self::select), series by series.
     pub(crate) fn visit<E>(
         &self,

@@ -115,6 +115,7 @@ impl Writer {
         if let Err(error) = self.store.expire(now) {
             tracing::warn!(%error, "could not remove what is too old; it is tried again");
         }
+        self.store.rest();
         if let Err(error) = self.store.expire_tiers(now) {
             tracing::warn!(%error, "could not remove thinned samples that are too old; it is tried again");
         }

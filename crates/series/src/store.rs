@@ -21,6 +21,9 @@ use crate::rates::Rates;
 use crate::tiers::Tiers;
 use crate::writer::Refused;
 
+/// Bytes of memory that knowing where things are in sealed files may take for long.
+pub(crate) const LAYOUT_BYTES: usize = 32 << 20;
+
 /// Counted since the engine was opened.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -152,6 +155,16 @@ impl Store {
         let blocks = self.blocks.read();
         let wanted = blocks.values().filter(|b| b.header.start_ms <= to_ms && b.end_ms() >= from_ms);
         wanted.cloned().collect()
+    }
+
+    /// Lets go where things are in files that nobody reads, when all together take more memory than they should.
+    pub(crate) fn rest(&self) {
+        let blocks = self.blocks.read();
+        if blocks.values().map(|b| b.layout_bytes()).sum::<usize>() > LAYOUT_BYTES {
+            blocks.values().for_each(|b| b.rest());
+        }
+        drop(blocks);
+        self.tiers.periods.read().iter().flat_map(|periods| periods.values()).for_each(|period| period.rest());
     }
 
     /// Take it before listing files, and keep it while they are read.

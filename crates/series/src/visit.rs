@@ -9,7 +9,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use crate::block::{Block, payload_of};
+use crate::block::{Block, Layout, payload_of};
 use crate::chunk::Point;
 use crate::contents::Column;
 use crate::head::window_start;
@@ -51,6 +51,7 @@ pub(crate) enum Found<'a> {
 /// A sealed file during a visit.
 pub(crate) struct Open {
     block: Arc<Block>,
+    layout: Arc<Layout>,
     file: File,
     /// A piece of the file, from this offset.
     piece: Vec<u8>,
@@ -128,10 +129,11 @@ impl Store {
     pub(crate) fn open_for(&self, batch: &[SeriesId], wanted: Wanted) -> Option<Vec<Open>> {
         let mut files = Vec::new();
         for block in self.blocks_in(wanted.from_ms, wanted.to_ms) {
-            let places: Vec<_> = batch.iter().map(|id| block.place(*id)).collect();
+            let layout = block.layout()?;
+            let places: Vec<_> = batch.iter().map(|id| layout.place(*id)).collect();
             if places.iter().any(Option::is_some) {
                 let file = File::open(&block.path).ok()?;
-                files.push(Open { block, file, piece: Vec::new(), from: 0, places });
+                files.push(Open { block, layout, file, piece: Vec::new(), from: 0, places });
             }
         }
         Some(files)
@@ -191,9 +193,10 @@ impl Store {
 
 impl Buffers {
     /// All points of one chunk into the rows.
-    pub(crate) fn read_one(&mut self, block: &Block, file: &File, place: block::Place) -> Option<()> {
-        let start_ms = block.header.start_ms;
-        let times = block::read_times(file, start_ms, block.columns(), place).ok()?;
+    pub(crate) fn read_one(&mut self, block: &Block, file: &File, id: SeriesId) -> Option<()> {
+        let (start_ms, layout) = (block.header.start_ms, block.layout()?);
+        let place = layout.place(id)?;
+        let times = block::read_times(file, start_ms, &layout.columns, place).ok()?;
         let bytes = block::read_at(file, u64::from(place.offset), place.length as usize)?;
         values::take_into(payload_of(place.offset, &bytes)?, times.len(), &mut self.values)?;
         self.rows.clear();
@@ -218,7 +221,7 @@ impl Open {
         let start = (place.offset - self.from) as usize;
         let payload = payload_of(place.offset, &self.piece[start..start + place.length as usize])?;
         let start_ms = self.block.header.start_ms;
-        let columns = self.block.columns();
+        let columns = &self.layout.columns;
         let kept;
         let at: &[i64] = match columns.get(place.column as usize)? {
             Column::Short { count, bytes } => {
@@ -280,3 +283,6 @@ impl Open {
         read.ok()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use super::{Period, Tier};
 use crate::index::SeriesId;
 use crate::labels::{Labels, stale_marker};
 use crate::matcher::Matcher;
-use crate::promql::{Told, change_of};
+use crate::promql::{Told, change_of, damaged};
 use crate::store::Store;
 use crate::visit::{Buffers, Found, Wanted};
 
@@ -141,47 +141,64 @@ impl Store {
         intervals: &mut [Vec<Interval>],
         told: &mut Told,
     ) {
-        let mut samples =
-            |batch: &[(Labels, SeriesId)], from: i64, to: i64, into: &mut [Vec<Interval>], buffers: &mut Buffers| {
-                let wanted = Wanted { from_ms: from.saturating_add(1), to_ms: to, newest: false };
-                let done: Result<(), std::convert::Infallible> =
-                    self.visit_batch(ask.tenant, batch, wanted, buffers, &mut |n, found| {
-                        match found {
-                            Found::Points(_, rows) => thin(rows, tier.interval_ms, &mut into[n]),
-                            Found::Careful(data) => {
-                                for (from, to) in &data.lost {
-                                    told.warnings.push(crate::promql::damaged(&data.labels, *from, *to));
-                                }
-                                if !data.histograms.is_empty() {
-                                    told.warnings.push(not_thinned(&data.labels));
-                                }
-                                thin(&data.points, tier.interval_ms, &mut into[n]);
-                            }
-                        }
-                        Ok(())
-                    });
-                let Ok(()) = done;
-            };
-        match stretch {
-            Stretch::Samples(from, to) => samples(batch, *from, *to, intervals, buffers),
-            Stretch::Period(period) => {
-                let columns = match ask.function.and_then(function) {
-                    Some((columns, _)) => columns,
-                    None => &[Column::Count, Column::Last, Column::Times],
-                };
-                for (n, one) in batch.iter().enumerate() {
-                    let before = intervals[n].len();
-                    if period.intervals(self, one.1, columns, buffers, &mut intervals[n]).is_none() {
-                        // Not in it, or damaged there: the samples, if they are still kept.
-                        intervals[n].truncate(before);
-                        let end = period.start_ms.saturating_add(tier.span_ms());
-                        samples(std::slice::from_ref(one), period.start_ms, end, &mut intervals[n..=n], buffers);
-                    } else {
-                        self.take_out_cut(ask.tenant, &one.0, period, &mut intervals[n], before);
-                    }
-                }
+        let period = match stretch {
+            Stretch::Samples(from, to) => {
+                return self.thin_samples(ask.tenant, batch, (*from, *to), tier, (buffers, intervals), told);
+            }
+            Stretch::Period(period) => period,
+        };
+        let columns = match ask.function.and_then(function) {
+            Some((columns, _)) => columns,
+            None => &[Column::Count, Column::Last, Column::Times],
+        };
+        let time = (period.start_ms, period.start_ms.saturating_add(tier.span_ms()));
+        for (n, one) in batch.iter().enumerate() {
+            let before = intervals[n].len();
+            if period.intervals(self, one.1, columns, buffers, &mut intervals[n]).is_some() {
+                self.take_out_cut(ask.tenant, &one.0, period, &mut intervals[n], before);
+                continue;
+            }
+            // Not in it, or damaged there: the samples, if they are still kept.
+            intervals[n].truncate(before);
+            self.thin_samples(
+                ask.tenant,
+                std::slice::from_ref(one),
+                time,
+                tier,
+                (buffers, &mut intervals[n..=n]),
+                told,
+            );
+            if period.has(one.1) && intervals[n].len() == before {
+                told.warnings.push(damaged(&one.0, time.0, time.1));
             }
         }
+    }
+
+    /// Appends the intervals of the samples from just after one time to another.
+    fn thin_samples(
+        &self,
+        tenant: u64,
+        batch: &[(Labels, SeriesId)],
+        (from_ms, to_ms): (i64, i64),
+        tier: &Tier,
+        (buffers, into): (&mut Buffers, &mut [Vec<Interval>]),
+        told: &mut Told,
+    ) {
+        let wanted = Wanted { from_ms: from_ms.saturating_add(1), to_ms, newest: false };
+        let done: Result<(), std::convert::Infallible> =
+            self.visit_batch(tenant, batch, wanted, buffers, &mut |n, found| {
+                match found {
+                    Found::Points(_, rows) => thin(rows, tier.interval_ms, &mut into[n]),
+                    Found::Careful(data) => {
+                        let lost = data.lost.iter().map(|(from, to)| damaged(&data.labels, *from, *to));
+                        told.warnings.extend(lost);
+                        told.warnings.extend((!data.histograms.is_empty()).then(|| not_thinned(&data.labels)));
+                        thin(&data.points, tier.interval_ms, &mut into[n]);
+                    }
+                }
+                Ok(())
+            });
+        let Ok(()) = done;
     }
 }
 
@@ -232,6 +249,10 @@ fn describe(tier: &Tier, stretches: &[Stretch]) -> String {
 }
 
 impl Period {
+    fn has(&self, id: SeriesId) -> bool {
+        self.count.place(id).is_some()
+    }
+
     /// Appends the intervals of a series with these columns; none when it is not in the period, or cannot be read.
     pub(crate) fn intervals(
         &self,
@@ -247,7 +268,7 @@ impl Period {
         for (n, column) in columns.iter().enumerate() {
             let block = self.column(store, *column)?;
             let file = File::open(&block.path).ok()?;
-            buffers.read_one(block, &file, block.place(id)?)?;
+            buffers.read_one(block, &file, id)?;
             if n == 0 {
                 out.extend(buffers.rows.iter().map(|(end_ms, _)| Interval::unknown(*end_ms)));
             }

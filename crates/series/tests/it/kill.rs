@@ -7,7 +7,8 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 
-use series::{Engine, Options, Sample};
+use series::promql::{EngineSource, Limits, Query, Settings, Value};
+use series::{Engine, Options, Sample, Tier};
 
 use crate::world::{SECOND, T0, labels};
 
@@ -18,8 +19,11 @@ const STEP: i64 = 60 * SECOND;
 
 fn options(clock: &Arc<AtomicI64>) -> Options {
     let clock = clock.clone();
-    // A copy of the head every few requests, and days made one soon.
+    // A copy of the head every few requests, days made one soon, and periods of 48 minutes thinned out after some hours.
+    let tier = Tier { interval_ms: 10 * SECOND, after_ms: 0, retention_ms: i64::MAX };
     Options {
+        tiers: vec![tier],
+        accept_late_ms: 10 * STEP,
         clock: Arc::new(move || clock.load(SeqCst)),
         wal_checkpoint_bytes: 4_000,
         compact_after_ms: STEP,
@@ -53,7 +57,22 @@ fn found(dir: &Path, now_ms: i64) -> BTreeMap<i64, usize> {
         }
     }
     assert!(engine.verify().expect("it can be checked").is_clean());
+    assert_eq!(
+        thinned(&engine, now_ms),
+        requests.values().sum::<usize>() as f64,
+        "tiers and samples have each point once"
+    );
     requests
+}
+
+/// How many points there are, as far as a tier can tell: what it does not have is thinned from the samples.
+fn thinned(engine: &Engine, now_ms: i64) -> f64 {
+    let query = Query::parse("sum(count_over_time(m[1h]))").expect("a query");
+    let source = EngineSource { engine, tenant: 1 };
+    let times = (T0, now_ms + 2 * 60 * STEP, 60 * STEP);
+    let answer = query.range(&source, times, &Settings::default(), &Limits::default()).expect("an answer");
+    let Value::Matrix(series) = answer.value else { panic!("a matrix") };
+    series.iter().flat_map(|s| s.floats.iter().map(|(_, value)| value)).sum()
 }
 
 /// The process that is killed: goes on where the folder says, and says what is acknowledged. Without a folder it writes a

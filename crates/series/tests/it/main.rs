@@ -10,5 +10,6 @@ mod promql;
 mod reading;
 mod sealing;
 mod survival;
+mod tiers;
 mod torture;
 mod world;

@@ -1,0 +1,218 @@
+//! Tiers: what they answer is what the samples would have answered, they say so, and they outlive the samples.
+
+use series::promql::{Answer, EngineSource, Limits, Query, Settings, Value};
+use series::{Engine, Options, Sample, Tier, stale_marker};
+
+use crate::world::{HOUR, SECOND, T0, World, files, labels, put};
+
+const MINUTE: i64 = 60 * SECOND;
+const DAYS: i64 = 72 * HOUR;
+const TEN_YEARS: i64 = 3_650 * 24 * HOUR;
+
+fn tiers() -> Vec<Tier> {
+    let tier = |interval_ms| Tier { interval_ms, after_ms: 0, retention_ms: TEN_YEARS };
+    vec![tier(MINUTE), tier(10 * MINUTE)]
+}
+
+/// Three days, a sample every twenty seconds or so.
+fn samples() -> Vec<Sample> {
+    let mut all = Vec::new();
+    let mut push = |host: &str, at_ms: i64, value: f64| {
+        all.push(Sample { labels: labels("m_total", host), at_ms: T0 + at_ms, value });
+    };
+    for n in 0..DAYS / (20 * SECOND) {
+        let at = n * 20 * SECOND;
+        // A counter that is reset at odd times, and one that comes a little late each time.
+        push("counter", at, ((n % 1_237) * 3 + n % 5) as f64);
+        push("jitter", at + (n * 7_919) % 15_000, n as f64 * 0.25);
+        push("gauge", at, ((n * 2_654_435_761) % 10_007) as f64 - 5_000.0);
+        let lives = n / 300 % 3 != 1;
+        if lives {
+            push("sometimes", at, n as f64);
+        } else if n % 300 == 0 {
+            push("sometimes", at, stale_marker());
+        }
+    }
+    all
+}
+
+fn options(tiers: Vec<Tier>, world: &World) -> Options {
+    Options { tiers, accept_late_ms: DAYS + HOUR, ..world.options.clone() }
+}
+
+/// An engine that has the samples, at so long after the last of them, with everything made that is due.
+async fn filled(tiers: Vec<Tier>, after_ms: i64) -> (World, Engine) {
+    let mut world = World::new();
+    world.options = options(tiers, &world);
+    let engine = world.open().0;
+    world.now(T0 + DAYS);
+    for part in samples().chunks(50_000) {
+        put(&engine, 1, part.to_vec()).await;
+    }
+    world.now(T0 + DAYS + after_ms);
+    tend(&engine);
+    (world, engine)
+}
+
+fn tend(engine: &Engine) {
+    tokio::task::block_in_place(|| (0..40).for_each(|_| engine.flush().expect("the disk takes it")));
+}
+
+fn ask(engine: &Engine, text: &str, times: (i64, i64, i64)) -> Answer {
+    let source = EngineSource { engine, tenant: 1 };
+    let query = Query::parse(text).expect("a query");
+    query.range(&source, times, &Settings::default(), &Limits::default()).expect("an answer")
+}
+
+fn close(a: f64, b: f64) -> bool {
+    a.to_bits() == b.to_bits() || (a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1.0)
+}
+
+fn assert_same(thinned: &Answer, raw: &Answer, why: &str) {
+    let (Value::Matrix(thinned), Value::Matrix(raw)) = (&thinned.value, &raw.value) else { panic!("matrices") };
+    assert_eq!(thinned.len(), raw.len(), "{why}: series");
+    for (a, b) in thinned.iter().zip(raw) {
+        assert_eq!(a.metric, b.metric, "{why}");
+        assert_eq!(a.floats.len(), b.floats.len(), "{why}: {}", a.metric);
+        for (x, y) in a.floats.iter().zip(&b.floats) {
+            assert!(x.0 == y.0 && close(x.1, y.1), "{why}: {}: {x:?} is not {y:?}", a.metric);
+        }
+    }
+}
+
+const FUNCTIONS: [&str; 11] = [
+    "rate(m_total[RANGE])",
+    "increase(m_total[RANGE])",
+    "delta(m_total[RANGE])",
+    "sum_over_time(m_total[RANGE])",
+    "avg_over_time(m_total[RANGE])",
+    "min_over_time(m_total[RANGE])",
+    "max_over_time(m_total[RANGE])",
+    "count_over_time(m_total[RANGE])",
+    "sum(first_over_time(m_total[RANGE]))",
+    "last_over_time(m_total[RANGE]) + present_over_time(m_total[RANGE])",
+    "m_total",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_tier_answers_is_what_the_samples_answer() {
+    let (_raw_world, raw) = filled(Vec::new(), 10 * HOUR).await;
+    let (start, end) = (T0.div_euclid(HOUR) * HOUR, T0 + DAYS);
+    // All of it is in the tiers, or some of it, the rest being thinned on the way.
+    for after in [200 * HOUR, 40 * HOUR] {
+        let (_world, engine) = filled(tiers(), after).await;
+        for (step, range, tier) in
+            [(MINUTE, "5m", "60 s"), (10 * MINUTE, "10m", "600 s"), (HOUR, "3h", "600 s"), (HOUR, "15m", "60 s")]
+        {
+            for function in FUNCTIONS {
+                let text = function.replace("RANGE", range);
+                let from = if step == MINUTE { end - 40 * HOUR } else { start };
+                let from = if after == 40 * HOUR && step == MINUTE { start + 12 * HOUR } else { from };
+                let to = end.min(from + 10_000 * step);
+                let (thinned, samples) = (ask(&engine, &text, (from, to, step)), ask(&raw, &text, (from, to, step)));
+                let tier = if text == "m_total" && step >= 10 * MINUTE { "600 s" } else { tier };
+                let told = thinned.infos.iter().any(|info| info.contains(&format!("the tier of {tier}")));
+                assert!(told, "{text} every {step} says which tier it is of: {:?}", thinned.infos);
+                assert!(samples.infos.iter().all(|info| !info.contains("tier")), "{:?}", samples.infos);
+                assert_same(&thinned, &samples, &format!("{text} every {step} after {after}"));
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_tier_cannot_answer_is_read_from_samples() {
+    let (_world, engine) = filled(tiers(), 200 * HOUR).await;
+    let (start, end) = (T0 + HOUR, T0 + DAYS);
+    let table = [
+        ("rate(m_total[5m])", 20 * SECOND, "a step finer than any tier"),
+        ("rate(m_total[90s])", HOUR, "a window that is not of whole intervals"),
+        ("stddev_over_time(m_total[1h])", HOUR, "a function that needs every sample"),
+        ("irate(m_total[1h])", HOUR, "a function of the last two samples"),
+        ("timestamp(m_total)", HOUR, "the time of a sample"),
+    ];
+    for (text, step, why) in table {
+        let answer = ask(&engine, text, (end - 10 * HOUR, end, step));
+        assert!(answer.infos.iter().all(|info| !info.contains("tier")), "{why}: {:?}", answer.infos);
+        assert!(matches!(&answer.value, Value::Matrix(series) if !series.is_empty()), "{why}");
+    }
+    // Between two full intervals the answer is that of the earlier one.
+    let at = |from: i64| ask(&engine, "rate(m_total[10m])", (from, from + 20 * HOUR, 10 * MINUTE));
+    let aligned = (start + HOUR).div_euclid(HOUR) * HOUR;
+    let (Value::Matrix(full), Value::Matrix(later)) = (at(aligned).value, at(aligned + 7 * SECOND).value) else {
+        panic!("matrices")
+    };
+    let values = |series: &[series::promql::MatrixSeries]| -> Vec<u64> {
+        series.iter().flat_map(|s| s.floats.iter().map(|(_, value)| value.to_bits())).collect()
+    };
+    assert_eq!(values(&full), values(&later));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tier_outlives_the_samples_a_restart_and_a_copy() {
+    let (mut world, engine) = filled(tiers(), 200 * HOUR).await;
+    let times = (T0 + HOUR, T0 + 20 * HOUR, HOUR);
+    let before = ask(&engine, "increase(m_total[1h])", times);
+    assert!(engine.verify().expect("it can be checked").is_clean());
+    drop(engine);
+    world.options.retention_ms = 10 * HOUR;
+    let (engine, recovery) = world.open();
+    assert_eq!(recovery.damaged, []);
+    tend(&engine);
+    assert!(engine.select(1, &[], T0, T0 + 40 * HOUR).expect("a read").is_empty(), "the samples are gone");
+    assert_same(&ask(&engine, "increase(m_total[1h])", times), &before, "without samples");
+    assert_eq!(engine.series(1, &[]).len(), 4, "the series are known as long as a tier has them");
+    let copy = tempfile::tempdir().expect("a temporary folder");
+    engine.snapshot_to(copy.path()).expect("a copy");
+    let (copied, recovery) = world.open_copy(copy.path());
+    assert_eq!(recovery.damaged, []);
+    assert_same(&ask(&copied, "increase(m_total[1h])", times), &before, "of the copy");
+    drop((engine, copied));
+    for tier in &mut world.options.tiers {
+        tier.retention_ms = HOUR;
+    }
+    let engine = world.open().0;
+    tend(&engine);
+    let Value::Matrix(none) = ask(&engine, "increase(m_total[1h])", times).value else { panic!("a matrix") };
+    assert!(none.is_empty(), "a tier ends with its own retention");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_tier_is_told_of_and_read_from_samples() {
+    let (world, engine) = filled(tiers(), 200 * HOUR).await;
+    let times = (T0 + HOUR, T0 + 20 * HOUR, HOUR);
+    let before = ask(&engine, "sum_over_time(m_total[1h])", times);
+    drop(engine);
+    for file in files(&world.dir.path().join("tiers/600000/sum")) {
+        let mut bytes = std::fs::read(&file).expect("a file");
+        for place in 100..bytes.len() / 2 {
+            bytes[place] ^= 0x55;
+        }
+        std::fs::write(&file, bytes).expect("written");
+    }
+    let engine = world.open().0;
+    let damaged = engine.verify().expect("it can be checked").damaged;
+    assert!(!damaged.is_empty(), "a check finds it");
+    assert_same(&ask(&engine, "sum_over_time(m_total[1h])", times), &before, "from the samples");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_period_that_was_not_finished_is_made_anew() {
+    let (world, engine) = filled(tiers(), 200 * HOUR).await;
+    let times = (T0 + HOUR, T0 + 20 * HOUR, HOUR);
+    let before = ask(&engine, "rate(m_total[1h])", times);
+    drop(engine);
+    // As a kill leaves it: the counts, which come last, are not there, nor is some column.
+    for file in files(&world.dir.path().join("tiers/600000/count")) {
+        std::fs::remove_file(file).expect("removed");
+    }
+    std::fs::remove_file(&files(&world.dir.path().join("tiers/60000/min"))[0]).expect("removed");
+    std::fs::write(world.dir.path().join("tiers/600000/min/17.1.part"), b"half").expect("written");
+    let (engine, recovery) = world.open();
+    assert_eq!(recovery.damaged, []);
+    tend(&engine);
+    assert!(engine.verify().expect("it can be checked").is_clean());
+    let after = ask(&engine, "rate(m_total[1h])", times);
+    assert!(after.infos.iter().any(|info| info.contains("the tier of 600 s")), "{:?}", after.infos);
+    assert_same(&after, &before, "made anew");
+}
