@@ -3,8 +3,6 @@
 //! A record of a series names it by its number, which the segment defines before it; everything else says itself whose it
 //! is. [`replay`](crate::replay) reads them.
 
-use std::collections::VecDeque;
-
 use crate::about::{LogExemplar, kind_number, kind_of};
 use crate::cut::Cut;
 use crate::formats::{Exemplar, Metadata};
@@ -33,8 +31,8 @@ pub(crate) enum Record<'a> {
     Metadata { tenant: u64, told: &'a Metadata },
     /// An exemplar.
     Exemplar { tenant: u64, one: &'a LogExemplar },
-    /// All that are kept of a series.
-    Exemplars { tenant: u64, labels: &'a Labels, kept: &'a VecDeque<(i64, Exemplar)> },
+    /// Several of a series, one after the other.
+    Exemplars { tenant: u64, labels: &'a Labels, kept: &'a [(i64, &'a Exemplar)] },
     /// A delete.
     Cut(&'a Cut),
 }
@@ -74,29 +72,21 @@ impl Record<'_> {
                 [&told.family, &told.unit, &told.help].into_iter().for_each(|text| out.put_bytes(text.as_bytes()));
             }
             Self::Exemplar { tenant, one } => {
-                put_exemplars(*tenant, &one.labels, 1, std::iter::once((one.at_ms, &one.exemplar)), out);
+                put_exemplars(*tenant, &one.labels, &[(one.at_ms, &one.exemplar)], out);
             }
-            Self::Exemplars { tenant, labels, kept } => {
-                put_exemplars(*tenant, labels, kept.len(), kept.iter().map(|(at, e)| (*at, e)), out);
-            }
+            Self::Exemplars { tenant, labels, kept } => put_exemplars(*tenant, labels, kept, out),
             Self::Cut(cut) => put_cut(cut, out),
         }
     }
 }
 
-fn put_exemplars<'a>(
-    tenant: u64,
-    labels: &Labels,
-    count: usize,
-    all: impl Iterator<Item = (i64, &'a Exemplar)>,
-    out: &mut Vec<u8>,
-) {
+fn put_exemplars(tenant: u64, labels: &Labels, all: &[(i64, &Exemplar)], out: &mut Vec<u8>) {
     out.push(TAG_EXEMPLARS);
     out.put_u64(tenant);
     out.put_bytes(&key::of(labels));
-    out.put_u64(count as u64);
+    out.put_u64(all.len() as u64);
     for (at_ms, exemplar) in all {
-        out.put_i64(at_ms);
+        out.put_i64(*at_ms);
         out.put_fixed(exemplar.value.to_bits());
         out.put_u64(exemplar.labels.len() as u64);
         for (name, value) in &exemplar.labels {

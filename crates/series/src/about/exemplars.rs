@@ -129,10 +129,18 @@ impl Exemplars {
         ring.order = order.into();
     }
 
-    /// Calls `each` with tenant, series and exemplars, for the log's copy of the head.
-    pub(crate) fn each(&self, mut each: impl FnMut(u64, &Labels, &VecDeque<(i64, Exemplar)>)) {
+    /// Calls `each` with tenant, series and exemplars in the order in which they came, for the log's copy of the head.
+    pub(crate) fn each(&self, mut each: impl FnMut(u64, &Labels, &[(i64, &Exemplar)])) {
         for (tenant, ring) in &*self.tenants.lock() {
-            ring.by_series.iter().for_each(|(labels, kept)| each(*tenant, labels, kept));
+            let order: Vec<&Labels> = ring.order.iter().collect();
+            let mut told: HashMap<&Labels, usize> = HashMap::new();
+            for run in order.chunk_by(|a, b| a == b) {
+                let Some(kept) = ring.by_series.get(run[0]) else { continue };
+                let first = told.entry(run[0]).or_default();
+                let row: Vec<_> = kept.iter().skip(*first).take(run.len()).map(|(at, e)| (*at, e)).collect();
+                *first += run.len();
+                each(*tenant, run[0], &row);
+            }
         }
     }
 }
@@ -179,6 +187,28 @@ mod tests {
             kept.keep(1, one("c", at, "x"), 3);
         }
         assert_eq!(found(&kept).iter().map(|(_, e)| e.len()).sum::<usize>(), 3);
+    }
+
+    #[test]
+    fn a_copy_forgets_in_the_same_order() {
+        let (kept, copy) = (Exemplars::default(), Exemplars::default());
+        let all = [("b", 1), ("a", 2), ("a", 3), ("b", 4), ("c", 5)];
+        all.iter().for_each(|(host, at)| kept.keep(1, one(host, *at, "x"), 9));
+        kept.each(|tenant, labels, row| {
+            for (at_ms, exemplar) in row {
+                copy.keep(
+                    tenant,
+                    LogExemplar { labels: labels.clone(), at_ms: *at_ms, exemplar: (*exemplar).clone() },
+                    9,
+                );
+            }
+        });
+        for at in 10..15 {
+            assert_eq!(found(&kept), found(&copy), "before {at}");
+            kept.keep(1, one("z", at, "x"), 5);
+            copy.keep(1, one("z", at, "x"), 5);
+        }
+        assert_eq!(found(&copy), [("z".into(), vec![10, 11, 12, 13, 14])]);
     }
 
     #[test]
