@@ -74,9 +74,11 @@ fn tcp(checks: usize, interval: f64, seconds: f64) -> Outcome {
         }
         let running = scheduler.clone();
         let task = tokio::spawn(async move { running.run().await });
+        // polls: a rate is measured over time, and this is the time.
         tokio::time::sleep(Duration::from_secs_f64(2.0 * interval + 1.0)).await;
         scheduler.reset_lag();
         let (before, cpu, begun) = (scheduler.figures(), cpu_seconds()?, Instant::now());
+        // polls: as above.
         tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
         let (after, cpu, took) = (scheduler.figures(), cpu_seconds()? - cpu, begun.elapsed().as_secs_f64());
         task.abort();

@@ -78,6 +78,10 @@ impl From<MetricsError> for Unfit {
             MetricsError::Store(SeriesError::TooMany { .. }) => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string())
             }
+            MetricsError::Store(SeriesError::TooFast { retry_after_ms, .. }) => {
+                let seconds = retry_after_ms.div_ceil(1000).max(1);
+                Self::later(StatusCode::TOO_MANY_REQUESTS, error.to_string(), seconds)
+            }
             MetricsError::Refused { .. } => Self::new(StatusCode::BAD_REQUEST, error.to_string()),
             _ => {
                 tracing::error!(%error, "measurements could not be stored; the sender is told to come again");
@@ -304,6 +308,7 @@ mod tests {
             (Unfit::from(MetricsError::Store(disk)), 503, true),
             (Unfit::from(MetricsError::Store(SeriesError::Stopped)), 503, true),
             (Unfit::from(away), 503, true),
+            (Unfit::from(MetricsError::Store(SeriesError::TooFast { limit: 10, retry_after_ms: 1500 })), 429, true),
             (Unfit::from(MetricsError::Store(SeriesError::TooMany { given: 2, limit: 1 })), 413, false),
             (Unfit::from(MetricsError::Refused { engine: "far".into(), reason: "no".into() }), 400, false),
             (Unfit::from(FormatError::TooLarge { what: "samples", given: 2, limit: 1 }), 413, false),

@@ -7,7 +7,7 @@ use super::tree::Tree;
 /// Every file in `tests/` is one more binary to link, which costs more than running it: one a crate, `tests/it/main.rs`.
 /// Benchmarks of single crates are for engines; what the whole program promises is measured in `bench/`.
 pub fn one_integration_binary_a_crate(tree: &Tree) -> Vec<Finding> {
-    const MAY_BENCH: &[&str] = &["store", "series", "probe", "kernel"];
+    const MAY_BENCH: &[&str] = &["store", "series", "probe", "kernel", "watch"];
     let mut findings = Vec::new();
     for package in &tree.packages.0 {
         for target in &package.targets {

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use series::formats::{Batch, Exemplar, FormatError, Limits, Metadata, MetricKind, remote_write};
-use series::{Histogram, Labels, ResetHint};
+use series::{Histogram, Labels};
 
 const BYTES: u8 = 2;
 const FIXED: u8 = 1;
@@ -143,80 +143,8 @@ fn put_content(
         });
     }
     for (at_ms, histogram) in content.histograms {
-        message(out, histograms, |inner| put_histogram(inner, *at_ms, histogram));
+        bytes(out, histograms, &remote_write::encode_histogram(*at_ms, histogram));
     }
-}
-
-fn put_histogram(out: &mut Vec<u8>, at_ms: i64, from: &Histogram) {
-    let counts = from.positive.iter().chain(&from.negative).map(|(_, count)| *count);
-    let fractions = counts.chain([from.count, from.zero_count]).any(|count| !is_whole(count));
-    if fractions {
-        float(out, 2, from.count);
-    } else {
-        number(out, 1, from.count as u64);
-    }
-    float(out, 3, from.sum);
-    number(out, 4, zigzag(i64::from(from.schema)));
-    float(out, 5, from.zero_threshold);
-    if fractions {
-        float(out, 7, from.zero_count);
-    } else {
-        number(out, 6, from.zero_count as u64);
-    }
-    put_buckets(out, (8, 9, 10), &from.negative, fractions);
-    put_buckets(out, (11, 12, 13), &from.positive, fractions);
-    let hint = match from.hint {
-        ResetHint::Unknown => 0,
-        ResetHint::Reset => 1,
-        ResetHint::NoReset => 2,
-        ResetHint::Gauge => 3,
-    };
-    number(out, 14, hint);
-    number(out, 15, at_ms as u64);
-    if !from.custom_bounds.is_empty() {
-        message(out, 16, |inner| from.custom_bounds.iter().for_each(|b| inner.extend_from_slice(&b.to_le_bytes())));
-    }
-}
-
-/// Whether a count is exact as a whole number.
-fn is_whole(count: f64) -> bool {
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    count.fract() == 0.0 && (0.0..=EXACT).contains(&count)
-}
-
-/// Buckets as runs of neighbours, and counts as differences or, with fractions, as they are.
-fn put_buckets(out: &mut Vec<u8>, (spans, deltas, absolute): (u8, u8, u8), buckets: &[(i32, f64)], fractions: bool) {
-    let mut runs: Vec<(i64, u64)> = Vec::new();
-    let mut next = 0;
-    for (index, _) in buckets {
-        let index = i64::from(*index);
-        match runs.last_mut().filter(|_| index == next) {
-            Some(run) => run.1 += 1,
-            None => runs.push((index - next, 1)),
-        }
-        next = index + 1;
-    }
-    for (offset, length) in runs {
-        message(out, spans, |inner| {
-            number(inner, 1, zigzag(offset));
-            number(inner, 2, length);
-        });
-    }
-    if buckets.is_empty() {
-        return;
-    }
-    if fractions {
-        return message(out, absolute, |inner| {
-            buckets.iter().for_each(|(_, count)| inner.extend_from_slice(&count.to_le_bytes()));
-        });
-    }
-    let mut before = 0;
-    message(out, deltas, |inner| {
-        for (_, count) in buckets {
-            varint(inner, zigzag(*count as i64 - before));
-            before = *count as i64;
-        }
-    });
 }
 
 fn kind_number(kind: MetricKind) -> u64 {
@@ -338,7 +266,7 @@ mod tests {
             zero_count: 1.0,
             positive: vec![(-2, 3.0), (-1, 1.0), (3, 2.0)],
             negative: vec![(0, 1.0)],
-            hint: ResetHint::Gauge,
+            hint: series::ResetHint::Gauge,
             ..Histogram::default()
         }
     }
