@@ -5,9 +5,9 @@
 use std::collections::HashMap;
 
 use series::Labels;
-use series::formats::{
-    Batch, BucketCounts, Exemplar, FormatError, Limits, Metadata, MetricKind, NativeHistogram, Span, remote_write,
-};
+use series::formats::{Batch, Exemplar, FormatError, Limits, Metadata, MetricKind, remote_write};
+
+use super::native::{self, Native};
 
 const BYTES: u8 = 2;
 const FIXED: u8 = 1;
@@ -19,12 +19,12 @@ pub struct Content<'a> {
     /// Unix milliseconds and value.
     pub points: &'a [(i64, f64)],
     /// Native histograms with their time.
-    pub histograms: &'a [(i64, &'a NativeHistogram)],
+    pub histograms: &'a [(i64, &'a Native)],
     /// Examples; their `series` is not looked at.
     pub exemplars: &'a [&'a Exemplar],
 }
 
-fn varint(out: &mut Vec<u8>, mut value: u64) {
+pub(super) fn varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push((value as u8) | 0x80);
         value >>= 7;
@@ -32,32 +32,32 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-fn tag(out: &mut Vec<u8>, field: u8, kind: u8) {
+pub(super) fn tag(out: &mut Vec<u8>, field: u8, kind: u8) {
     varint(out, u64::from(field) << 3 | u64::from(kind));
 }
 
-fn bytes(out: &mut Vec<u8>, field: u8, content: &[u8]) {
+pub(super) fn bytes(out: &mut Vec<u8>, field: u8, content: &[u8]) {
     tag(out, field, BYTES);
     varint(out, content.len() as u64);
     out.extend_from_slice(content);
 }
 
-fn float(out: &mut Vec<u8>, field: u8, value: f64) {
+pub(super) fn float(out: &mut Vec<u8>, field: u8, value: f64) {
     tag(out, field, FIXED);
     out.extend_from_slice(&value.to_bits().to_le_bytes());
 }
 
-fn number(out: &mut Vec<u8>, field: u8, value: u64) {
+pub(super) fn number(out: &mut Vec<u8>, field: u8, value: u64) {
     tag(out, field, VARINT);
     varint(out, value);
 }
 
-fn zigzag(value: i64) -> u64 {
+pub(super) fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
 /// A message within: what `write` puts down, behind its length.
-fn message(out: &mut Vec<u8>, field: u8, write: impl FnOnce(&mut Vec<u8>)) {
+pub(super) fn message(out: &mut Vec<u8>, field: u8, write: impl FnOnce(&mut Vec<u8>)) {
     let mut inner = Vec::new();
     write(&mut inner);
     bytes(out, field, &inner);
@@ -145,48 +145,7 @@ fn put_content(
         });
     }
     for (at_ms, histogram) in content.histograms {
-        message(out, histograms, |inner| put_histogram(inner, *at_ms, histogram));
-    }
-}
-
-fn put_histogram(out: &mut Vec<u8>, at_ms: i64, from: &NativeHistogram) {
-    let fractions =
-        matches!(from.positive, BucketCounts::Absolute(_)) || matches!(from.negative, BucketCounts::Absolute(_));
-    if fractions {
-        float(out, 2, from.count);
-    } else {
-        number(out, 1, from.count as u64);
-    }
-    float(out, 3, from.sum);
-    number(out, 4, zigzag(i64::from(from.schema)));
-    float(out, 5, from.zero_threshold);
-    if fractions {
-        float(out, 7, from.zero_count);
-    } else {
-        number(out, 6, from.zero_count as u64);
-    }
-    put_buckets(out, (8, 9, 10), &from.negative_spans, &from.negative);
-    put_buckets(out, (11, 12, 13), &from.positive_spans, &from.positive);
-    number(out, 14, u64::from(from.reset_hint));
-    number(out, 15, at_ms as u64);
-    if !from.custom_bounds.is_empty() {
-        message(out, 16, |inner| from.custom_bounds.iter().for_each(|b| inner.extend_from_slice(&b.to_le_bytes())));
-    }
-}
-
-fn put_buckets(out: &mut Vec<u8>, (spans, deltas, absolute): (u8, u8, u8), runs: &[Span], counts: &BucketCounts) {
-    for run in runs {
-        message(out, spans, |inner| {
-            number(inner, 1, zigzag(i64::from(run.offset)));
-            number(inner, 2, u64::from(run.length));
-        });
-    }
-    match counts {
-        BucketCounts::Deltas(list) if list.is_empty() => {}
-        BucketCounts::Deltas(list) => message(out, deltas, |inner| list.iter().for_each(|n| varint(inner, zigzag(*n)))),
-        BucketCounts::Absolute(list) => {
-            message(out, absolute, |inner| list.iter().for_each(|n| inner.extend_from_slice(&n.to_le_bytes())));
-        }
+        message(out, histograms, |inner| native::put(inner, *at_ms, histogram));
     }
 }
 
@@ -213,9 +172,12 @@ pub fn metadata(out: &mut Vec<u8>, about: &Metadata) {
     });
 }
 
+/// What goes with one series of a batch beside its points: histograms with their times, and exemplars.
+pub type Extras<'a> = (Vec<(i64, &'a Native)>, Vec<&'a Exemplar>);
+
 /// The histograms and exemplars of each series of a batch, by its place.
-pub fn extras(batch: &Batch) -> HashMap<usize, (Vec<(i64, &NativeHistogram)>, Vec<&Exemplar>)> {
-    let mut by_series: HashMap<usize, (Vec<_>, Vec<_>)> = HashMap::new();
+pub fn extras(batch: &Batch) -> HashMap<usize, Extras<'_>> {
+    let mut by_series: HashMap<usize, Extras<'_>> = HashMap::new();
     for point in &batch.histograms {
         by_series.entry(point.series).or_default().0.push((point.at_ms, &point.histogram));
     }
@@ -314,34 +276,10 @@ mod tests {
         remote_write::decode_plain(version, body.to_vec(), Limits::default()).unwrap()
     }
 
-    fn histogram() -> NativeHistogram {
-        let mut sent = Vec::new();
-        // The decoder is the only place that makes an empty one.
-        series(&mut sent, &key(&Labels::metric("x", &[]).unwrap(), ("a", "b")), Content::default());
-        NativeHistogram {
-            schema: -53,
-            count: 7.0,
-            sum: -1.5,
-            zero_threshold: 0.001,
-            zero_count: 1.0,
-            positive_spans: vec![Span { offset: -2, length: 2 }, Span { offset: 3, length: 1 }],
-            positive: BucketCounts::Deltas(vec![3, -2, 1]),
-            negative_spans: vec![Span { offset: 0, length: 1 }],
-            negative: BucketCounts::Deltas(vec![1]),
-            custom_bounds: vec![0.5, 1.0],
-            reset_hint: 2,
-        }
-    }
-
     fn full() -> Vec<u8> {
         let labels = Labels::metric("x_total", &[("job", "a")]).unwrap();
         let example = Exemplar { series: 0, labels: vec![("trace_id".into(), "t".into())], value: 2.0, at_ms: Some(9) };
-        let counted = histogram();
-        let floats = NativeHistogram {
-            positive: BucketCounts::Absolute(vec![0.5, 1.5, 2.5]),
-            negative: BucketCounts::Absolute(vec![0.25]),
-            ..counted.clone()
-        };
+        let [counted, floats] = native::tests::two();
         let content = Content {
             points: &[(5, 1.5), (-6, f64::INFINITY)],
             histograms: &[(7, &counted), (8, &floats)],
@@ -362,9 +300,9 @@ mod tests {
             let series = batch.series().next().unwrap();
             assert_eq!(series.labels.unwrap(), Labels::metric("x_total", &[("job", "a"), ("mine", "7")]).unwrap());
             assert_eq!(series.points, [(5, 1.5), (-6, f64::INFINITY)]);
-            assert_eq!(batch.histograms[0].histogram, histogram());
+            let sent: Vec<Native> = batch.histograms.iter().map(|point| point.histogram.clone()).collect();
+            assert_eq!(sent, native::tests::two());
             assert_eq!((batch.histograms[0].at_ms, batch.histograms[1].at_ms), (7, 8));
-            assert_eq!(batch.histograms[1].histogram.positive, BucketCounts::Absolute(vec![0.5, 1.5, 2.5]));
             assert_eq!((batch.exemplars[0].at_ms, batch.exemplars[0].labels[0].1.as_str()), (Some(9), "t"));
             assert_eq!((batch.metadata[0].kind, batch.metadata[0].help.as_str()), (MetricKind::Counter, "What"));
         }
