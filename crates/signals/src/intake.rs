@@ -79,7 +79,7 @@ impl From<MetricsError> for Unfit {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string())
             }
             MetricsError::Store(SeriesError::TooFast { retry_after_ms, .. }) => {
-                let seconds = retry_after_ms.div_ceil(1000).max(1);
+                let seconds = u32::try_from(retry_after_ms.div_ceil(1000)).unwrap_or(u32::MAX).max(1);
                 Self::later(StatusCode::TOO_MANY_REQUESTS, error.to_string(), seconds)
             }
             MetricsError::Refused { .. } => Self::new(StatusCode::BAD_REQUEST, error.to_string()),

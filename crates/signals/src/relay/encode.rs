@@ -22,7 +22,7 @@ pub struct Content<'a> {
     pub exemplars: &'a [&'a Exemplar],
 }
 
-fn varint(out: &mut Vec<u8>, mut value: u64) {
+pub(super) fn varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push((value as u8) | 0x80);
         value >>= 7;
@@ -30,32 +30,32 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-fn tag(out: &mut Vec<u8>, field: u8, kind: u8) {
+pub(super) fn tag(out: &mut Vec<u8>, field: u8, kind: u8) {
     varint(out, u64::from(field) << 3 | u64::from(kind));
 }
 
-fn bytes(out: &mut Vec<u8>, field: u8, content: &[u8]) {
+pub(super) fn bytes(out: &mut Vec<u8>, field: u8, content: &[u8]) {
     tag(out, field, BYTES);
     varint(out, content.len() as u64);
     out.extend_from_slice(content);
 }
 
-fn float(out: &mut Vec<u8>, field: u8, value: f64) {
+pub(super) fn float(out: &mut Vec<u8>, field: u8, value: f64) {
     tag(out, field, FIXED);
     out.extend_from_slice(&value.to_bits().to_le_bytes());
 }
 
-fn number(out: &mut Vec<u8>, field: u8, value: u64) {
+pub(super) fn number(out: &mut Vec<u8>, field: u8, value: u64) {
     tag(out, field, VARINT);
     varint(out, value);
 }
 
-fn zigzag(value: i64) -> u64 {
+pub(super) fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
 /// A message within: what `write` puts down, behind its length.
-fn message(out: &mut Vec<u8>, field: u8, write: impl FnOnce(&mut Vec<u8>)) {
+pub(super) fn message(out: &mut Vec<u8>, field: u8, write: impl FnOnce(&mut Vec<u8>)) {
     let mut inner = Vec::new();
     write(&mut inner);
     bytes(out, field, &inner);
@@ -170,9 +170,12 @@ pub fn metadata(out: &mut Vec<u8>, about: &Metadata) {
     });
 }
 
+/// What goes with one series of a batch beside its points: histograms with their times, and exemplars.
+pub type Extras<'a> = (Vec<(i64, &'a Histogram)>, Vec<&'a Exemplar>);
+
 /// The histograms and exemplars of each series of a batch, by its place.
-pub fn extras(batch: &Batch) -> HashMap<usize, (Vec<(i64, &Histogram)>, Vec<&Exemplar>)> {
-    let mut by_series: HashMap<usize, (Vec<_>, Vec<_>)> = HashMap::new();
+pub fn extras(batch: &Batch) -> HashMap<usize, Extras<'_>> {
+    let mut by_series: HashMap<usize, Extras<'_>> = HashMap::new();
     for point in &batch.histograms {
         by_series.entry(point.series).or_default().0.push((point.at_ms, &point.histogram));
     }

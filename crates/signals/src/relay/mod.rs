@@ -14,7 +14,7 @@ mod histogram;
 mod queue;
 mod reading;
 pub(crate) mod secret;
-mod sender;
+pub(crate) mod sender;
 mod tenancy;
 pub(crate) mod tls;
 mod writing;

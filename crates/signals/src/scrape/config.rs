@@ -160,7 +160,7 @@ pub(crate) enum Discovery {
     /// In files of JSON or YAML; a star in the last part of a path means any.
     Files { patterns: Vec<PathBuf>, every: Duration },
     /// At an address that answers with JSON.
-    Http { url: url::Url, client: Client, every: Duration },
+    Http { url: url::Url, client: Box<Client>, every: Duration },
     /// In the domain name system.
     Dns { names: Vec<String>, kind: DnsKind, port: Option<u16>, every: Duration },
 }
@@ -327,7 +327,7 @@ fn check(mut raw: RawJob, global: &RawGlobal, fingerprint: u64, folder: &Path) -
             return Err("the url of its http_sd_configs must begin with http:// or https:// and name a host".to_owned());
         }
         let every = sd.refresh_interval.map_or(Duration::from_secs(60), |s| s.0);
-        discovery.push(Discovery::Http { url, client: sd.client().check(folder)?, every });
+        discovery.push(Discovery::Http { url, client: Box::new(sd.client().check(folder)?), every });
     }
     for sd in raw.dns_sd_configs {
         discovery.push(names(sd)?);

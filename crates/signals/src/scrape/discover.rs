@@ -47,7 +47,7 @@ pub(crate) async fn run(
     }
     .max(Duration::from_millis(100));
     let mut fetcher = match &discovery {
-        Discovery::Http { client, .. } => Some(Fetcher::new(env.net.clone(), client.clone())),
+        Discovery::Http { client, .. } => Some(Fetcher::new(env.net.clone(), (**client).clone())),
         _ => None,
     };
     let mut last = None;

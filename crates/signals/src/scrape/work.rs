@@ -18,11 +18,15 @@ use super::page::{Cache, Counts, Format, Reading};
 use super::relabel::{LabelSet, apply};
 use super::target::Target;
 use crate::relay::encode;
+use crate::relay::sender::in_pieces;
 
 /// What is asked for, the best first.
 const ACCEPT: &str = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 /// A page longer than this is read on a thread of its own.
 const LONG_PAGE: usize = 256 << 10;
+/// A write request that is shorter has fewer samples than the engine takes at once.
+const LONG_REQUEST: usize = 1 << 20;
+const PIECE_SAMPLES: u64 = 50_000;
 /// A time that is this near to the planned one is taken for it: samples at even distances need less room.
 const NEAR_MS: i64 = 2;
 
@@ -196,8 +200,17 @@ impl Worker {
         read
     }
 
-    /// Hands a write request to the engine.
+    /// Hands a write request to the engine, which takes so many samples at once.
     async fn write(&self, request: Vec<u8>) {
+        if request.len() < LONG_REQUEST {
+            return self.write_piece(request).await;
+        }
+        for piece in in_pieces(request, PIECE_SAMPLES) {
+            self.write_piece(piece).await;
+        }
+    }
+
+    async fn write_piece(&self, request: Vec<u8>) {
         let limits = Limits { bytes: usize::MAX, series: usize::MAX, samples: usize::MAX, extras: usize::MAX };
         let batch: Batch = match remote_write::decode_plain(remote_write::Version::One, request, limits) {
             Ok(batch) => batch,
