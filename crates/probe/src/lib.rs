@@ -5,8 +5,8 @@
 //! (`decide` in each protocol's file) of what was seen, so it is tested without a network.
 //!
 //! What is absent, and why:
-//! - No record, no tenant, no schedule and no history (but how far a log file was read, in memory): hold-down, retries and soft states belong to whoever calls.
-//!   The crate must never depend on `kernel`.
+//! - No record, no tenant and no history (but how far a log file was read, in memory): hold-down, retries and soft states belong to
+//!   whoever calls; [`schedule`] knows when to ask, and not what an answer means. The crate must never depend on `kernel`.
 //! - No direct network, file, process or clock outside [`env`](mod@env): a decision cannot do I/O.
 //! - No shell. A command is an argument vector with a time limit and an output limit.
 //! - No answer without bounds: every check ends within its timeout, every body, list and loop has a limit.

@@ -36,9 +36,8 @@ pub async fn look_at_port(env: &Env, peer: SocketAddr, patience: Duration) -> Se
         } else if let Some(page) = parse_page(&evidence.banner) {
             evidence.page = Some(page);
         }
-        if evidence.page.as_ref().is_none_or(wants_tls)
-            && (evidence.banner.is_empty() || evidence.page.is_some() || is_alert(&evidence.banner))
-        {
+        let is_unknown = evidence.banner.is_empty() && evidence.page.is_none() && own.ask(peer.port()).is_none();
+        if is_unknown || is_alert(&evidence.banner) || evidence.page.as_ref().is_some_and(wants_tls) {
             over_tls(env, peer, patience, &mut evidence).await;
         }
     }
@@ -127,6 +126,7 @@ async fn over_tls(env: &Env, peer: SocketAddr, patience: Duration, evidence: &mu
         });
     }
     let Ok(Ok(stream)) = shaken else { return };
+    evidence.banner.clear(); // What it said to plain words was a complaint.
     if let (Some(certificate), Some(version)) = (&mut evidence.certificate, stream.get_ref().1.protocol_version()) {
         certificate.version = format!("{version:?}");
     }

@@ -86,13 +86,25 @@ pub async fn inspect(
     }
     snapshot.add(first_of(session, &columns).await?);
     let walked = walk(session, &roots(&profiles), limits, clock).await?;
+    let count = walked.objects.len();
     snapshot.add(walked.objects);
-    let found = extract(&profiles, Input::Snmp(&snapshot));
+    let found = beside_others(count, || extract(&profiles, Input::Snmp(&snapshot)));
     let mut device = describe(entry, &snapshot);
     for (name, text) in &found.facts {
         device.facts.entry(name.clone()).or_insert_with(|| text.clone());
     }
     Ok(Inspection { device, found, cut: walked.cut })
+}
+
+/// Work over so many objects. Where they are many it takes longer than other checks should wait for, so this thread's tasks go
+/// to another one meanwhile, when the runtime has one.
+fn beside_others<T>(objects: usize, work: impl FnOnce() -> T) -> T {
+    const MANY: usize = 5000;
+    let flavor = tokio::runtime::Handle::try_current().map(|runtime| runtime.runtime_flavor());
+    match flavor {
+        Ok(tokio::runtime::RuntimeFlavor::MultiThread) if objects > MANY => tokio::task::block_in_place(work),
+        _ => work(),
+    }
 }
 
 /// Single objects; an agent that refuses them together is asked for each.

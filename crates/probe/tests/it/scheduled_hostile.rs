@@ -91,7 +91,8 @@ async fn agent(follow: fn(&Oid, u32) -> Oid) -> SocketAddr {
     peer
 }
 
-#[tokio::test]
+// On two threads, as a server has: what was read is a lot to think about, and others must not wait for that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_walk_that_never_ends_is_cut() {
     let peer = agent(|oid, nth| {
         let (last, before) = oid.arcs().split_last().unwrap();
