@@ -29,7 +29,15 @@
 //! [`amqp::parse_frame`], [`amqp::parse_product`], [`kafka::parse_metadata`], [`zookeeper::parse_state`],
 //! [`plugin::parse_output`], [`plugin::parse_performance`], [`nrpe::parse_answer`], [`zabbix::parse_value`],
 //! [`websocket::parse_frame`], [`modbus::parse_answer`], [`sip::parse_answer`],
-//! [`kerberos::parse_answer`], and those of [`receive`].
+//! [`kerberos::parse_answer`], [`mongodb::parse_message`], [`mongodb::parse_document`], [`prometheus::parse_page`],
+//! [`prometheus::parse_delimited`], [`prometheus::parse_selector`], [`jmx::parse_attribute`], [`ipmi::parse_packet`],
+//! [`ipmi::parse_sensor`], [`ipp::parse_answer`], [`ipp::parse_address`], [`smb::parse_answer`], [`rtsp::parse_answer`],
+//! [`bacnet::parse_answer`], [`dhcp::parse_offer`], [`checkmk::parse_output`], [`docker::parse_containers`],
+//! [`kubernetes::parse_ready`], [`winrm::parse_identity`], [`tls::parse_staple`], [`tls::parse_hello`], the ranges of
+//! [`env::Egress`], and those of [`receive`].
+//!
+//! *Proven on recorded answers*, since no real peer can be installed where the tests run: `checkmk`, `kubernetes`, `mongodb`,
+//! `winrm`. Every other protocol has a test against a real one.
 
 mod asn1;
 mod dialog;

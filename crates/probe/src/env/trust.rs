@@ -51,11 +51,16 @@ impl Trust {
         Ok(system.clone())
     }
 
-    /// Settings for an HTTP client over TLS. With `verify` false anyone is believed.
+    /// Settings for an HTTP client over TLS, of version 2 or 1.1. With `verify` false anyone is believed.
     ///
     /// # Errors
     /// [`Failure::Local`] when there are no authorities to judge by.
-    pub(crate) fn for_http(&self, verify: bool, own: Option<&str>) -> Result<Arc<ClientConfig>, Failure> {
+    pub(crate) fn for_http(&self, verify: bool, own: Option<&str>, two: bool) -> Result<Arc<ClientConfig>, Failure> {
+        if two {
+            let mut config = ClientConfig::clone(&*self.for_http(verify, own, false)?);
+            config.alpn_protocols = vec![b"h2".to_vec()];
+            return Ok(Arc::new(config));
+        }
         if !verify {
             return Ok(Arc::new(self.recording(Arc::new(Recording::new(self.provider.clone())), HTTP)));
         }
@@ -146,16 +151,24 @@ pub(crate) fn parse_server_name(host: &str) -> Result<ServerName<'static>, Strin
 pub(crate) struct Recording {
     provider: Arc<CryptoProvider>,
     chain: Mutex<Vec<CertificateDer<'static>>>,
+    staple: Mutex<Vec<u8>>,
 }
 
 impl Recording {
     fn new(provider: Arc<CryptoProvider>) -> Recording {
-        Recording { provider, chain: Mutex::default() }
+        Recording { provider, chain: Mutex::default(), staple: Mutex::default() }
     }
 
     /// What the peer showed, leaf first; empty when it showed nothing yet.
     pub(crate) fn chain(&self) -> Vec<CertificateDer<'static>> {
         self.chain.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Recording {
+    /// The answer about revocation that came with the certificate; empty when none did.
+    pub(crate) fn staple(&self) -> Vec<u8> {
+        self.staple.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -165,11 +178,12 @@ impl ServerCertVerifier for Recording {
         leaf: &CertificateDer<'_>,
         between: &[CertificateDer<'_>],
         _name: &ServerName<'_>,
-        _ocsp: &[u8],
+        ocsp: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let shown = std::iter::once(leaf).chain(between).map(|one| one.clone().into_owned()).collect();
         *self.chain.lock().unwrap_or_else(PoisonError::into_inner) = shown;
+        *self.staple.lock().unwrap_or_else(PoisonError::into_inner) = ocsp.to_vec();
         Ok(ServerCertVerified::assertion())
     }
 
