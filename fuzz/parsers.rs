@@ -312,6 +312,7 @@ pub fn probe_machines(bytes: &[u8]) {
     answer(probe::ipp::parse_answer(bytes));
     answer(probe::ipp::parse_address(bytes));
     answer(probe::bacnet::parse_answer(bytes));
+    answer(probe::bacnet::parse_i_am(bytes));
     answer(probe::dhcp::parse_offer(bytes));
     answer(probe::checkmk::parse_output(bytes));
     answer(probe::mongodb::parse_message(bytes));

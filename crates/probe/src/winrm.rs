@@ -33,8 +33,7 @@ const QUESTION: &str = "<s:Envelope xmlns:s=\"http://www.w3.org/2003/05/soap-env
 impl Check for Winrm {
     const NAME: &'static str = "winrm";
     const TITLE: &'static str = "WinRM (WS-Management)";
-    const HELP: &'static str =
-        "Asks a management service to identify itself: vendor, version and protocol. Runs no command. Proven on recorded answers.";
+    const HELP: &'static str = "Asks a management service to identify itself: vendor, version and protocol. Runs no command. Proven on recorded answers.";
     const TARGET: &'static str = "the web address of the service, for example http://win-1.example.org:5985/wsman";
 
     fn problems(&self, target: &str) -> Vec<ParamError> {

@@ -11,7 +11,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::env::{Clock, Failure};
-use crate::tls::parse_authorities;
+use crate::tls::{parse_authorities, parse_certificate};
 
 /// The certificate authorities of this machine, read once on first use, and the clock that certificates are judged by.
 pub struct Trust {
@@ -145,8 +145,8 @@ pub(crate) fn parse_server_name(host: &str) -> Result<ServerName<'static>, Strin
         .map_err(|_| format!("{host:?} is no name that a certificate can carry"))
 }
 
-/// A verifier that accepts every chain and keeps the last one. The handshake's signature is still checked: what was
-/// shown is really the peer's.
+/// A verifier that accepts every chain and keeps the last one. The handshake's signature is still checked, so that what
+/// was shown is really the peer's, unless its key is too weak to prove anything.
 #[derive(Debug)]
 pub(crate) struct Recording {
     provider: Arc<CryptoProvider>,
@@ -172,6 +172,12 @@ impl Recording {
     }
 }
 
+/// Whether the certificate is too weak for the library to look at what it signed. Whoever inspects it is told so
+/// (`tls`), instead of that there is no connection to be had.
+fn is_weak(leaf: &CertificateDer<'_>) -> bool {
+    parse_certificate(leaf).is_ok_and(|certificate| certificate.weakness.is_some())
+}
+
 impl ServerCertVerifier for Recording {
     fn verify_server_cert(
         &self,
@@ -194,6 +200,7 @@ impl ServerCertVerifier for Recording {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         rustls::crypto::verify_tls12_signature(message, leaf, signed, &self.provider.signature_verification_algorithms)
+            .or_else(|error| if is_weak(leaf) { Ok(HandshakeSignatureValid::assertion()) } else { Err(error) })
     }
 
     fn verify_tls13_signature(
@@ -203,6 +210,7 @@ impl ServerCertVerifier for Recording {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         rustls::crypto::verify_tls13_signature(message, leaf, signed, &self.provider.signature_verification_algorithms)
+            .or_else(|error| if is_weak(leaf) { Ok(HandshakeSignatureValid::assertion()) } else { Err(error) })
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -31,7 +31,13 @@ pub(crate) async fn fetch(want: &Http, cx: &Cx<'_>) -> Result<Answer, Failure> {
         headers: headers(&want.send_headers.0).map_err(Failure::Local)?,
         body: want.send_body.clone().unwrap_or_default().into(),
     };
-    let over = Over { family: want.family, verify: want.verify, ca: want.ca.clone(), socket: None, two: want.version == Version::Two };
+    let over = Over {
+        family: want.family,
+        verify: want.verify,
+        ca: want.ca.clone(),
+        socket: None,
+        two: want.version == Version::Two,
+    };
     let mut redirects = 0;
     loop {
         let mut exchange = send(&over, cx, &step).await?;

@@ -94,7 +94,13 @@ async fn a_real_server_speaks_http_2_where_it_is_wanted() {
     let files = [("crt", certificate), ("key", key)];
     let _nginx = crate::peers::nginx(&format!("{}{}", server(two, " http2"), server(one, "")), two, &files).await;
     for (port, path, more, state, part) in [
-        (two, "", json!({"version": "2", "body": "HTTP/2.0 x localhost", "send_headers": {"X-Mine": "x"}}), State::Ok, "answers 200"),
+        (
+            two,
+            "",
+            json!({"version": "2", "body": "HTTP/2.0 x localhost", "send_headers": {"X-Mine": "x"}}),
+            State::Ok,
+            "answers 200",
+        ),
         (two, "", json!({"version": "1.1", "body": "HTTP/1.1"}), State::Ok, "answers 200"),
         (two, "away", json!({"version": "2", "body": "HTTP/2.0"}), State::Ok, "after 1 redirect"),
         (one, "", json!({"version": "2"}), State::Critical, "HTTP/2"),
