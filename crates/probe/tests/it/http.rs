@@ -103,7 +103,7 @@ async fn a_real_server_speaks_http_2_where_it_is_wanted() {
         ),
         (two, "", json!({"version": "1.1", "body": "HTTP/1.1"}), State::Ok, "answers 200"),
         (two, "away", json!({"version": "2", "body": "HTTP/2.0"}), State::Ok, "after 1 redirect"),
-        (one, "", json!({"version": "2"}), State::Critical, "HTTP/2"),
+        (one, "", json!({"version": "2"}), State::Critical, "offers no version of the protocol that was asked for"),
     ] {
         let mut params = json!({"ca": authority.pem()});
         params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
