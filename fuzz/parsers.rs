@@ -39,6 +39,9 @@ pub const ALL: &[(&str, Parser)] = &[
     ("receive_flows", receive_flows),
     ("receive_reports", receive_reports),
     ("probe_devices", probe_devices),
+    ("probe_machines", probe_machines),
+    ("probe_interfaces", probe_interfaces),
+    ("receive_pushes", receive_pushes),
     ("probe_snmp", probe_snmp),
     ("probe_snmp_trap", probe_snmp_trap),
     ("probe_extract", probe_extract),
@@ -175,6 +178,8 @@ pub fn probe_ntp(bytes: &[u8]) {
 pub fn probe_tls(bytes: &[u8]) {
     answer(probe::tls::parse_certificate(bytes));
     answer(probe::tls::parse_authorities(bytes));
+    answer(probe::tls::parse_staple(bytes));
+    answer(probe::tls::parse_hello(bytes));
 }
 
 /// What the kernel says of processes, disks, memory and load.
@@ -332,6 +337,49 @@ pub fn probe_devices(bytes: &[u8]) {
     answer(probe::websocket::parse_address(bytes));
     answer(probe::modbus::parse_answer(bytes, 1, 3));
     answer(probe::sip::parse_answer(bytes));
+}
+
+/// Answers of machines and of what is in them: controllers, file servers, cameras, printers, the building.
+pub fn probe_machines(bytes: &[u8]) {
+    answer(probe::ipmi::parse_packet(bytes, 16));
+    answer(probe::ipmi::parse_sensor(bytes));
+    answer(probe::smb::parse_answer(bytes));
+    answer(probe::rtsp::parse_answer(bytes));
+    answer(probe::rtsp::parse_address(bytes));
+    answer(probe::rtsp::parse_media(bytes));
+    answer(probe::ipp::parse_answer(bytes));
+    answer(probe::ipp::parse_address(bytes));
+    answer(probe::bacnet::parse_answer(bytes));
+    answer(probe::bacnet::parse_i_am(bytes));
+    answer(probe::dhcp::parse_offer(bytes));
+    answer(probe::checkmk::parse_output(bytes));
+    answer(probe::mongodb::parse_message(bytes));
+    answer(probe::mongodb::parse_document(bytes));
+}
+
+/// Answers of interfaces over HTTP, and what users write to choose among them.
+pub fn probe_interfaces(bytes: &[u8]) {
+    answer(probe::prometheus::parse_page(bytes));
+    answer(probe::prometheus::parse_delimited(bytes));
+    answer(probe::prometheus::parse_selector(bytes));
+    answer(probe::jmx::parse_attribute(bytes));
+    answer(probe::kubernetes::parse_ready(500, bytes));
+    answer(probe::winrm::parse_identity(bytes));
+    answer(text(bytes).parse::<probe::env::Range>());
+    if let Ok(json) = serde_json::from_slice::<serde_json::Value>(bytes) {
+        answer(probe::docker::parse_containers(&json));
+        answer(probe::jmx::parse_page(&json, &[]));
+        answer(probe::jmx::parse_jolokia(&json, &[]));
+    }
+}
+
+/// Log lines that other programs push to us.
+pub fn receive_pushes(bytes: &[u8]) {
+    answer(probe::receive::loki::parse_json(bytes));
+    answer(probe::receive::loki::parse_protobuf(bytes));
+    answer(probe::receive::loki::parse_labels(&text(bytes)));
+    answer(probe::receive::otlp_logs::parse_protobuf(bytes));
+    answer(probe::receive::otlp_logs::parse_json(bytes));
 }
 
 /// Datagrams of SNMP in every version, and what is in their encrypted part.

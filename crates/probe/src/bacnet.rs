@@ -107,7 +107,11 @@ impl Check for Bacnet {
         let peer = SocketAddr::new(found[0], target.port.unwrap_or(PORT));
         cx.trace.phase("exchange", "waiting for the device");
         let property = if self.object == Object::Device { NAME } else { self.property };
-        let request = read_property(self.object as u32, self.instance.unwrap_or(ANY_DEVICE), property);
+        let instance = match self.instance {
+            Some(instance) => instance,
+            None => device(cx, peer).await,
+        };
+        let request = read_property(self.object as u32, instance, property);
         let is_answer = |bytes: &[u8]| parse_answer(bytes).is_some();
         let doing = format!("asking {peer} over BACnet");
         let said = cx.env.net.exchange(peer, &request, &is_answer).await;
@@ -115,6 +119,24 @@ impl Check for Bacnet {
         let answer = parse_answer(&said).unwrap_or(Err("answers in no way that is understood".to_owned()));
         let value = answer.map_err(|why| Failure::Peer(format!("{} {why}", cx.target)))?;
         Ok(decide(self, cx.target, &value, cx.trace.seconds("exchange")))
+    }
+}
+
+/// The number of the device, by Who-Is. Some say it to everybody instead of to us, and some know the number that stands
+/// for any, so that one is given where no answer comes in time.
+async fn device(cx: &Cx<'_>, peer: SocketAddr) -> u32 {
+    const WHO_IS: [u8; 8] = [0x81, 0x0a, 0, 8, 1, 0, 0x10, 8];
+    let is_answer = |bytes: &[u8]| parse_i_am(bytes).is_some();
+    let asked = cx.env.net.exchange(peer, &WHO_IS, &is_answer);
+    let said = tokio::time::timeout(cx.remaining() / 3, asked).await;
+    said.ok().and_then(|said| parse_i_am(&said.ok()?)).unwrap_or(ANY_DEVICE)
+}
+
+/// Reads I-Am: the number of the device.
+pub fn parse_i_am(bytes: &[u8]) -> Option<u32> {
+    match apdu(bytes)? {
+        [0x10, 0, 0xc4, a, b, c, d, ..] => Some(u32::from_be_bytes([*a, *b, *c, *d]) & ANY_DEVICE),
+        _ => None,
     }
 }
 
@@ -142,6 +164,23 @@ fn read_property(kind: u32, instance: u32, property: u32) -> Vec<u8> {
 /// Reads the answer to our question: the first value, or the end of a sentence that says why there is none. `None` when it
 /// is something else.
 pub fn parse_answer(bytes: &[u8]) -> Option<Result<Value, String>> {
+    match apdu(bytes)? {
+        [kind, INVOKE, 12, rest @ ..] if kind >> 4 == 3 => {
+            Some(parse_value(rest).ok_or("answers in no way that is understood".to_owned()))
+        }
+        [kind, INVOKE, _, rest @ ..] if kind >> 4 == 5 => Some(Err(match rest {
+            [0x91, class, 0x91, 31, ..] => format!("knows no such object (class {class})"),
+            [0x91, _, 0x91, 32, ..] => "knows no such property of the object".to_owned(),
+            [0x91, class, 0x91, code, ..] => format!("refuses (class {class}, code {code})"),
+            _ => "refuses".to_owned(),
+        })),
+        [kind, INVOKE, reason, ..] if matches!(kind >> 4, 6 | 7) => Some(Err(format!("breaks off (reason {reason})"))),
+        _ => None,
+    }
+}
+
+/// What is inside the frames of BACnet/IP and of the network.
+fn apdu(bytes: &[u8]) -> Option<&[u8]> {
     let [0x81, function, high, low, rest @ ..] = bytes else { return None };
     if usize::from(u16::from_be_bytes([*high, *low])) != bytes.len() {
         return None;
@@ -165,19 +204,7 @@ pub fn parse_answer(bytes: &[u8]) -> Option<Result<Value, String>> {
     if control & 0x20 != 0 {
         rest = rest.get(1..)?;
     }
-    match rest {
-        [kind, INVOKE, 12, rest @ ..] if kind >> 4 == 3 => {
-            Some(parse_value(rest).ok_or("answers in no way that is understood".to_owned()))
-        }
-        [kind, INVOKE, _, rest @ ..] if kind >> 4 == 5 => Some(Err(match rest {
-            [0x91, class, 0x91, 31, ..] => format!("knows no such object (class {class})"),
-            [0x91, _, 0x91, 32, ..] => "knows no such property of the object".to_owned(),
-            [0x91, class, 0x91, code, ..] => format!("refuses (class {class}, code {code})"),
-            _ => "refuses".to_owned(),
-        })),
-        [kind, INVOKE, reason, ..] if matches!(kind >> 4, 6 | 7) => Some(Err(format!("breaks off (reason {reason})"))),
-        _ => None,
-    }
+    Some(rest)
 }
 
 /// The value behind object and property.
@@ -306,6 +333,8 @@ mod tests {
             assert_eq!(outcome.state, state, "{params}: {}", outcome.summary);
             assert!(outcome.summary.contains(part), "{params}: {}", outcome.summary);
         }
+        let i_am = [0x81, 0x0a, 0, 20, 1, 0, 0x10, 0, 0xc4, 2, 0, 0, 7, 0x22, 4, 0, 0x91, 0, 0x21, 15];
+        assert_eq!(parse_i_am(&i_am), Some(7));
         assert_eq!(parse_answer(&read_property(8, ANY_DEVICE, 77)), None, "our own question is no answer");
     }
 
@@ -313,7 +342,7 @@ mod tests {
         #[test]
         fn no_answer_panics(bytes in proptest::collection::vec(any::<u8>(), 0..60), at in 0usize..23, byte: u8) {
             let _ = parse_answer(&bytes);
-            let _ = parse_answer(&answered(&bytes));
+            let _ = (parse_answer(&answered(&bytes)), parse_i_am(&bytes), parse_i_am(&answered(&bytes)));
             let mut damaged = answered(&[0x44, 0x41, 0xac, 0, 0]);
             damaged[at] = byte;
             let _ = parse_answer(&damaged);

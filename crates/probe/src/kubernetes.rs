@@ -45,7 +45,8 @@ const PAGE_LIMIT_BYTES: usize = 32 << 20;
 impl Check for Kubernetes {
     const NAME: &'static str = "kubernetes";
     const TITLE: &'static str = "Kubernetes";
-    const HELP: &'static str = "Asks a cluster's API whether it is ready, and judges nodes and deployments.";
+    const HELP: &'static str =
+        "Asks a cluster's API whether it is ready, and judges nodes and deployments. Proven on recorded answers.";
     const TARGET: &'static str = "the web address of the API, for example https://k8s.example.org:6443/";
 
     fn problems(&self, target: &str) -> Vec<ParamError> {

@@ -31,7 +31,16 @@
 //! [`websocket::parse_frame`], [`modbus::parse_answer`], [`sip::parse_answer`],
 //! [`kerberos::parse_answer`], [`sweep::parse_addresses`], [`sweep::parse_echo`], [`sweep::parse_neighbours`],
 //! [`sweep::parse_manufacturers`], [`fingerprint::parse_status`], [`fingerprint::parse_announcement`],
-//! [`fingerprint::parse_signatures`], [`fingerprint::parse_bytes`], and those of [`receive`].
+//! [`fingerprint::parse_signatures`], [`fingerprint::parse_bytes`],
+//! [`mongodb::parse_message`], [`mongodb::parse_document`], [`prometheus::parse_page`],
+//! [`prometheus::parse_delimited`], [`prometheus::parse_selector`], [`jmx::parse_attribute`], [`ipmi::parse_packet`],
+//! [`ipmi::parse_sensor`], [`ipp::parse_answer`], [`ipp::parse_address`], [`smb::parse_answer`], [`rtsp::parse_answer`],
+//! [`bacnet::parse_answer`], [`dhcp::parse_offer`], [`checkmk::parse_output`], [`docker::parse_containers`],
+//! [`kubernetes::parse_ready`], [`winrm::parse_identity`], [`tls::parse_staple`], [`tls::parse_hello`], the ranges of
+//! [`env::Egress`], and those of [`receive`].
+//!
+//! *Proven on recorded answers*, since no real peer can be installed where the tests run: `checkmk`, `kubernetes`, `mongodb`,
+//! `winrm`. Every other protocol has a test against a real one.
 
 mod asn1;
 mod dialog;

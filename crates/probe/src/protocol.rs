@@ -82,6 +82,14 @@ impl std::fmt::Debug for Protocol {
 /// Why a protocol was not found.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
+    /// A protocol that is known, and not spoken here.
+    #[error("{name} is not spoken here: {why}")]
+    NotSpoken {
+        /// The name that was asked for.
+        name: String,
+        /// Why not, and what to do instead.
+        why: &'static str,
+    },
     /// No protocol of that name.
     #[error("there is no protocol {name:?}; {}", match near.as_slice() {
         [] => "`mainstay check list` shows those there are".to_owned(),

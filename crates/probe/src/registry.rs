@@ -79,6 +79,21 @@ static PROTOCOLS: &[Protocol] = &[
     entry::<zookeeper::Zookeeper>(),
 ];
 
+/// What people ask for and is not here, and what to do instead.
+static NOT_SPOKEN: &[(&str, &str)] = &[
+    (
+        "oracle",
+        "its client library may not be passed on, and the protocol is not public; install the client on an agent and run a \
+         plugin that uses it (protocol: plugin), or try the listener's port with tcp",
+    ),
+    (
+        "mssql",
+        "no client of it in Rust is kept well enough to lean on; run a plugin on an agent (protocol: plugin), or try the \
+         port with tcp",
+    ),
+    ("wmi", "it is spoken by Windows alone; let an agent on the machine look, or ask winrm whether it is there"),
+];
+
 /// The longest timeout a request may have. A check that takes longer is not a check.
 const MAX_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -93,6 +108,9 @@ pub fn protocols() -> &'static [Protocol] {
 /// [`ProbeError::UnknownProtocol`] with the names nearest to it.
 pub fn protocol(name: &str) -> Result<&'static Protocol, ProbeError> {
     let wanted = if name == "https" { "http" } else { name };
+    if let Some((_, why)) = NOT_SPOKEN.iter().find(|(known, _)| *known == wanted) {
+        return Err(ProbeError::NotSpoken { name: name.to_owned(), why });
+    }
     PROTOCOLS.iter().find(|protocol| protocol.name == wanted).ok_or_else(|| ProbeError::UnknownProtocol {
         name: name.to_owned(),
         near: near_names(name, PROTOCOLS.iter().map(|protocol| protocol.name)),
@@ -247,6 +265,7 @@ mod tests {
             let error = protocol(wrong).unwrap_err();
             assert!(error.to_string().contains(near), "{error}");
         }
+        assert!(protocol("oracle").unwrap_err().to_string().contains("client library"));
         assert!(protocol("gopher").unwrap_err().to_string().contains("check list"));
         assert_eq!(protocol("https").unwrap().name, "http");
     }

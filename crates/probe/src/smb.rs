@@ -147,7 +147,7 @@ pub fn parse_answer(bytes: &[u8]) -> Parsed<Offer> {
     let wrong = || "does not speak SMB 2 or 3".to_owned();
     let Some((head, rest)) = bytes.split_first_chunk::<4>() else { return Ok(None) };
     let length = u32::from_be_bytes(*head) as usize;
-    if length > ANSWER_LIMIT_BYTES - 4 || length < 64 + 64 {
+    if !(64 + 64..=ANSWER_LIMIT_BYTES - 4).contains(&length) {
         return Err(wrong());
     }
     let start = b"\xfeSMB";

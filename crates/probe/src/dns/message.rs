@@ -23,6 +23,10 @@ pub struct Answer {
     pub rcode: String,
     /// Whether the server is an authority for the name.
     pub authoritative: bool,
+    /// Whether the server says that it has proven the answer (the AD flag).
+    pub proven: bool,
+    /// When the first signature over the answer ends, in seconds since 1970; `None` when nothing is signed.
+    pub signed_until: Option<u32>,
     /// The records of the answer section, in the server's order; at most 1,000.
     pub records: Vec<Found>,
 }
@@ -56,13 +60,15 @@ pub(crate) fn question_name(target: &str, kind: Kind) -> Result<Name, String> {
 }
 
 /// The datagram that asks for the name, with room for answers of 1,232 bytes (the size that passes everywhere).
-pub(crate) fn question(target: &str, kind: Kind) -> Result<Question, String> {
+pub(crate) fn question(target: &str, kind: Kind, signatures: bool) -> Result<Question, String> {
     let asked = Query::query(question_name(target, kind)?, record_type(kind));
     let mut message = Message::query();
     message.metadata.recursion_desired = true;
+    message.metadata.authentic_data = true; // We understand the flag (RFC 6840, section 5.7).
     message.add_query(asked.clone());
     let mut edns = Edns::new();
     edns.set_max_payload(1232);
+    edns.set_dnssec_ok(signatures);
     message.set_edns(edns);
     let bytes = message.to_bytes().map_err(|error| format!("the question cannot be written: {error}"))?;
     Ok(Question { bytes, id: message.metadata.id, asked })
@@ -105,8 +111,18 @@ pub fn parse_answer(bytes: &[u8]) -> Result<Answer, String> {
     Ok(Answer {
         rcode: rcode_name(message.metadata.response_code),
         authoritative: message.metadata.authoritative,
+        proven: message.metadata.authentic_data,
+        signed_until: message.answers.iter().filter_map(|record| signature_end(&record.data)).min(),
         records: records.collect(),
     })
+}
+
+/// When a signature over records (RRSIG, RFC 4034, section 3.1) ends.
+fn signature_end(data: &RData) -> Option<u32> {
+    const RRSIG: u16 = 46;
+    let RData::Unknown { code, rdata } = data else { return None };
+    (u16::from(*code) == RRSIG).then_some(())?;
+    rdata.anything.get(8..12)?.first_chunk().map(|four| u32::from_be_bytes(*four))
 }
 
 fn value_of(data: &RData) -> String {
@@ -190,7 +206,7 @@ mod tests {
 
     #[test]
     fn only_the_answer_to_our_question_is_one() {
-        let asked = question("www.example.org", Kind::A).unwrap();
+        let asked = question("www.example.org", Kind::A, false).unwrap();
         assert!(answers(&answer_to(&asked).to_bytes().unwrap(), &asked));
         assert!(!answers(&asked.bytes, &asked), "a question is no answer");
         let mut other_number = answer_to(&asked);
@@ -222,7 +238,7 @@ mod tests {
         #[test]
         fn no_answer_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200), at in 0usize..60, byte: u8) {
             let _ = (parse_answer(&bytes), is_truncated(&bytes), parse_resolv_conf(&bytes));
-            let mut damaged = question("www.example.org", Kind::Mx).unwrap().bytes;
+            let mut damaged = question("www.example.org", Kind::Mx, true).unwrap().bytes;
             let at = at % damaged.len();
             damaged[at] = byte;
             damaged.extend_from_slice(&bytes);
@@ -231,7 +247,7 @@ mod tests {
 
         #[test]
         fn no_name_panics(name in "\\PC{0,80}") {
-            let _ = question(&name, Kind::Ptr);
+            let _ = question(&name, Kind::Ptr, true);
         }
     }
 }

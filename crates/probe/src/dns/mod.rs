@@ -8,6 +8,7 @@ mod message;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,7 +22,7 @@ use crate::protocol::{Check, Cx};
 use crate::target::parse_host_port;
 
 /// Parameters of `dns`.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Dns {
     /// What is asked for: A, AAAA, CNAME, MX, NS, TXT, PTR, SOA or SRV.
@@ -37,10 +38,47 @@ pub struct Dns {
     rcode: Rcode,
     /// Whether the server must be an authority for the name.
     authoritative: bool,
+    /// Other name servers that must give the same answer (for SOA the same serial number): a text or a list of at most 10.
+    same_on: OneOrMany,
+    /// What is expected of DNSSEC: any, signed (the answer carries signatures) or proven (a resolver has proven them).
+    dnssec: Dnssec,
+    /// WARNING when a signature ends within so many days; CRITICAL when it has ended. With dnssec signed.
+    warn_signature_days: u16,
     /// WARNING when the answer took at least this long.
     warn_time: Option<Span>,
     /// CRITICAL when the answer took at least this long.
     critical_time: Option<Span>,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Dns {
+            kind: Kind::A,
+            server: None,
+            answer: OneOrMany::default(),
+            exactly: false,
+            rcode: Rcode::NoError,
+            authoritative: false,
+            same_on: OneOrMany::default(),
+            dnssec: Dnssec::Any,
+            warn_signature_days: 3,
+            warn_time: None,
+            critical_time: None,
+        }
+    }
+}
+
+/// What is expected of DNSSEC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Dnssec {
+    /// Nothing.
+    #[default]
+    Any,
+    /// Signatures, as an authority gives them.
+    Signed,
+    /// That the server says it has proven the answer; believe it only over a way that nobody else is on.
+    Proven,
 }
 
 /// The types of records that can be asked for.
@@ -108,6 +146,11 @@ impl Check for Dns {
         problems.extend(message::question_name(target, self.kind).err().map(|why| ParamError::new("target", why)));
         let server = self.server.as_deref().and_then(|server| parse_host_port(server.as_bytes()).err());
         problems.extend(server.map(|why| ParamError::new("server", why)));
+        let others = self.same_on.0.iter().filter_map(|server| parse_host_port(server.as_bytes()).err());
+        problems.extend(others.map(|why| ParamError::new("same_on", why)));
+        if self.same_on.0.len() > 10 {
+            problems.push(ParamError::new("same_on", "names more than 10 servers"));
+        }
         if self.exactly && self.answer.0.is_empty() {
             problems.push(ParamError::new("exactly", "needs the answers that are expected, in answer"));
         }
@@ -120,8 +163,31 @@ impl Check for Dns {
 
     async fn run<'a>(&'a self, cx: &'a Cx<'a>) -> Result<Outcome, Failure> {
         let server = self.server(cx).await?;
-        let question = message::question(cx.target, self.kind).map_err(Failure::Local)?;
+        let (answer, seconds) = self.ask(cx, server).await?;
+        let outcome = decide(self, cx.target, &server.to_string(), &answer, seconds, cx.env.clock.now());
+        if outcome.state == State::Critical {
+            return Ok(outcome);
+        }
+        for other in &self.same_on.0 {
+            let parsed = parse_host_port(other.as_bytes()).map_err(Failure::Local)?;
+            let found = addresses(cx, &parsed.host, Family::Any).await?;
+            let (theirs, _) = self.ask(cx, SocketAddr::new(found[0], parsed.port.unwrap_or(PORT))).await?;
+            if let Some(differs) = difference(self, &answer, &theirs) {
+                let sentence = format!("{other} answers otherwise than {server} for {}: {differs}", cx.target);
+                return Ok(Outcome { state: State::Critical, summary: sentence, ..outcome });
+            }
+        }
+        Ok(outcome)
+    }
+}
+
+impl Dns {
+    /// Asks that server, and how long that took.
+    async fn ask(&self, cx: &Cx<'_>, server: SocketAddr) -> Result<(Answer, f64), Failure> {
+        let question =
+            message::question(cx.target, self.kind, self.dnssec == Dnssec::Signed).map_err(Failure::Local)?;
         cx.trace.phase("query", "waiting for the name server");
+        let before = cx.trace.elapsed();
         let doing = format!("asking the name server {server}");
         let is_answer = |bytes: &[u8]| message::answers(bytes, &question);
         let mut bytes = cx
@@ -130,19 +196,16 @@ impl Check for Dns {
             .exchange(server, &question.bytes, &is_answer)
             .await
             .map_err(|error| Failure::from_io(&doing, &error))?;
-        let mut seconds = cx.trace.seconds("query");
         if message::is_truncated(&bytes) {
             cx.trace.phase("tcp_query", "waiting for the name server over TCP");
             bytes =
                 ask_over_tcp(cx, server, &question.bytes).await.map_err(|error| Failure::from_io(&doing, &error))?;
-            seconds += cx.trace.seconds("tcp_query");
         }
+        let seconds = cx.trace.elapsed().saturating_sub(before).as_secs_f64();
         let answer = parse_answer(&bytes).map_err(|why| Failure::Peer(format!("the name server {server} {why}")))?;
-        Ok(decide(self, cx.target, &server.to_string(), &answer, seconds))
+        Ok((answer, seconds))
     }
-}
 
-impl Dns {
     async fn server(&self, cx: &Cx<'_>) -> Result<SocketAddr, Failure> {
         if let Some(server) = &self.server {
             let parsed = parse_host_port(server.as_bytes()).map_err(Failure::Local)?;
@@ -170,8 +233,53 @@ async fn ask_over_tcp(cx: &Cx<'_>, server: SocketAddr, question: &[u8]) -> std::
     Ok(bytes)
 }
 
-/// The whole judgement.
-pub fn decide(want: &Dns, name: &str, server: &str, answer: &Answer, seconds: f64) -> Outcome {
+/// What another server says otherwise, if anything: code, values, or the serial number of a zone.
+fn difference(want: &Dns, ours: &Answer, theirs: &Answer) -> Option<String> {
+    if ours.rcode != theirs.rcode {
+        return Some(format!("{} instead of {}", theirs.rcode, ours.rcode));
+    }
+    let kind = message::kind_name(want.kind);
+    let said = |answer: &Answer| {
+        let mut values: Vec<String> = answer
+            .records
+            .iter()
+            .filter(|record| record.kind == kind)
+            .map(|record| match record.serial {
+                Some(serial) => format!("serial {serial}"),
+                None => message::comparable(want.kind, &record.value),
+            })
+            .collect();
+        values.sort();
+        values
+    };
+    let (ours, theirs) = (said(ours), said(theirs));
+    (ours != theirs).then(|| format!("{} instead of {}", theirs.join(", "), ours.join(", ")))
+}
+
+/// What is wrong with the signatures, if anything.
+fn signature_trouble(want: &Dns, answer: &Answer, now: Timestamp) -> Option<(State, String)> {
+    match want.dnssec {
+        Dnssec::Any => None,
+        Dnssec::Proven if answer.proven => None,
+        Dnssec::Proven => Some((State::Critical, "not proven by DNSSEC".to_owned())),
+        Dnssec::Signed => {
+            let Some(end) = answer.signed_until else {
+                return Some((State::Critical, "without signatures".to_owned()));
+            };
+            let days = (i64::from(end) - now.as_second()) as f64 / 86_400.0;
+            match State::when_below(days, Some(f64::from(want.warn_signature_days)), Some(0.0)) {
+                State::Ok => None,
+                State::Critical => {
+                    Some((State::Critical, format!("with a signature that ended {:.0} days ago", -days)))
+                }
+                state => Some((state, format!("with a signature that ends in {days:.1} days"))),
+            }
+        }
+    }
+}
+
+/// The whole judgement of one server's answer at that time.
+pub fn decide(want: &Dns, name: &str, server: &str, answer: &Answer, seconds: f64, now: Timestamp) -> Outcome {
     let kind = message::kind_name(want.kind);
     let found: Vec<&Found> = answer.records.iter().filter(|record| record.kind == kind).collect();
     let shown = if found.is_empty() {
@@ -198,6 +306,8 @@ pub fn decide(want: &Dns, name: &str, server: &str, answer: &Answer, seconds: f6
         (State::Critical, format!("{server} answers {value} for {name}, which is not expected"))
     } else if want.authoritative && !answer.authoritative {
         (State::Critical, format!("{server} answers {shown} for {name}, but is no authority for it"))
+    } else if let Some((state, trouble)) = signature_trouble(want, answer, now) {
+        (state.max(slow), format!("{server} answers {shown} for {name}, {trouble}"))
     } else if want.rcode != Rcode::NoError {
         (slow, format!("{server} answers {} for {name} in {}", answer.rcode, in_words(seconds)))
     } else {
@@ -225,6 +335,41 @@ mod tests {
 
     fn found(kind: &str, value: &str) -> Found {
         Found { kind: kind.into(), value: value.into(), ttl_seconds: 60, serial: None }
+    }
+
+    fn answered(rcode: &str, records: Vec<Found>) -> Answer {
+        Answer { rcode: rcode.into(), authoritative: false, proven: false, signed_until: None, records }
+    }
+
+    #[test]
+    fn signatures_decide_where_they_are_wanted() {
+        const DAY: u32 = 86_400;
+        for (params, proven, until, state, part) in [
+            (json!({"dnssec": "signed"}), false, Some(10 * DAY), State::Ok, "A 192.0.2.1 for n in"),
+            (json!({"dnssec": "signed"}), false, Some(2 * DAY), State::Warning, "ends in 2.0 days"),
+            (json!({"dnssec": "signed"}), false, None, State::Critical, "without signatures"),
+            (json!({"dnssec": "proven"}), true, None, State::Ok, "192.0.2.1"),
+            (json!({"dnssec": "proven"}), false, Some(10 * DAY), State::Critical, "not proven"),
+        ] {
+            let want: Dns = serde_json::from_value(params.clone()).unwrap();
+            let answer = Answer { proven, signed_until: until, ..answered("NOERROR", vec![found("A", "192.0.2.1")]) };
+            let outcome = decide(&want, "n", "s", &answer, 0.02, Timestamp::UNIX_EPOCH);
+            assert_eq!(outcome.state, state, "{params}: {}", outcome.summary);
+            assert!(outcome.summary.contains(part), "{params}: {}", outcome.summary);
+        }
+        let ended = Answer { signed_until: Some(DAY), ..answered("NOERROR", vec![found("A", "192.0.2.1")]) };
+        let want: Dns = serde_json::from_value(json!({"dnssec": "signed"})).unwrap();
+        let later = Timestamp::from_second(3 * i64::from(DAY)).unwrap();
+        assert_eq!(decide(&want, "n", "s", &ended, 0.02, later).state, State::Critical);
+    }
+
+    #[test]
+    fn servers_may_differ_in_order_and_in_nothing_else() {
+        let want = Dns::default();
+        let two = |a: &str, b: &str| answered("NOERROR", vec![found("A", a), found("A", b)]);
+        assert_eq!(difference(&want, &two("192.0.2.1", "192.0.2.2"), &two("192.0.2.2", "192.0.2.1")), None);
+        assert!(difference(&want, &two("192.0.2.1", "192.0.2.2"), &two("192.0.2.1", "192.0.2.3")).is_some());
+        assert!(difference(&want, &two("192.0.2.1", "192.0.2.2"), &answered("SERVFAIL", vec![])).is_some());
     }
 
     #[test]
@@ -270,8 +415,8 @@ mod tests {
             (json!({"warn_time": "10ms"}), "NOERROR", two(), State::Warning, "in 20.0 ms"),
         ] {
             let want: Dns = serde_json::from_value(params.clone()).unwrap();
-            let answer = Answer { rcode: rcode.into(), authoritative: false, records };
-            let outcome = decide(&want, "n", "192.0.2.53:53", &answer, 0.02);
+            let answer = answered(rcode, records);
+            let outcome = decide(&want, "n", "192.0.2.53:53", &answer, 0.02, Timestamp::UNIX_EPOCH);
             assert_eq!(outcome.state, state, "{params}: {}", outcome.summary);
             assert!(outcome.summary.contains(part), "{params}: {}", outcome.summary);
         }

@@ -13,7 +13,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use sha2::{Digest, Sha256};
 
 use crate::env::{Clock, Failure};
-use crate::tls::parse_authorities;
+use crate::tls::{parse_authorities, parse_certificate};
 
 /// The certificate authorities of this machine, read once on first use, and the clock that certificates are judged by.
 pub struct Trust {
@@ -28,7 +28,7 @@ pub struct Trust {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Settings {
     verify: bool,
-    is_http: bool,
+    alpn: Offered,
     own: Option<[u8; 32]>,
 }
 
@@ -61,12 +61,12 @@ impl Trust {
         Ok(system.clone())
     }
 
-    /// Settings for an HTTP client over TLS. With `verify` false anyone is believed.
+    /// Settings for an HTTP client over TLS, of version 2 alone or 1.1. With `verify` false anyone is believed.
     ///
     /// # Errors
     /// [`Failure::Local`] when there are no authorities to judge by.
-    pub(crate) fn for_http(&self, verify: bool, own: Option<&str>) -> Result<Arc<ClientConfig>, Failure> {
-        self.settings(verify, HTTP, own)
+    pub(crate) fn for_http(&self, verify: bool, own: Option<&str>, two: bool) -> Result<Arc<ClientConfig>, Failure> {
+        self.settings(verify, if two { HTTP_TWO } else { HTTP }, own)
     }
 
     /// Settings for a protocol that is not HTTP over TLS. With `verify` false anyone is believed.
@@ -77,11 +77,11 @@ impl Trust {
         self.settings(verify, &[], own)
     }
 
-    fn settings(&self, verify: bool, alpn: &[&[u8]], own: Option<&str>) -> Result<Arc<ClientConfig>, Failure> {
+    fn settings(&self, verify: bool, alpn: Offered, own: Option<&str>) -> Result<Arc<ClientConfig>, Failure> {
         /// More kinds of settings than this at once are not expected; then all are made anew.
         const MOST: usize = 256;
         let own_digest = own.filter(|_| verify).map(|pem| Sha256::digest(pem.as_bytes()).into());
-        let name = Settings { verify, is_http: !alpn.is_empty(), own: own_digest };
+        let name = Settings { verify, alpn, own: own_digest };
         if let Some(config) = self.made().get(&name) {
             return Ok(config.clone());
         }
@@ -153,7 +153,10 @@ impl Trust {
     }
 }
 
-const HTTP: &[&[u8]] = &[b"http/1.1"];
+/// Protocols that a handshake offers.
+type Offered = &'static [&'static [u8]];
+const HTTP: Offered = &[b"http/1.1"];
+const HTTP_TWO: Offered = &[b"h2"];
 
 /// The name for SNI and verification: a host name or an address.
 pub(crate) fn parse_server_name(host: &str) -> Result<ServerName<'static>, String> {
@@ -161,17 +164,18 @@ pub(crate) fn parse_server_name(host: &str) -> Result<ServerName<'static>, Strin
         .map_err(|_| format!("{host:?} is no name that a certificate can carry"))
 }
 
-/// A verifier that accepts every chain and keeps the last one. The handshake's signature is still checked: what was
-/// shown is really the peer's.
+/// A verifier that accepts every chain and keeps the last one. The handshake's signature is still checked, so that what
+/// was shown is really the peer's, unless its key is too weak to prove anything.
 #[derive(Debug)]
 pub(crate) struct Recording {
     provider: Arc<CryptoProvider>,
     chain: Mutex<Vec<CertificateDer<'static>>>,
+    staple: Mutex<Vec<u8>>,
 }
 
 impl Recording {
     fn new(provider: Arc<CryptoProvider>) -> Recording {
-        Recording { provider, chain: Mutex::default() }
+        Recording { provider, chain: Mutex::default(), staple: Mutex::default() }
     }
 
     /// What the peer showed, leaf first; empty when it showed nothing yet.
@@ -180,17 +184,31 @@ impl Recording {
     }
 }
 
+impl Recording {
+    /// The answer about revocation that came with the certificate; empty when none did.
+    pub(crate) fn staple(&self) -> Vec<u8> {
+        self.staple.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Whether the certificate is too weak for the library to look at what it signed. Whoever inspects it is told so
+/// (`tls`), instead of that there is no connection to be had.
+fn is_weak(leaf: &CertificateDer<'_>) -> bool {
+    parse_certificate(leaf).is_ok_and(|certificate| certificate.weakness.is_some())
+}
+
 impl ServerCertVerifier for Recording {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
         between: &[CertificateDer<'_>],
         _name: &ServerName<'_>,
-        _ocsp: &[u8],
+        ocsp: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let shown = std::iter::once(leaf).chain(between).map(|one| one.clone().into_owned()).collect();
         *self.chain.lock().unwrap_or_else(PoisonError::into_inner) = shown;
+        *self.staple.lock().unwrap_or_else(PoisonError::into_inner) = ocsp.to_vec();
         Ok(ServerCertVerified::assertion())
     }
 
@@ -201,6 +219,7 @@ impl ServerCertVerifier for Recording {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         rustls::crypto::verify_tls12_signature(message, leaf, signed, &self.provider.signature_verification_algorithms)
+            .or_else(|error| if is_weak(leaf) { Ok(HandshakeSignatureValid::assertion()) } else { Err(error) })
     }
 
     fn verify_tls13_signature(
@@ -210,6 +229,7 @@ impl ServerCertVerifier for Recording {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         rustls::crypto::verify_tls13_signature(message, leaf, signed, &self.provider.signature_verification_algorithms)
+            .or_else(|error| if is_weak(leaf) { Ok(HandshakeSignatureValid::assertion()) } else { Err(error) })
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

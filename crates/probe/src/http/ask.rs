@@ -31,7 +31,7 @@ pub(crate) struct Ask {
 impl Ask {
     /// A GET of that address.
     pub(crate) fn get(url: Url) -> Ask {
-        let over = Over { family: Family::Any, verify: true, ca: None, socket: None };
+        let over = Over { family: Family::Any, verify: true, ca: None, socket: None, two: false };
         Ask {
             url,
             method: Method::GET,
@@ -51,7 +51,7 @@ impl Ask {
 
     /// Over connections of that kind.
     pub(crate) fn over(mut self, family: Family, verify: bool, ca: Option<&str>) -> Ask {
-        self.over = Over { family, verify, ca: ca.map(str::to_owned), socket: self.over.socket };
+        self.over = Over { family, verify, ca: ca.map(str::to_owned), socket: self.over.socket, two: false };
         self
     }
 

@@ -10,14 +10,14 @@ use http::header::{
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls_pki_types::CertificateDer;
 use tokio::task::JoinSet;
 use url::Url;
 
 use crate::env::{Failure, Stream, dial, parse_server_name};
-use crate::http::{Answer, BODY_LIMIT_BYTES, Http};
+use crate::http::{Answer, BODY_LIMIT_BYTES, Http, Version};
 use crate::params::Family;
 use crate::protocol::Cx;
 use crate::target::{check_web_address, parse_web_address};
@@ -31,7 +31,13 @@ pub(crate) async fn fetch(want: &Http, cx: &Cx<'_>) -> Result<Answer, Failure> {
         headers: headers(&want.send_headers.0).map_err(Failure::Local)?,
         body: want.send_body.clone().unwrap_or_default().into(),
     };
-    let over = Over { family: want.family, verify: want.verify, ca: want.ca.clone(), socket: None };
+    let over = Over {
+        family: want.family,
+        verify: want.verify,
+        ca: want.ca.clone(),
+        socket: None,
+        two: want.version == Version::Two,
+    };
     let mut redirects = 0;
     loop {
         let mut exchange = send(&over, cx, &step).await?;
@@ -102,6 +108,8 @@ pub(super) struct Over {
     pub(super) ca: Option<String>,
     /// A socket in the file system instead of the host that the address names.
     pub(super) socket: Option<PathBuf>,
+    /// Whether HTTP/2 is spoken, and nothing else.
+    pub(super) two: bool,
 }
 
 impl Step {
@@ -131,16 +139,22 @@ impl Step {
         Ok(())
     }
 
-    fn request(&self) -> Result<Request<Full<Bytes>>, Failure> {
+    /// The request as HTTP/1.1 or, with the whole address and no host's name, as HTTP/2 has it.
+    fn request(&self, two: bool) -> Result<Request<Full<Bytes>>, Failure> {
         let authority = &self.url[url::Position::BeforeHost..url::Position::AfterPort];
         let path = &self.url[url::Position::BeforePath..url::Position::AfterQuery];
-        let built = Request::builder().method(self.method.clone()).uri(path).header(HOST, authority);
+        let built = Request::builder().method(self.method.clone());
+        let built = if two {
+            built.uri(&self.url[..url::Position::AfterQuery])
+        } else {
+            built.uri(path).header(HOST, authority)
+        };
         let mut request = built
             .header(USER_AGENT, concat!("mainstay/", env!("CARGO_PKG_VERSION")))
             .header(http::header::ACCEPT, "*/*")
             .body(Full::new(self.body.clone()))
             .map_err(|error| Failure::Local(format!("the request to {} cannot be built: {error}", self.url)))?;
-        for (name, value) in &self.headers {
+        for (name, value) in self.headers.iter().filter(|(name, _)| !two || *name != HOST) {
             request.headers_mut().insert(name, value.clone());
         }
         Ok(request)
@@ -177,11 +191,14 @@ pub(super) async fn send(over: &Over, cx: &Cx<'_>, step: &Step) -> Result<Exchan
     let (stream, certificate): (Box<dyn Stream>, _) = if step.url.scheme() == "https" {
         cx.trace.phase("tls", "shaking hands over TLS");
         let name = parse_server_name(host).map_err(Failure::Local)?;
-        let config = cx.env.trust.for_http(over.verify, over.ca.as_deref())?;
+        let config = cx.env.trust.for_http(over.verify, over.ca.as_deref(), over.two)?;
         let session = tokio_rustls::TlsConnector::from(config)
             .connect(name, stream)
             .await
             .map_err(|error| handshake_failure(&format!("{host} ({peer})"), &error))?;
+        if over.two && session.get_ref().1.alpn_protocol() != Some(b"h2") {
+            return Err(Failure::Peer(format!("{} does not offer HTTP/2", step.url)));
+        }
         let shown = session.get_ref().1.peer_certificates().and_then(|chain| chain.first()).cloned();
         (Box::new(session), shown.map(CertificateDer::into_owned))
     } else {
@@ -189,13 +206,23 @@ pub(super) async fn send(over: &Over, cx: &Cx<'_>, step: &Step) -> Result<Exchan
     };
     cx.trace.phase("first_byte", "waiting for the first byte");
     let said = |error: hyper::Error| http_failure(&step.url, &error);
-    let (mut sender, connection) =
-        http1::Builder::new().max_buf_size(64 << 10).handshake(TokioIo::new(stream)).await.map_err(said)?;
     let mut driver = JoinSet::new();
-    driver.spawn(async move {
-        let _ = connection.await; // Whoever waits for the answer is told what went wrong.
-    });
-    let response = sender.send_request(step.request()?).await.map_err(said)?;
+    // Whoever waits for the answer is told what went wrong with the connection.
+    let response = if over.two {
+        let builder = http2::Builder::new(TokioExecutor::new());
+        let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(said)?;
+        driver.spawn(async move {
+            let _ = connection.await;
+        });
+        sender.send_request(step.request(true)?).await.map_err(said)?
+    } else {
+        let (mut sender, connection) =
+            http1::Builder::new().max_buf_size(64 << 10).handshake(TokioIo::new(stream)).await.map_err(said)?;
+        driver.spawn(async move {
+            let _ = connection.await;
+        });
+        sender.send_request(step.request(false)?).await.map_err(said)?
+    };
     Ok(Exchange { response, certificate, _driver: driver })
 }
 

@@ -1,6 +1,6 @@
 //! HTTP: does a web address answer as it should? One request (and its redirects), judged by status, headers, body and time.
 //!
-//! It speaks HTTP/1.1 over connections it opens itself, not through a client library, so that each phase is timed, every
+//! It speaks HTTP/1.1 or HTTP/2 over connections it opens itself, not through a client library, so that each phase is timed, every
 //! redirect's address is looked up and connected to knowingly, and no pool keeps a dead server looking alive.
 
 mod ask;
@@ -50,6 +50,8 @@ pub struct Http {
     json: JsonConditions,
     /// Headers of the answer and what they must be, with the same operators: {"content-type": "~ ^text/html"}.
     header: BTreeMap<String, Condition>,
+    /// The version of HTTP to speak: "1.1", or "2" (over TLS when the peer offers it, else it is CRITICAL; without TLS unasked).
+    version: Version,
     /// How many redirects are followed, 0 to 20. A redirect whose status is expected is not followed.
     redirects: u8,
     /// WARNING when the whole answer took at least this long.
@@ -62,6 +64,18 @@ pub struct Http {
     ca: Option<String>,
     /// Address family to use: any, ipv4 or ipv6.
     family: Family,
+}
+
+/// The versions of HTTP that are spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Version {
+    /// HTTP/1.1.
+    #[default]
+    #[serde(rename = "1.1")]
+    One,
+    /// HTTP/2.
+    #[serde(rename = "2")]
+    Two,
 }
 
 /// Headers to send. Shown without their values, since some are secrets.
@@ -86,6 +100,7 @@ impl Default for Http {
             body_regex: None,
             json: JsonConditions::default(),
             header: BTreeMap::new(),
+            version: Version::One,
             redirects: 5,
             warn_time: None,
             critical_time: None,

@@ -18,11 +18,11 @@ pub struct Sensor {
     /// Whether it has thresholds; otherwise it has states.
     pub has_thresholds: bool,
     /// How its number becomes a value; `None` when it has only states.
-    factors: Option<Factors>,
+    pub(super) factors: Option<Factors>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Factors {
+pub(super) struct Factors {
     format: u8,
     m: f64,
     b: f64,

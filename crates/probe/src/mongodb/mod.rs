@@ -96,7 +96,7 @@ const MESSAGE_LIMIT_BYTES: usize = 4 << 20;
 impl Check for Mongodb {
     const NAME: &'static str = "mongodb";
     const TITLE: &'static str = "MongoDB";
-    const HELP: &'static str = "Greets a server with hello, judges its role and replica set, and where wanted signs in and judges serverStatus.";
+    const HELP: &'static str = "Greets a server with hello, judges its role and replica set, and where wanted signs in and judges serverStatus. Proven on recorded answers.";
     const TARGET: &'static str = "host and port, for example mongo-1.example.org; port 27017 when none is named";
 
     fn problems(&self, target: &str) -> Vec<ParamError> {

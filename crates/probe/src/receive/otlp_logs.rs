@@ -108,7 +108,7 @@ fn record_of(bytes: &[u8]) -> Option<Record> {
             (1, Field::Fixed64(time)) => record.time_nanoseconds = time,
             (2, Field::Varint(severity)) => record.severity = u8::try_from(severity).unwrap_or(0),
             (3, Field::Bytes(words)) => record.severity_text = text(words),
-            (5, Field::Bytes(value)) => record.body = shown(&any(value, 0)?),
+            (5, Field::Bytes(value)) => record.body = shown(&any_value(value, 0)?),
             (9, Field::Bytes(id)) => record.trace = hex(id),
             (10, Field::Bytes(id)) => record.span = hex(id),
             (11, Field::Fixed64(time)) => record.observed_nanoseconds = time,
@@ -133,7 +133,7 @@ fn pair_of(bytes: &[u8], depth: u8) -> Option<(String, Value)> {
     while !wire.is_empty() {
         match wire.field()? {
             (1, Field::Bytes(name)) => pair.0 = text(name),
-            (2, Field::Bytes(value)) => pair.1 = any(value, depth)?,
+            (2, Field::Bytes(value)) => pair.1 = any_value(value, depth)?,
             _ => {}
         }
     }
@@ -141,7 +141,7 @@ fn pair_of(bytes: &[u8], depth: u8) -> Option<(String, Value)> {
 }
 
 /// A value of any kind (`AnyValue`).
-fn any(bytes: &[u8], depth: u8) -> Option<Value> {
+fn any_value(bytes: &[u8], depth: u8) -> Option<Value> {
     if depth > MAX_DEPTH {
         return None;
     }
@@ -154,7 +154,7 @@ fn any(bytes: &[u8], depth: u8) -> Option<Value> {
             (3, Field::Varint(number)) => Value::from(number.cast_signed()),
             (4, Field::Fixed64(bits)) => Value::from(f64::from_bits(bits)),
             (5, Field::Bytes(list)) => {
-                Value::Array(parts(list, 1)?.into_iter().map(|one| any(one, depth + 1)).collect::<Option<_>>()?)
+                Value::Array(parts(list, 1)?.into_iter().map(|one| any_value(one, depth + 1)).collect::<Option<_>>()?)
             }
             (6, Field::Bytes(map)) => {
                 Value::Object(parts(map, 1)?.into_iter().map(|one| pair_of(one, depth + 1)).collect::<Option<_>>()?)
@@ -282,7 +282,7 @@ mod tests {
         for _ in 0..20 {
             value = message(5, &message(1, &value));
         }
-        assert_eq!(any(&value, 0), None);
+        assert_eq!(any_value(&value, 0), None);
         assert!(parse_export("application/json", b"{}").is_err());
         assert!(parse_export("application/x-protobuf", b"\x0a\x7f").is_err());
     }

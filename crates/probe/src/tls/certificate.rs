@@ -5,6 +5,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::public_key::PublicKey;
 
 /// What matters of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Certificate {
     pub not_before: Timestamp,
     /// Valid until.
     pub not_after: Timestamp,
+    /// What of it is too weak for today, as a part of a sentence: a short key, a broken hash.
+    pub weakness: Option<String>,
 }
 
 /// Reads one certificate in DER.
@@ -41,7 +44,28 @@ pub fn parse_certificate(der: &[u8]) -> Result<Certificate, String> {
         names,
         not_before: moment(parsed.validity().not_before)?,
         not_after: moment(parsed.validity().not_after)?,
+        weakness: weakness(&parsed),
     })
+}
+
+/// Keys below 2048 bits (RSA) or 224 (curves) can be broken by those who want to; MD5 and SHA-1 are.
+fn weakness(certificate: &X509Certificate<'_>) -> Option<String> {
+    let algorithm = certificate.signature_algorithm.algorithm.to_id_string();
+    let broken = match algorithm.as_str() {
+        "1.2.840.113549.1.1.2" | "1.2.840.113549.1.1.4" => Some("a signature with MD5"),
+        "1.2.840.113549.1.1.5" | "1.2.840.10045.4.1" | "1.2.840.10040.4.3" => Some("a signature with SHA-1"),
+        _ => None,
+    };
+    // An authority's own signature over itself proves nothing, so it need not be strong.
+    if let Some(broken) = broken.filter(|_| certificate.subject() != certificate.issuer()) {
+        return Some(broken.to_owned());
+    }
+    match certificate.public_key().parsed() {
+        Ok(PublicKey::RSA(key)) if key.key_size() < 2048 => Some(format!("an RSA key of {} bits", key.key_size())),
+        Ok(PublicKey::EC(key)) if key.key_size() < 224 => Some(format!("a key on a curve of {} bits", key.key_size())),
+        Ok(PublicKey::DSA(_)) => Some("a DSA key".to_owned()),
+        _ => None,
+    }
 }
 
 fn shown_name(name: &GeneralName<'_>) -> Option<String> {

@@ -13,6 +13,9 @@ pub(crate) fn explain(error: &Error) -> String {
         Error::PeerIncompatible(why) => format!("it offers no TLS version or cipher that is still safe ({why:?})"),
         Error::AlertReceived(AlertDescription::ProtocolVersion) => "it speaks only TLS older than 1.2".to_owned(),
         Error::AlertReceived(AlertDescription::UnrecognisedName) => "it does not know the name asked for".to_owned(),
+        Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
+            "it offers no version of the protocol that was asked for (ALPN)".to_owned()
+        }
         Error::AlertReceived(AlertDescription::CertificateRequired) => "it wants a client certificate".to_owned(),
         Error::AlertReceived(alert) => format!("it broke off the handshake (alert {alert:?})"),
         other => other.to_string(),

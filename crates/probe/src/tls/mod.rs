@@ -2,6 +2,8 @@
 
 mod certificate;
 mod explain;
+mod legacy;
+mod staple;
 
 use std::sync::Arc;
 
@@ -12,6 +14,8 @@ use serde::Deserialize;
 
 pub use certificate::{Certificate, parse_authorities, parse_certificate};
 pub(crate) use explain::{explain, handshake_failure};
+pub use legacy::parse_hello;
+pub use staple::{Standing, Staple, parse_staple};
 
 use crate::env::{Failure, dial, parse_server_name};
 use crate::outcome::{Outcome, State};
@@ -33,13 +37,30 @@ pub struct Tls {
     verify: bool,
     /// Certificate authorities to trust instead of the system's, as PEM text.
     ca: Option<String>,
+    /// Whether weak certificates (RSA below 2048 bits, SHA-1, MD5) are passed over; WARNING when not.
+    allow_weak: bool,
+    /// Whether the peer must refuse TLS 1.0 and 1.1: it is greeted in these, too, and WARNING when it answers.
+    refuse_old: bool,
+    /// Whether an answer about revocation (OCSP) must come with the certificate; WARNING when it does not. One that says
+    /// that the certificate is revoked is CRITICAL either way. Its signature is not checked.
+    stapled: bool,
     /// Address family to use: any, ipv4 or ipv6.
     family: Family,
 }
 
 impl Default for Tls {
     fn default() -> Self {
-        Tls { warn_days: 21, critical_days: 7, name: None, verify: true, ca: None, family: Family::Any }
+        Tls {
+            warn_days: 21,
+            critical_days: 7,
+            name: None,
+            verify: true,
+            ca: None,
+            allow_weak: false,
+            refuse_old: false,
+            stapled: false,
+            family: Family::Any,
+        }
     }
 }
 
@@ -81,13 +102,26 @@ impl Check for Tls {
             None
         };
         let version = session.get_ref().1.protocol_version().and_then(|version| version.as_str()).unwrap_or("TLS");
+        let handshake_seconds = cx.trace.seconds("tls");
+        let mut old = Vec::new();
+        if self.refuse_old {
+            cx.trace.phase("old_versions", "greeting in old versions of TLS");
+            for (name, number) in legacy::OLD {
+                if legacy::accepts(cx, peer, host, number).await? {
+                    old.push(name);
+                }
+            }
+        }
+        let staple = recording.staple();
         let seen = Seen {
             peer: cx.target.to_owned(),
             name: host.to_owned(),
             chain: read_chain(&chain)?,
             trouble,
             version: version.to_owned(),
-            handshake_seconds: cx.trace.seconds("tls"),
+            handshake_seconds,
+            old,
+            staple: (!staple.is_empty()).then(|| parse_staple(&staple)),
         };
         Ok(decide(self, &seen, cx.env.clock.now()))
     }
@@ -119,6 +153,31 @@ pub struct Seen {
     trouble: Option<String>,
     version: String,
     handshake_seconds: f64,
+    /// Old versions that the peer still speaks.
+    old: Vec<&'static str>,
+    /// What came with the certificate about its revocation.
+    staple: Option<Result<Staple, String>>,
+}
+
+/// What is doubtful of a certificate that is valid, as a part of a sentence.
+fn doubt(want: &Tls, seen: &Seen, now: Timestamp) -> Option<(State, String)> {
+    match &seen.staple {
+        Some(Ok(Staple { standing: Standing::Revoked, .. })) => {
+            return Some((State::Critical, "the certificate is revoked, says its own staple".to_owned()));
+        }
+        Some(Ok(staple)) if staple.next_update.is_some_and(|end| end < now) => {
+            return Some((State::Warning, "its staple about revocation is out of date".to_owned()));
+        }
+        Some(Err(why)) => return Some((State::Warning, format!("its staple about revocation {why}"))),
+        None if want.stapled => return Some((State::Warning, "no staple about revocation comes with it".to_owned())),
+        _ => {}
+    }
+    if !seen.old.is_empty() {
+        return Some((State::Warning, format!("the peer still speaks {}", seen.old.join(" and "))));
+    }
+    let weak = seen.chain.iter().find_map(|one| Some((one, one.weakness.as_ref()?)));
+    let (whose, weakness) = weak.filter(|_| !want.allow_weak)?;
+    Some((State::Warning, format!("{} has {weakness}", whose.subject)))
 }
 
 /// The whole judgement at that time.
@@ -145,6 +204,8 @@ pub fn decide(want: &Tls, seen: &Seen, now: Timestamp) -> Outcome {
             State::Critical,
             format!("{}: {trouble} (asked for {}, shown for {names}, issued by {})", seen.peer, seen.name, leaf.issuer),
         )
+    } else if let Some((state, doubt)) = doubt(want, seen, now).filter(|(state, _)| *state > expiry) {
+        (state, format!("{}: {doubt}", seen.peer))
     } else {
         (
             expiry,
@@ -179,6 +240,48 @@ mod tests {
             names: vec!["shop.example.org".into()],
             not_before: not_before.parse().unwrap(),
             not_after: not_after.parse().unwrap(),
+            weakness: None,
+        }
+    }
+
+    #[test]
+    fn weak_old_and_revoked_are_told() {
+        let now: Timestamp = NOW.parse().unwrap();
+        let staple = |standing, days: i64| {
+            let next_update = Some(now + jiff::SignedDuration::from_hours(24 * days));
+            Some(Ok(Staple { standing, this_update: now, next_update }))
+        };
+        for (params, weakness, old, staple, state, part) in [
+            (
+                json!({}),
+                Some("an RSA key of 1024 bits"),
+                vec![],
+                None,
+                State::Warning,
+                "CN=shop has an RSA key of 1024 bits",
+            ),
+            (json!({"allow_weak": true}), Some("an RSA key of 1024 bits"), vec![], None, State::Ok, "valid for"),
+            (json!({"refuse_old": true}), None, vec!["TLS 1.0"], None, State::Warning, "still speaks TLS 1.0"),
+            (json!({}), None, vec![], staple(Standing::Good, 3), State::Ok, "valid for"),
+            (json!({}), None, vec![], staple(Standing::Revoked, 3), State::Critical, "is revoked"),
+            (json!({}), None, vec![], staple(Standing::Good, -3), State::Warning, "out of date"),
+            (json!({"stapled": true}), None, vec![], None, State::Warning, "no staple"),
+        ] {
+            let want: Tls = serde_json::from_value(params.clone()).unwrap();
+            let leaf = certificate("CN=shop", "2026-01-01T00:00:00Z", "2027-02-21T08:00:00Z");
+            let seen = Seen {
+                peer: "shop:443".into(),
+                name: "shop".into(),
+                chain: vec![Certificate { weakness: weakness.map(str::to_owned), ..leaf }],
+                trouble: None,
+                version: "TLSv1_3".into(),
+                handshake_seconds: 0.01,
+                old,
+                staple,
+            };
+            let outcome = decide(&want, &seen, now);
+            assert_eq!(outcome.state, state, "{params}: {}", outcome.summary);
+            assert!(outcome.summary.contains(part), "{params}: {}", outcome.summary);
         }
     }
 
@@ -226,6 +329,8 @@ mod tests {
                 trouble: trouble.map(str::to_owned),
                 version: "TLSv1_3".into(),
                 handshake_seconds: 0.01,
+                old: vec![],
+                staple: None,
             };
             let outcome = decide(&want, &seen, NOW.parse().unwrap());
             assert_eq!(outcome.state, state, "{params}: {}", outcome.summary);

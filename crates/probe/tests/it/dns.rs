@@ -84,6 +84,61 @@ async fn every_type_is_asked_for_and_compared() {
 }
 
 #[tokio::test]
+async fn a_signed_zone_shows_its_signatures_and_servers_are_compared() {
+    let port = free_port();
+    let configuration = CONFIGURATION.replace("{port}", &port.to_string()).replace(
+        "controls",
+        "zone \"signed.test\" { type primary; file \"{folder}/signed\"; dnssec-policy default; inline-signing yes; };\ncontrols",
+    );
+    let files = [
+        ("zone", ZONE.to_owned()),
+        ("reverse", REVERSE.to_owned()),
+        ("signed", ZONE.replace("example.test", "signed.test")),
+    ];
+    let peer = start("/usr/sbin/named", &configuration, &["-g", "-c", "{folder}/peer.conf", "-n", "1"], &files);
+    until_it_listens(&peer, port).await;
+    let server = format!("127.0.0.1:{port}");
+    let ask = |name: &'static str, mut params: serde_json::Value| {
+        params["server"] = server.clone().into();
+        async move { check("dns", name, params, SECONDS_5).await }
+    };
+    let mut signed = ask("www.signed.test", json!({"dnssec": "signed"})).await;
+    for _ in 0..100 {
+        if signed.state == State::Ok {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await; // polls: the zone is signed
+        signed = ask("www.signed.test", json!({"dnssec": "signed"})).await;
+    }
+    assert_eq!(signed.state, State::Ok, "{}", signed.summary);
+    for (name, params, state, part) in [
+        (
+            "www.signed.test",
+            json!({"dnssec": "signed", "warn_signature_days": 300}),
+            State::Warning,
+            "with a signature that ends in",
+        ),
+        ("www.example.test", json!({"dnssec": "signed"}), State::Critical, "without signatures"),
+        ("www.signed.test", json!({"dnssec": "proven"}), State::Critical, "not proven by DNSSEC"), // an authority proves nothing
+    ] {
+        let outcome = ask(name, params.clone()).await;
+        assert_eq!(outcome.state, state, "{name} {params}: {}", outcome.summary);
+        assert!(outcome.summary.contains(part), "{name} {params}: {}", outcome.summary);
+    }
+    let (_other, other_port) = named().await;
+    let other = format!("127.0.0.1:{other_port}");
+    for (name, params, state, part) in [
+        ("www.example.test", json!({"same_on": other}), State::Ok, "A 192.0.2."),
+        ("example.test", json!({"type": "SOA", "same_on": [other]}), State::Ok, "2026112101"),
+        ("www.signed.test", json!({"same_on": other}), State::Critical, "REFUSED instead of NOERROR"),
+    ] {
+        let outcome = ask(name, params.clone()).await;
+        assert_eq!(outcome.state, state, "{name} {params}: {}", outcome.summary);
+        assert!(outcome.summary.contains(part), "{name} {params}: {}", outcome.summary);
+    }
+}
+
+#[tokio::test]
 async fn an_answer_too_long_for_a_datagram_comes_over_tcp() {
     let (_named, port) = named().await;
     let params = json!({"type": "TXT", "server": format!("127.0.0.1:{port}")});

@@ -79,3 +79,36 @@ async fn every_phase_is_timed_and_every_measure_has_its_unit() {
     assert_eq!(outcome.reading("http_body_bytes"), Some(28.0));
     assert!(outcome.readings.iter().all(|reading| reading.unit.is_empty() || reading.name.ends_with(&reading.unit)));
 }
+
+#[tokio::test]
+async fn a_real_server_speaks_http_2_where_it_is_wanted() {
+    let authority = crate::tls::authority();
+    let (certificate, key) = crate::tls::issue(&authority, crate::tls::named("localhost"));
+    let (two, one) = (crate::peers::free_port(), crate::peers::free_port());
+    let server = |port: u16, word: &str| {
+        format!(
+            "server {{ listen 127.0.0.1:{port} ssl{word}; ssl_certificate {{folder}}/crt; ssl_certificate_key {{folder}}/key;\n\
+             location / {{ return 200 \"$server_protocol $http_x_mine $host\"; }} location /away {{ return 302 /there; }} }}\n"
+        )
+    };
+    let files = [("crt", certificate), ("key", key)];
+    let _nginx = crate::peers::nginx(&format!("{}{}", server(two, " http2"), server(one, "")), two, &files).await;
+    for (port, path, more, state, part) in [
+        (
+            two,
+            "",
+            json!({"version": "2", "body": "HTTP/2.0 x localhost", "send_headers": {"X-Mine": "x"}}),
+            State::Ok,
+            "answers 200",
+        ),
+        (two, "", json!({"version": "1.1", "body": "HTTP/1.1"}), State::Ok, "answers 200"),
+        (two, "away", json!({"version": "2", "body": "HTTP/2.0"}), State::Ok, "after 1 redirect"),
+        (one, "", json!({"version": "2"}), State::Critical, "offers no version of the protocol that was asked for"),
+    ] {
+        let mut params = json!({"ca": authority.pem()});
+        params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let outcome = check("http", &format!("https://localhost:{port}/{path}"), params, SECONDS_5).await;
+        assert_eq!(outcome.state, state, "{more}: {}", outcome.summary);
+        assert!(outcome.summary.contains(part), "{more}: {}", outcome.summary);
+    }
+}

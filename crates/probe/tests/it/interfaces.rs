@@ -374,3 +374,120 @@ async fn a_real_management_controller_lets_in_and_tells_power_sensors_and_log() 
     let nobody = check("ipmi", &format!("127.0.0.1:{}", free_port()), json!({}), SECONDS_5).await;
     assert_eq!(nobody.state, State::Critical, "{}", nobody.summary);
 }
+
+#[tokio::test]
+#[ignore = "needs bacpypes3: make test-peers"]
+async fn a_real_bacnet_device_tells_its_values() {
+    let port = free_port();
+    let script = format!(
+        "import asyncio\nfrom bacpypes3.argparse import SimpleArgumentParser\nfrom bacpypes3.app import Application\n\
+         from bacpypes3.local.analog import AnalogInputObject\nfrom bacpypes3.local.binary import BinaryInputObject\n\
+         async def main():\n\
+         \x20   given = SimpleArgumentParser().parse_args(['--name', 'AHU-1', '--instance', '7', '--address', '127.0.0.1/8:{port}'])\n\
+         \x20   app = Application.from_args(given)\n\
+         \x20   app.add_object(AnalogInputObject(objectIdentifier=('analog-input', 1), objectName='supply', presentValue=21.5))\n\
+         \x20   app.add_object(BinaryInputObject(objectIdentifier=('binary-input', 2), objectName='fan', presentValue='active'))\n\
+         \x20   await asyncio.Future()\nasyncio.run(main())\n"
+    );
+    let peer = start(&python("python"), &script, &["{folder}/peer.conf"], &[]);
+    let target = format!("127.0.0.1:{port}");
+    for _ in 0..100 {
+        let outcome = check("bacnet", &target, json!({}), Duration::from_millis(300)).await;
+        if outcome.state == State::Ok {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await; // polls: the device answers
+    }
+    hold(
+        "bacnet",
+        &target,
+        vec![
+            (json!({}), State::Ok, "says \"AHU-1\""),
+            (json!({"object": "analog-input", "instance": 1, "value": "< 28"}), State::Ok, "says 21.5"),
+            (
+                json!({"object": "analog-input", "instance": 1, "value": "< 20"}),
+                State::Critical,
+                "where < 20 is expected",
+            ),
+            (json!({"object": "analog-input", "instance": 1, "property": 77}), State::Ok, "says \"supply\""),
+            (json!({"object": "binary-input", "instance": 2, "value": "active"}), State::Ok, "says \"active\""),
+            (json!({"object": "analog-input", "instance": 9}), State::Critical, "knows no such object"),
+            (
+                json!({"object": "analog-input", "instance": 1, "property": 9999}),
+                State::Critical,
+                "knows no such property",
+            ),
+        ],
+    )
+    .await;
+    drop(peer);
+}
+
+/// Two networks joined by one cable, each in a name space of its own; gone with this.
+struct Cable(String);
+
+impl Cable {
+    fn new() -> Cable {
+        let name = format!("mainstay{}", std::process::id());
+        let ip = |words: &str| run("ip", &words.split(' ').collect::<Vec<_>>());
+        for end in ["a", "b"] {
+            ip(&format!("netns add {name}{end}"));
+        }
+        ip(&format!("-n {name}a link add cable type veth peer name cable netns {name}b"));
+        ip(&format!("-n {name}b address add 10.77.0.1/24 dev cable"));
+        for end in ["a", "b"] {
+            ip(&format!("-n {name}{end} link set cable up"));
+        }
+        Cable(name)
+    }
+}
+
+impl Drop for Cable {
+    fn drop(&mut self) {
+        for end in ["a", "b"] {
+            run("ip", &["netns", "delete", &format!("{}{end}", self.0)]);
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs dnsmasq, and root for network name spaces: make test-peers"]
+async fn a_real_dhcp_server_makes_an_offer() {
+    let cable = Cable::new();
+    let inside = format!("{}b", cable.0);
+    let configuration = "interface=cable\nbind-interfaces\nport=0\ndhcp-range=10.77.0.50,10.77.0.60,1h\ndhcp-option=3,10.77.0.1\n\
+        dhcp-option=6,10.77.0.9\ndhcp-leasefile={folder}/leases\npid-file={folder}/pid\nuser=root\nno-hosts\nno-resolv\n";
+    let arguments = ["netns", "exec", &inside, "/usr/sbin/dnsmasq", "-k", "-C", "{folder}/peer.conf"];
+    let _peer = start("/usr/sbin/ip", configuration, &arguments, &[]);
+    let space = std::fs::File::open(format!("/run/netns/{}a", cable.0)).unwrap();
+    // A thread of its own, since a thread that has gone into a name space stays there.
+    let asked = std::thread::spawn(move || {
+        use std::os::fd::AsFd;
+        let kind = rustix::thread::LinkNameSpaceType::Network;
+        rustix::thread::move_into_link_name_space(space.as_fd(), Some(kind)).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            for _ in 0..50 {
+                let outcome = check("dhcp", "cable", json!({}), Duration::from_millis(500)).await;
+                if outcome.state == State::Ok {
+                    break;
+                }
+            }
+            hold(
+                "dhcp",
+                "cable",
+                vec![
+                    (json!({}), State::Ok, "10.77.0.1 offers 10.77.0."),
+                    (json!({"router": "10.77.0.1", "name_server": "10.77.0.9"}), State::Ok, "offers"),
+                    (json!({"router": "10.77.0.2"}), State::Critical, "not 10.77.0.2"),
+                ],
+            )
+            .await;
+            let other = check("dhcp", "cable", json!({"server": "10.77.0.3"}), Duration::from_secs(1)).await;
+            assert!(other.summary.contains("while waiting for an offer (timeout)"), "{}", other.summary);
+            let none = check("dhcp", "none0", json!({}), SECONDS_5).await;
+            assert_eq!(none.state, State::Unknown, "{}", none.summary);
+        });
+    });
+    assert!(asked.join().is_ok());
+}

@@ -19,6 +19,7 @@ mod mail;
 mod ntp;
 mod peers;
 mod receive;
+mod recorded;
 mod schedule;
 mod scheduled_hostile;
 mod scripted;

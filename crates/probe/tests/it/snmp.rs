@@ -50,7 +50,8 @@ pub async fn snmpd() -> (Peer, SocketAddr) {
     let environment = ["-C", "-c", "{folder}/peer.conf", "-f", "-Lf", "{folder}/agent.log", "-I", "-smux"];
     let peer = start("/usr/sbin/snmpd", &configuration, &environment, &[]);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    for _ in 0..100 {
+    // It derives a key for each of its users before it answers, which takes long on a busy machine.
+    for _ in 0..600 {
         let outcome = check("snmp", &address.to_string(), json!({"retries": 0}), Duration::from_millis(300)).await;
         if outcome.state == State::Ok {
             return (peer, address);

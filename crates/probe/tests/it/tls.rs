@@ -133,3 +133,94 @@ async fn https_trusts_whom_it_is_told_to() {
         }
     }
 }
+
+/// OpenSSL's own server with that certificate and these settings.
+async fn openssl(files: &[(&str, String)], arguments: &[&str]) -> (Peer, u16) {
+    let port = free_port();
+    let accept = format!("127.0.0.1:{port}");
+    let base = ["s_server", "-accept", &accept, "-cert", "{folder}/crt", "-key", "{folder}/key", "-quiet"];
+    let peer = crate::peers::start("/usr/bin/openssl", "", &[&base[..], arguments].concat(), files);
+    crate::peers::until_it_listens(&peer, port).await;
+    (peer, port)
+}
+
+#[tokio::test]
+async fn old_versions_and_weak_keys_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (key, certificate) = (place("key"), place("crt"));
+    let made = [
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:1024",
+        "-nodes",
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+        "subjectAltName=DNS:localhost",
+        "-days",
+        "90",
+        "-keyout",
+        &key,
+        "-out",
+        &certificate,
+    ];
+    crate::peers::run("openssl", &made);
+    let files =
+        [("crt", std::fs::read_to_string(&certificate).unwrap()), ("key", std::fs::read_to_string(&key).unwrap())];
+    let (_old, port) = openssl(&files, &["-cipher", "ALL:@SECLEVEL=0"]).await;
+    let target = format!("localhost:{port}");
+    for (params, state, part) in [
+        (json!({"verify": false}), State::Warning, "has an RSA key of 1024 bits"),
+        (json!({"verify": false, "allow_weak": true}), State::Ok, "is valid for"),
+        (json!({"verify": false, "refuse_old": true}), State::Warning, "still speaks TLS 1.0 and TLS 1.1"),
+        (json!({"verify": false, "allow_weak": true, "stapled": true}), State::Warning, "no staple"),
+    ] {
+        let outcome = check("tls", &target, params.clone(), SECONDS_5).await;
+        assert_eq!(outcome.state, state, "{params}: {}", outcome.summary);
+        assert!(outcome.summary.contains(part), "{params}: {}", outcome.summary);
+    }
+    let (_new, port) = openssl(&files, &["-cipher", "ALL:@SECLEVEL=0", "-no_tls1", "-no_tls1_1"]).await;
+    let params = json!({"verify": false, "refuse_old": true, "allow_weak": true});
+    let outcome = check("tls", &format!("localhost:{port}"), params, SECONDS_5).await;
+    assert_eq!(outcome.state, State::Ok, "{}", outcome.summary);
+}
+
+#[tokio::test]
+async fn a_staple_of_a_real_responder_is_read() {
+    let authority = authority();
+    let (certificate, key) = issue(&authority, named("localhost"));
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    for (name, content) in
+        [("ca", authority.pem()), ("ca.key", authority.key().serialize_pem()), ("crt", certificate.clone())]
+    {
+        std::fs::write(place(name), content).unwrap();
+    }
+    let serial = crate::peers::run("openssl", &["x509", "-in", &place("crt"), "-noout", "-serial"]);
+    let serial = serial.trim().trim_start_matches("serial=").to_owned();
+    for (line, state, part) in [
+        (format!("V\t351231235959Z\t\t{serial}\tunknown\t/CN=localhost\n"), State::Ok, "is valid for"),
+        (
+            format!("R\t351231235959Z\t261101000000Z\t{serial}\tunknown\t/CN=localhost\n"),
+            State::Critical,
+            "is revoked, says its own staple",
+        ),
+    ] {
+        std::fs::write(place("index"), line).unwrap();
+        let (ca, ca_key, crt, index, staple) =
+            (place("ca"), place("ca.key"), place("crt"), place("index"), place("staple"));
+        let made = [
+            "ocsp", "-index", &index, "-CA", &ca, "-rsigner", &ca, "-rkey", &ca_key, "-issuer", &ca, "-cert", &crt,
+            "-ndays", "7", "-respout", &staple,
+        ];
+        crate::peers::run("openssl", &made);
+        let files = [("crt", certificate.clone()), ("key", key.clone())];
+        let (_peer, port) = openssl(&files, &["-status_file", &staple]).await;
+        let params = json!({"ca": authority.pem(), "stapled": true});
+        let outcome = check("tls", &format!("localhost:{port}"), params, SECONDS_5).await;
+        assert_eq!(outcome.state, state, "{}", outcome.summary);
+        assert!(outcome.summary.contains(part), "{}", outcome.summary);
+    }
+}

@@ -16,6 +16,7 @@ use crate::peers::free_port;
 fn protocols() -> Vec<(&'static str, Value)> {
     vec![
         ("amqp", json!({})),
+        ("checkmk", json!({})),
         ("ftp", json!({})),
         ("imap", json!({})),
         ("kafka", json!({})),
@@ -23,6 +24,7 @@ fn protocols() -> Vec<(&'static str, Value)> {
         ("ldap", json!({})),
         ("memcached", json!({})),
         ("modbus", json!({})),
+        ("mongodb", json!({})),
         ("mqtt", json!({})),
         ("nrpe", json!({"tls": false})),
         ("pop3", json!({})),
@@ -30,6 +32,7 @@ fn protocols() -> Vec<(&'static str, Value)> {
         ("mysql", json!({})),
         ("postgresql", json!({})),
         ("sip", json!({"transport": "tcp"})),
+        ("smb", json!({})),
         ("smtp", json!({})),
         ("ssh", json!({})),
         ("zabbix", json!({})),
