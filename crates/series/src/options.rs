@@ -56,7 +56,8 @@ pub struct Options {
     pub max_waiting_samples: usize,
     /// How long after its end a window is left open for stragglers, in milliseconds. Default 10 minutes.
     pub seal_after_ms: i64,
-    /// Thinned-out samples that are kept longer than samples, finest first. Default: intervals of five minutes from a day that is
+    /// Thinned-out samples that are kept longer than samples, finest first. They are made of samples that are still kept, so
+    /// `retention_ms` must be longer than what a tier waits. Default: intervals of five minutes from a day that is
     /// five days old on, kept three years; of an hour from twelve days that are five days old on, kept ten years.
     pub tiers: Vec<Tier>,
     /// The clock; by default that of this machine.
