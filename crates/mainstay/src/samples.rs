@@ -13,13 +13,13 @@ use kernel::TenantId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use series::formats::Batch;
-use series::{Engine, Labels, MatchOp, Matcher, Metrics};
+use series::{Engine, Labels, MatchOp, Matcher};
 use signals::number;
 use std::sync::Arc;
 use watch::runner::{Sample, Sink};
 
 /// The sink over the engine.
-pub struct Series(pub Arc<dyn Metrics>);
+pub struct Series(pub Arc<dyn series::Metrics>);
 
 #[async_trait]
 impl Sink for Series {
