@@ -101,7 +101,7 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
     let listeners = measurements::bind(&kernel, serve).await?;
     let runner = Runner::new(
         kernel.clone(),
-        Arc::new(probe::Env::real()),
+        Arc::new(probe::Env::real().behind(probe::env::Egress::server())),
         Arc::new(samples::Series(running.metrics.clone())),
         alive_until,
     );

@@ -50,10 +50,6 @@ pub(super) fn number(out: &mut Vec<u8>, field: u8, value: u64) {
     varint(out, value);
 }
 
-pub(super) fn zigzag(value: i64) -> u64 {
-    ((value << 1) ^ (value >> 63)) as u64
-}
-
 /// A message within: what `write` puts down, behind its length.
 pub(super) fn message(out: &mut Vec<u8>, field: u8, write: impl FnOnce(&mut Vec<u8>)) {
     let mut inner = Vec::new();
