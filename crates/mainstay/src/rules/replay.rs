@@ -73,6 +73,9 @@ async fn serve(
     who: Caller,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
+    // Who may not read rules learns nothing about how to ask.
+    let class = app.kernel.registry().need("rule")?;
+    app.kernel.readable(&who.session, &class)?;
     let key = asked.rule.ok_or_else(|| Problem::field("rule", "name a rule"))?;
     let record = app.kernel.get(&who.session, "rule", &key).await?;
     let rule = serde_json::from_value(Value::Object(record.fields.clone()))

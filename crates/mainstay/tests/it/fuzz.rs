@@ -39,6 +39,7 @@ each_parser! {
     probe_host probe_systemd probe_caches probe_mail probe_udp probe_ssh probe_sql probe_directory probe_brokers probe_agents
     probe_devices probe_snmp probe_snmp_trap probe_extract receive_logs receive_flows receive_reports
     edge_files edge_netlink edge_hands series_log series_block series_remote_write series_exposition series_otlp series_lines promql
+    rule_file rule_tests rule_text
 }
 
 fn takes_any_bytes(name: &str) {
