@@ -53,8 +53,11 @@ pub struct Protocol {
     pub schema: fn() -> Value,
     /// True when it looks at the machine it runs on, so that only an agent there can run it.
     pub local: bool,
-    pub(crate) ready: fn(&str, &Value) -> Result<Box<dyn Ready>, Vec<ParamError>>,
+    pub(crate) ready: Reading,
 }
+
+/// Reads a target and parameters, or says all that is wrong with them.
+type Reading = fn(&str, &Value) -> Result<Box<dyn Ready>, Vec<ParamError>>;
 
 /// A check whose parameters are read and found right: it can be run any number of times without reading them again.
 pub(crate) trait Ready: Send + Sync {

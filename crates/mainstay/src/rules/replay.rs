@@ -73,7 +73,10 @@ async fn serve(
     who: Caller,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
-    let key = asked.rule.ok_or_else(|| Problem::field("rule", "name a rule"))?;
+    // Who may not read rules learns nothing about how to ask.
+    let class = app.kernel.registry().need("rule")?;
+    app.kernel.readable(&who.session, &class)?;
+    let key = asked.rule.ok_or_else(|| Problem::not_found("name a rule with ?rule=KEY"))?;
     let record = app.kernel.get(&who.session, "rule", &key).await?;
     let rule = serde_json::from_value(Value::Object(record.fields.clone()))
         .map_err(|e| Problem::bad_request(format!("{key} is not a rule: {e}")))?;

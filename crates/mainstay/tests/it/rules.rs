@@ -47,7 +47,7 @@ fn rule_files_go_in_and_out_and_are_tested_and_replayed() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../watch/tests/rules");
     let file = |name: &str| format!("{folder}/{name}");
     let server = Server::start(&place.data, &["--no-agent"]);
-    assert!(done(&server, &["rules", "test", &file("basic_test.yml")]).contains("ok, 16 of 16 as expected"));
+    assert!(done(&server, &["rules", "test", &file("basic_test.yml")]).contains("ok, 15 of 15 as expected"));
     let failed = server.cli(&["rules", "test", &file("wrong_annotation_test.yml")]);
     assert_eq!(failed.status.code(), Some(1));
     assert!(world::text(&failed).contains("- {alertname="), "{}", world::text(&failed));

@@ -5,15 +5,17 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
-use super::source::{Select, Selected, Source};
+use super::QueryError;
+use super::source::{Each, Select, Selected, SeriesSamples, Source, Told};
 use crate::error::SeriesError;
 use crate::matcher::MatchOp;
 
 /// Remembers what it has read from another source. One thread, one round of queries.
 pub struct SharedSource<'a> {
     inner: &'a dyn Source,
-    read: RefCell<HashMap<Key, Selected>>,
+    read: RefCell<HashMap<Key, Rc<(Vec<SeriesSamples>, Told)>>>,
 }
 
 /// What was asked for. The function is not part of it: the sources that mind have tiers, and the range tells them enough.
@@ -25,6 +27,7 @@ struct Key {
     step_ms: i64,
     range_ms: i64,
     function: Option<&'static str>,
+    newest: bool,
 }
 
 impl Key {
@@ -36,8 +39,8 @@ impl Key {
             MatchOp::Nre => 3,
         };
         let matchers = what.matchers.iter().map(|m| (m.name().to_owned(), op(m.op()), m.value().to_owned())).collect();
-        let Select { from_ms, to_ms, step_ms, range_ms, function, .. } = *what;
-        Self { matchers, from_ms, to_ms, step_ms, range_ms, function }
+        let Select { from_ms, to_ms, step_ms, range_ms, function, newest, .. } = *what;
+        Self { matchers, from_ms, to_ms, step_ms, range_ms, function, newest }
     }
 }
 
@@ -50,17 +53,28 @@ impl<'a> SharedSource<'a> {
 
 impl Source for SharedSource<'_> {
     fn select(&self, what: &Select<'_>) -> Result<Selected, SeriesError> {
+        self.inner.select(what)
+    }
+
+    fn visit(&self, what: &Select<'_>, each: &mut Each<'_>) -> Result<Told, QueryError> {
         let key = Key::of(what);
-        if let Some(known) = self.read.borrow().get(&key) {
-            return Ok(known.clone());
+        let known = self.read.borrow().get(&key).cloned();
+        if let Some(known) = known {
+            let mut scratch = SeriesSamples::default();
+            for series in &known.0 {
+                scratch.clone_from(series);
+                each(&mut scratch)?;
+            }
+            return Ok(known.1.clone());
         }
-        let selected = self.inner.select(what)?;
-        // A read that may have stopped at the limit is not what the next query would get.
-        let samples: usize = selected.series.iter().map(|s| s.floats.len() + s.histograms.len()).sum();
-        if (samples as u64) < what.most_samples {
-            self.read.borrow_mut().insert(key, selected.clone());
-        }
-        Ok(selected)
+        // Remembered only when the query took all of it: one that reached a limit fails here.
+        let mut read = Vec::new();
+        let told = self.inner.visit(what, &mut |series| {
+            read.push(series.clone());
+            each(series)
+        })?;
+        self.read.borrow_mut().insert(key, Rc::new((read, told.clone())));
+        Ok(told)
     }
 }
 

@@ -84,6 +84,8 @@ impl Rules {
         let begun = self.kernel.now();
         let at_ms = begun.as_millis();
         let answers = self.ask(tenant, turns.iter().map(|t| t.compiled.query.clone()).collect(), at_ms).await;
+        let asking = self.kernel.now().since(begun).as_micros();
+        self.counters.asking_micros.fetch_add(u64::try_from(asking).unwrap_or(u64::MAX), Relaxed);
         let mut samples = Vec::new();
         let count = turns.len() as u32;
         let mut recorded = BTreeSet::new();
