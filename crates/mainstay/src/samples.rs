@@ -12,13 +12,13 @@ use axum::{Extension, Json};
 use kernel::TenantId;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use series::{Engine, Labels, MatchOp, Matcher, Metrics};
+use series::{Engine, Labels, MatchOp, Matcher};
 use signals::number;
 use std::sync::Arc;
 use watch::runner::{Sample, Sink};
 
 /// The sink over the engine, wherever it is.
-pub struct Series(pub Arc<dyn Metrics>);
+pub struct Series(pub Arc<dyn series::Metrics>);
 
 #[async_trait]
 impl Sink for Series {
