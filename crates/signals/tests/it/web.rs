@@ -160,8 +160,10 @@ async fn serve(
         head.push_str("\r\n");
         stream.write_all(head.as_bytes()).await.ok()?;
         stream.write_all(&answer.body).await.ok()?;
-        while answer.endless {
-            stream.write_all(&answer.body).await.ok()?;
+        if answer.endless {
+            loop {
+                stream.write_all(&answer.body).await.ok()?;
+            }
         }
     }
 }
