@@ -40,8 +40,11 @@ pub struct Protocol {
     pub schema: fn() -> Value,
     /// True when it looks at the machine it runs on, so that only an agent there can run it.
     pub local: bool,
-    pub(crate) ready: fn(&str, &Value) -> Result<Box<dyn Ready>, Vec<ParamError>>,
+    pub(crate) ready: fn(&str, &Value) -> MadeReady,
 }
+
+/// A check that can be run with that target and those parameters, or everything that is wrong with them.
+pub(crate) type MadeReady = Result<Box<dyn Ready>, Vec<ParamError>>;
 
 /// A check whose parameters are read and found right: it can be run any number of times without reading them again.
 pub(crate) trait Ready: Send + Sync {
@@ -134,7 +137,7 @@ pub(crate) const fn entry<P: Check>() -> Protocol {
     }
 }
 
-fn ready<P: Check>(target: &str, params: &Value) -> Result<Box<dyn Ready>, Vec<ParamError>> {
+fn ready<P: Check>(target: &str, params: &Value) -> MadeReady {
     let check = params::typed::<P>(params)?;
     let problems = check.problems(target);
     if problems.is_empty() { Ok(Box::new(check)) } else { Err(problems) }
