@@ -198,8 +198,11 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What may be in flight at a site: the smallest budget that it ever had is not kept by questions begun before it.
-fn play(steps: Vec<Step>) -> (Board, Vec<Start>, HashMap<u128, (u8, u8)>, Duration) {
+/// The board after the steps, the questions in flight, the checks with site and target, and the time.
+type Played = (Board, Vec<Start>, HashMap<u128, (u8, u8)>, Duration);
+
+/// Plays the steps, and holds the board to its limits after each.
+fn play(steps: Vec<Step>) -> Played {
     let mut board = Board::new(6, Budget::of(3), Budget::of(2));
     let mut flying: Vec<(Start, (u8, u8))> = Vec::new();
     let mut known: HashMap<u128, (u8, u8)> = HashMap::new();

@@ -170,7 +170,11 @@ impl Snmp {
     async fn look<'a>(&'a self, cx: &'a Cx<'a>, session: &mut Session<'a>) -> Result<Outcome, Failure> {
         let library = Library::own();
         let only: Vec<&Profile> = self.profile.iter().filter_map(|name| library.profile(name)).collect();
-        let limits = Limits { time: cx.remaining() * 8 / 10, ..Limits::default() };
+        // An agent without end must not give us more to think about than the time allows; real ones are slower than this.
+        const OBJECTS_A_SECOND: f64 = 10_000.0;
+        let most = Limits::default().objects;
+        let objects = ((cx.timeout.as_secs_f64() * OBJECTS_A_SECOND) as usize).min(most);
+        let limits = Limits { time: cx.remaining() * 8 / 10, objects, ..Limits::default() };
         cx.trace.phase("walk", "walking the agent's tables");
         let seen = inspect(session, library, &only, limits, cx.env.clock.as_ref()).await?;
         Ok(judge(session.peer(), &seen))

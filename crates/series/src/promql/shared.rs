@@ -15,7 +15,13 @@ use crate::matcher::MatchOp;
 /// Remembers what it has read from another source. One thread, one round of queries.
 pub struct SharedSource<'a> {
     inner: &'a dyn Source,
-    read: RefCell<HashMap<Key, Rc<(Vec<SeriesSamples>, Told)>>>,
+    read: RefCell<HashMap<Key, Rc<Read>>>,
+}
+
+/// What another source answered.
+struct Read {
+    series: Vec<SeriesSamples>,
+    told: Told,
 }
 
 /// What was asked for. The function is not part of it: the sources that mind have tiers, and the range tells them enough.
@@ -61,19 +67,19 @@ impl Source for SharedSource<'_> {
         let known = self.read.borrow().get(&key).cloned();
         if let Some(known) = known {
             let mut scratch = SeriesSamples::default();
-            for series in &known.0 {
+            for series in &known.series {
                 scratch.clone_from(series);
                 each(&mut scratch)?;
             }
-            return Ok(known.1.clone());
+            return Ok(known.told.clone());
         }
         // Remembered only when the query took all of it: one that reached a limit fails here.
-        let mut read = Vec::new();
+        let mut all = Vec::new();
         let told = self.inner.visit(what, &mut |series| {
-            read.push(series.clone());
+            all.push(series.clone());
             each(series)
         })?;
-        self.read.borrow_mut().insert(key, Rc::new((read, told.clone())));
+        self.read.borrow_mut().insert(key, Rc::new(Read { series: all, told: told.clone() }));
         Ok(told)
     }
 }
