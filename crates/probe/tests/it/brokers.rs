@@ -70,7 +70,7 @@ async fn rabbitmq() -> (Peer, Peer, u16) {
 pub async fn rabbitmq_managed(port: u16) -> (Peer, Peer, u16) {
     let settings = format!("management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n");
     let (peer, epmd, amqp) = rabbitmq_with("[rabbitmq_management].\n", &settings).await;
-    until_it_listens_for(&peer, port, Duration::from_secs(60)).await;
+    until_it_listens_for(&peer, port, Duration::from_secs(180)).await;
     (peer, epmd, amqp)
 }
 
@@ -96,7 +96,7 @@ async fn rabbitmq_with(plugins: &str, settings: &str) -> (Peer, Peer, u16) {
         ("plugins", plugins.to_owned()),
     ];
     let peer = start("/bin/sh", &script, &["{folder}/peer.conf", "{folder}"], &files);
-    until_it_listens_for(&peer, port, Duration::from_secs(60)).await;
+    until_it_listens_for(&peer, port, Duration::from_secs(180)).await;
     (peer, epmd, port)
 }
 
