@@ -19,7 +19,7 @@ use std::sync::Arc;
 use watch::runner::{Sample, Sink};
 
 /// The sink over the engine, wherever it is.
-pub struct Series(pub Arc<dyn series::Metrics>);
+pub struct Series(pub Arc<dyn Metrics>);
 
 #[async_trait]
 impl Sink for Series {
