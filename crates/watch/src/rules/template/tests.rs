@@ -74,12 +74,13 @@ fn texts_are_filled_in() {
     }
 }
 
-/// The same table through Debian's promtool. Left out is what only Mainstay knows, and `gt` of a float and a whole number, which
-/// Go refuses.
+/// The same table through Debian's promtool. Left out is what only Mainstay knows, `gt` of a float and a whole number, which
+/// Go refuses, and what depends on the order of an answer, which promtool leaves open.
 #[test]
 fn promtool_fills_them_in_alike() {
     let ours = ["{{ value }}", "{{ range $labels }}"];
-    let kept = TEXTS.iter().filter(|(text, _)| !ours.iter().any(|own| text.contains(own)));
+    let in_any_order = |text: &str| text.contains("query \"up\"") && !text.contains("sortByLabel");
+    let kept = TEXTS.iter().filter(|(text, _)| !ours.iter().any(|own| text.contains(own)) && !in_any_order(text));
     let texts: BTreeMap<String, (&str, &str)> = kept.enumerate().map(|(i, one)| (format!("t{i}"), *one)).collect();
     let annotations: BTreeMap<_, _> = texts.iter().map(|(name, (text, _))| (name, text)).collect();
     let expected: BTreeMap<_, _> = texts.iter().map(|(name, (_, expected))| (name, expected)).collect();
