@@ -53,7 +53,7 @@ mod tests {
         ];
         let batch = Batch::of(&given);
         let shown = batch.shown();
-        let up = vec![("up{host=a}".into(), vec![(1, 1.0), (2, 0.0)]), ("up{host=b}".into(), vec![(1, 1.0)])];
+        let up = [("up{host=a}".into(), vec![(1, 1.0), (2, 0.0)]), ("up{host=b}".into(), vec![(1, 1.0)])];
         assert_eq!(shown[..2], up[..]);
         assert_eq!(shown[2], ("load{host=b}".into(), vec![(1, 0.5)]));
         assert_eq!(batch.names().collect::<Vec<_>>(), ["up", "load"]);

@@ -294,7 +294,7 @@ impl Board {
 fn next_due(held: &Held, id: Id, now_ms: i64) -> i64 {
     let every = held.compiled.interval_ms();
     let seed = match &held.compiled.rule.group {
-        Some(group) => xxhash_rust::xxh3::xxh3_64_with_seed(group.as_bytes(), u64::from(held.tenant.0.unsigned_abs())),
+        Some(group) => xxhash_rust::xxh3::xxh3_64_with_seed(group.as_bytes(), held.tenant.0.unsigned_abs()),
         None => id.0.as_u128() as u64,
     };
     let offset = (seed % every.unsigned_abs()) as i64;

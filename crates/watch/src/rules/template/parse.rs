@@ -53,7 +53,7 @@ pub(super) enum Operand {
 
 /// How a block ended.
 #[derive(PartialEq)]
-enum End {
+enum Closing {
     Text,
     End,
     Else,
@@ -65,7 +65,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>, TemplateError> {
     let mut parser = Parser { pieces: pieces(text)?.into_iter() };
     let (nodes, end) = parser.block(0)?;
     match end {
-        End::Text => Ok(nodes),
+        Closing::Text => Ok(nodes),
         _ => Err(TemplateError { line: 1, reason: "an end or else without its beginning".into() }),
     }
 }
@@ -76,7 +76,7 @@ struct Parser {
 
 impl Parser {
     /// Nodes up to the end of the block they are in.
-    fn block(&mut self, depth: usize) -> Result<(Vec<Node>, End), TemplateError> {
+    fn block(&mut self, depth: usize) -> Result<(Vec<Node>, Closing), TemplateError> {
         let mut nodes = Vec::new();
         while let Some(piece) = self.pieces.next() {
             let (words, line) = match piece {
@@ -92,9 +92,9 @@ impl Parser {
                 _ => "",
             };
             match keyword {
-                "end" => return Ok((nodes, End::End)),
-                "else" if words.len() == 1 => return Ok((nodes, End::Else)),
-                "else" => return Ok((nodes, End::ElseIf(without_edges(words[1..].to_vec()), line))),
+                "end" => return Ok((nodes, Closing::End)),
+                "else" if words.len() == 1 => return Ok((nodes, Closing::Else)),
+                "else" => return Ok((nodes, Closing::ElseIf(without_edges(words[1..].to_vec()), line))),
                 "break" => nodes.push(Node::Break),
                 "continue" => nodes.push(Node::Continue),
                 "if" | "with" | "range" => nodes.push(self.branch(&words, line, depth + 1)?),
@@ -107,7 +107,7 @@ impl Parser {
                 _ => nodes.push(simple(&words, line)?),
             }
         }
-        Ok((nodes, End::Text))
+        Ok((nodes, Closing::Text))
     }
 
     /// `if`, `with` or `range` with all of their parts.
@@ -121,14 +121,14 @@ impl Parser {
         let pipe = pipe(rest, line)?;
         let (body, end) = self.block(depth)?;
         let other = match end {
-            End::End => Vec::new(),
-            End::Text => return Err(wrong(&format!("{keyword} without its end"))),
-            End::Else => match self.block(depth)? {
-                (other, End::End) => other,
+            Closing::End => Vec::new(),
+            Closing::Text => return Err(wrong(&format!("{keyword} without its end"))),
+            Closing::Else => match self.block(depth)? {
+                (other, Closing::End) => other,
                 _ => return Err(wrong("else without its end")),
             },
             // The chain shares one `end`.
-            End::ElseIf(words, line) => vec![self.branch(&words, line, depth + 1)?],
+            Closing::ElseIf(words, line) => vec![self.branch(&words, line, depth + 1)?],
         };
         match (keyword.as_str(), variables.len()) {
             ("if", 0) => Ok(Node::If(pipe, body, other)),
