@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use kernel::act::{Act, Target};
+use kernel::backend::JournalQuery;
 use kernel::controller::{Controller, Cx, Looked};
 use kernel::error::ActError;
 use kernel::link::Side;
@@ -25,6 +26,27 @@ impl Controller for Recover {
     }
 }
 
+/// The entry by which the last of these alerts was resolved. That is why an incident is over, whatever woke us: a note
+/// that came in the same moment is not.
+async fn recovered_by(cx: &Cx, alerts: &[Id]) -> Result<Option<u64>, ActError> {
+    /// A resolved alert has been resolved within its last entries.
+    const LAST: usize = 10;
+    let mut newest = None;
+    for alert in alerts {
+        let query = JournalQuery {
+            tenant: Some(cx.tenant),
+            subject: Some(*alert),
+            before: Some(i64::MAX as u64),
+            limit: LAST,
+            ..JournalQuery::default()
+        };
+        let entries = cx.kernel.backend().journal(&query).await?;
+        let resolved = entries.iter().find(|entry| entry.action == "resolve").map(|entry| entry.seq);
+        newest = newest.max(resolved);
+    }
+    Ok(newest)
+}
+
 /// Resolves `incident` if all its alerts are resolved.
 ///
 /// # Errors
@@ -41,7 +63,7 @@ pub async fn recover(cx: &Cx, incident: &Record) -> Result<Looked, ActError> {
         if neighbour.other.state == "firing" {
             return Ok(Looked::settled(format!("{} still fires", neighbour.other.key)));
         }
-        well.push(neighbour.other.title);
+        well.push(neighbour.other.id);
     }
     if well.is_empty() {
         return Ok(Looked::settled("no alert opened it: a person resolves it"));
@@ -58,7 +80,8 @@ pub async fn recover(cx: &Cx, incident: &Record) -> Result<Looked, ActError> {
         note: Some(resolution.into()),
         expect: Some(incident.version),
     };
-    match cx.kernel.act(&cx.session, act).await {
+    let session = recovered_by(cx, &well).await?.map_or_else(|| cx.session.clone(), |seq| cx.session.because(seq));
+    match cx.kernel.act(&session, act).await {
         // The alert's own controller was first, or a person: the next look sees what they made of it.
         Err(ActError::Stale { .. }) => return Ok(Looked::settled(format!("{} has changed meanwhile", incident.key))),
         other => drop(other?),
