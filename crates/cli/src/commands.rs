@@ -211,7 +211,7 @@ pub enum Command {
         #[arg(long)]
         to: Option<String>,
     },
-    /// Ask measurements: mainstay query 'rate(requests_total[5m])' --range 1h --step 15s.
+    /// Ask measurements: `mainstay query 'rate(requests_total[5m])' --range 1h --step 15s`.
     Query {
         /// PromQL.
         promql: String,

@@ -1,6 +1,6 @@
 //! Sweep: who is there, in a list of addresses? Echoes and connections in batches, at a polite rate unless told otherwise.
 //!
-//! [`discover`] is all of it for people: echoes, then the ports of who answers, then what serves there. Each part can be
+//! [`discover()`] is all of it for people: echoes, then the ports of who answers, then what serves there. Each part can be
 //! stopped at any moment by dropping its future, tells how far it is, and asks nobody who is on the list of exclusions.
 //! Nothing here keeps a record.
 
