@@ -220,7 +220,11 @@ fn table(found: &Discovery) -> String {
     }
     let (hosts, asked) = (found.hosts.len(), found.addresses);
     let ports: usize = found.hosts.iter().map(|host| host.ports.len()).sum();
-    text.push_str(&format!("{hosts} of {asked} addresses answered, {ports} open ports, {:.1} s\n", found.took_seconds));
+    let open = if ports == 1 { "port" } else { "ports" };
+    text.push_str(&format!(
+        "{hosts} of {asked} addresses answered, {ports} open {open}, {:.1} s\n",
+        found.took_seconds
+    ));
     text
 }
 

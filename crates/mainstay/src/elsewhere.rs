@@ -53,9 +53,14 @@ impl Linked {
     ///
     /// # Errors
     /// Its file cannot be used.
-    pub fn start(relay: Option<Arc<Remote>>, metrics: Arc<dyn Metrics>, serve: &Serve) -> anyhow::Result<Self> {
+    pub fn start(
+        relay: Option<Arc<Remote>>,
+        metrics: Arc<dyn Metrics>,
+        env: probe::Env,
+        serve: &Serve,
+    ) -> anyhow::Result<Self> {
         let Some(file) = serve.elsewhere.scrape.clone() else { return Ok(Self { relay, scraper: None }) };
-        let (env, clock) = (probe::Env::real().behind(probe::env::Egress::server()), series::system_clock());
+        let clock = series::system_clock();
         let scraper = Scraper::start(Parts { file, metrics, env, clock, tenant: signals::number(TenantId::HOME) })?;
         Ok(Self { relay, scraper: Some(scraper) })
     }

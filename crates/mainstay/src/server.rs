@@ -91,7 +91,10 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
     demo::prepare(serve.demo, &kernel, &running.store, address).await?;
     let alive_until = last_alive(&kernel).await;
     told_back(&system_clock, alive_until);
-    let linked = Arc::new(elsewhere::Linked::start(running.relay.clone(), running.metrics.clone(), serve)?);
+    // One world for checks and scrapes: they share its trusted authorities, its keys, and the policy of where they may go.
+    let env = probe::Env::real().behind(probe::env::Egress::server());
+    let linked =
+        Arc::new(elsewhere::Linked::start(running.relay.clone(), running.metrics.clone(), env.clone(), serve)?);
     let public_url = serve
         .public_url
         .clone()
@@ -99,12 +102,8 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
     let rules = rules_engine(&running, public_url.clone(), alive_until);
     let signals = measurements::signals(running.metrics.clone(), rules.clone(), &linked, serve);
     let listeners = measurements::bind(&kernel, serve).await?;
-    let runner = Runner::new(
-        kernel.clone(),
-        Arc::new(probe::Env::real().behind(probe::env::Egress::server())),
-        Arc::new(samples::Series(running.metrics.clone())),
-        alive_until,
-    );
+    let runner =
+        Runner::new(kernel.clone(), Arc::new(env), Arc::new(samples::Series(running.metrics.clone())), alive_until);
     let host = Arc::new(OnceLock::new());
     let post = Arc::new(courier::Post {
         access: running.access.clone(),

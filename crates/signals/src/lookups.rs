@@ -5,11 +5,11 @@ use axum::Extension;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 use series::formats::MetricKind;
+use series::promql::json;
 
 use crate::answer::{Refusal, Remarks, cut, data, envelope};
 use crate::asked::Asked;
 use crate::caller::Reader;
-use crate::json;
 use crate::selector::{sets, unescaped};
 use crate::state::Signals;
 

@@ -10,6 +10,7 @@ use series::formats::{FormatError, otlp};
 
 use crate::caller::Feeder;
 use crate::intake::{Stored, Unfit, store, take};
+use crate::protobuf::{bytes, number};
 use crate::state::Signals;
 
 const PROTOBUF: &str = "application/x-protobuf";
@@ -68,13 +69,12 @@ pub async fn take_message(signals: &Signals, tenant: u64, message: &[u8]) -> Res
 pub fn response_message(stored: &Stored) -> Vec<u8> {
     let mut partial = Vec::new();
     if stored.refused > 0 {
-        partial.push(0x08);
-        varint(&mut partial, stored.refused as u64);
-        bytes(&mut partial, 0x12, stored.why.as_bytes());
+        number(&mut partial, 1, stored.refused as u64);
+        bytes(&mut partial, 2, stored.why.as_bytes());
     }
     let mut message = Vec::new();
     if !partial.is_empty() {
-        bytes(&mut message, 0x0a, &partial);
+        bytes(&mut message, 1, &partial);
     }
     message
 }
@@ -97,9 +97,9 @@ fn failure(unfit: &Unfit, json: bool) -> Response {
     let response = if json {
         with_media(json!({"code": code, "message": unfit.message}).to_string().into_response(), JSON)
     } else {
-        let mut message = vec![0x08];
-        varint(&mut message, code.into());
-        bytes(&mut message, 0x12, unfit.message.as_bytes());
+        let mut message = Vec::new();
+        number(&mut message, 1, code.into());
+        bytes(&mut message, 2, unfit.message.as_bytes());
         with_media(message.into_response(), PROTOBUF)
     };
     unfit.dress(response)
@@ -109,20 +109,6 @@ fn with_media(mut response: Response, media: &'static str) -> Response {
     *response.status_mut() = StatusCode::OK;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
     response
-}
-
-fn varint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-fn bytes(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
-    out.push(tag);
-    varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
 }
 
 #[cfg(test)]

@@ -4,13 +4,12 @@
 use axum::Extension;
 use axum::response::Response;
 use serde_json::{Value as Json, json};
-use series::promql::{Answer, Cancel, Limits, Query, Value};
+use series::promql::{Answer, Cancel, Limits, Query, Value, json};
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::answer::{Refusal, Remarks, cut, data, envelope};
 use crate::asked::Asked;
 use crate::caller::Reader;
-use crate::json;
 use crate::state::{Counters, Signals};
 
 /// The moment or the stretch asked about.

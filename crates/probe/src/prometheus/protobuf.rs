@@ -2,7 +2,7 @@
 
 use crate::prometheus::Sample;
 use crate::prometheus::page::MAX_SAMPLES;
-use crate::receive::protobuf::{Field, Wire};
+use crate::receive::protobuf::{Field, Wire, pair};
 
 /// Reads a page of messages.
 ///
@@ -45,7 +45,7 @@ fn read_metric(name: &str, bytes: &[u8], samples: &mut Vec<Sample>) -> Option<()
     let mut wire = Wire::new(bytes);
     while !wire.is_empty() {
         match wire.field()? {
-            (1, Field::Bytes(pair)) => labels.push(read_label(pair)?),
+            (1, Field::Bytes(label)) => labels.push(pair(label)?),
             (kind @ (2 | 3 | 4 | 5 | 7), Field::Bytes(body)) => bodies.push((kind, body)),
             _ => {}
         }
@@ -57,19 +57,6 @@ fn read_metric(name: &str, bytes: &[u8], samples: &mut Vec<Sample>) -> Option<()
         }
     }
     Some(())
-}
-
-fn read_label(bytes: &[u8]) -> Option<(String, String)> {
-    let mut pair = (String::new(), String::new());
-    let mut wire = Wire::new(bytes);
-    while !wire.is_empty() {
-        match wire.field()? {
-            (1, Field::Bytes(text)) => pair.0 = String::from_utf8_lossy(text).into_owned(),
-            (2, Field::Bytes(text)) => pair.1 = String::from_utf8_lossy(text).into_owned(),
-            _ => {}
-        }
-    }
-    Some(pair)
 }
 
 /// The number in that field; 0 when it is absent, as protobuf has it.

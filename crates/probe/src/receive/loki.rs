@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::receive::protobuf::{Field, Wire};
+use crate::receive::protobuf::{Field, Wire, pair};
 use crate::receive::unpack;
 
 /// One line.
@@ -129,8 +129,8 @@ fn entry_of(bytes: &[u8]) -> Option<Entry> {
         match wire.field()? {
             (1, Field::Bytes(time)) => entry.time_nanoseconds = nanoseconds(time)?,
             (2, Field::Bytes(line)) => entry.line = String::from_utf8_lossy(line).into_owned(),
-            (3, Field::Bytes(pair)) if entry.metadata.len() < MAX_LABELS => {
-                let (name, value) = pair_of(pair)?;
+            (3, Field::Bytes(label)) if entry.metadata.len() < MAX_LABELS => {
+                let (name, value) = pair(label)?;
                 entry.metadata.insert(name, value);
             }
             _ => {}
@@ -150,19 +150,6 @@ fn nanoseconds(bytes: &[u8]) -> Option<i64> {
         }
     }
     seconds.checked_mul(1_000_000_000)?.checked_add(rest)
-}
-
-fn pair_of(bytes: &[u8]) -> Option<(String, String)> {
-    let mut pair = (String::new(), String::new());
-    let mut wire = Wire::new(bytes);
-    while !wire.is_empty() {
-        match wire.field()? {
-            (1, Field::Bytes(text)) => pair.0 = String::from_utf8_lossy(text).into_owned(),
-            (2, Field::Bytes(text)) => pair.1 = String::from_utf8_lossy(text).into_owned(),
-            _ => {}
-        }
-    }
-    Some(pair)
 }
 
 /// Reads labels as protobuf has them: `{job="nginx", host="web-1"}`.

@@ -67,6 +67,20 @@ impl<'a> Wire<'a> {
     }
 }
 
+/// A message of two texts, numbered 1 and 2: how labels are written.
+pub(crate) fn pair(bytes: &[u8]) -> Option<(String, String)> {
+    let mut pair = (String::new(), String::new());
+    let mut wire = Wire::new(bytes);
+    while !wire.is_empty() {
+        match wire.field()? {
+            (1, Field::Bytes(text)) => pair.0 = String::from_utf8_lossy(text).into_owned(),
+            (2, Field::Bytes(text)) => pair.1 = String::from_utf8_lossy(text).into_owned(),
+            _ => {}
+        }
+    }
+    Some(pair)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

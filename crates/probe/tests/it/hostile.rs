@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::check;
 
 /// Serves every connection with that behaviour, after it said something.
-async fn server<F>(behave: fn(TcpStream) -> F) -> u16
+pub async fn server<F>(behave: fn(TcpStream) -> F) -> u16
 where
     F: Future<Output = std::io::Result<()>> + Send + 'static,
 {

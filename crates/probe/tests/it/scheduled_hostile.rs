@@ -10,9 +10,10 @@ use probe::snmp::{
 };
 use probe::{Outcome, State};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, UdpSocket};
 
+use crate::hostile::server;
 use crate::schedule::{next, plan, running};
 
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -45,25 +46,6 @@ async fn beside_a_good_one(protocol: &str, target: &str, params: Value) -> Outco
     assert!(took < TIMEOUT.as_secs_f64() + 0.4, "{took} s: {}", outcome.summary);
     assert!(!outcome.summary.is_empty() && outcome.summary.lines().count() == 1, "{:?}", outcome.summary);
     outcome
-}
-
-/// Serves every connection with that behaviour, after it said something.
-async fn server<F>(behave: fn(TcpStream) -> F) -> u16
-where
-    F: Future<Output = std::io::Result<()>> + Send + 'static,
-{
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut said = [0; 4096];
-                let _ = stream.read(&mut said).await?;
-                behave(stream).await
-            });
-        }
-    });
-    port
 }
 
 /// An agent whose tables are made by `follow`, from the object that was asked for and the number of the repetition.

@@ -111,7 +111,7 @@ impl Front {
             Some(at_ms) => query.instant(&source, at_ms, &settings, &limits),
             None => query.range(&source, times, &settings, &limits),
         };
-        found.expect("an answer").value.write_json(answer);
+        series::promql::json::result(answer, &found.expect("an answer").value, None).expect("memory takes it");
     }
 }
 

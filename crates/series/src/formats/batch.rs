@@ -121,7 +121,8 @@ pub struct RejectedLine {
 }
 
 impl Batch {
-    pub(crate) fn new(limits: Limits) -> Self {
+    /// An empty batch that refuses to grow beyond `limits`.
+    pub fn new(limits: Limits) -> Self {
         Self { limits, ..Self::default() }
     }
 

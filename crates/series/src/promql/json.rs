@@ -1,151 +1,183 @@
-//! Answers as JSON text, in one pass: what serde gives for the same answer, in a fraction of the time. Floats are what large
-//! answers are made of, so those that people write with few decimals are written without a search for the shortest digits.
+//! Answers as JSON text, digit by digit as Prometheus's HTTP API writes it and in one pass: times in seconds with three decimals or
+//! none, values as text, native histograms by their buckets. Floats are what large answers are made of, so those that people
+//! write with few decimals are written without a search for the shortest digits.
 //!
 //! It must never write another number than the shortest one that reads back as the same float.
 
-use std::io::Write;
+use std::io::{self, Write};
 
-use super::metric::Metric;
 use super::value::{SampleValue, Value, json_float};
+use crate::histogram::Histogram;
 
 /// Whole numbers below this have at most fifteen digits, so no two decimals of that length are one float.
 const FIFTEEN_DIGITS: f64 = 1e15;
 /// Decimals that are tried before the general way.
 const POWERS: [f64; 4] = [1.0, 10.0, 100.0, 1000.0];
 
-impl Value {
-    /// Appends the value as the `data` of Prometheus's HTTP API: `{"resultType":…,"result":…}`.
-    pub fn write_json(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(br#"{"resultType":""#);
-        out.extend_from_slice(self.type_name().as_bytes());
-        out.extend_from_slice(br#"","result":"#);
-        match self {
-            Self::Scalar { at_ms, value } => float_pair(*at_ms, *value, out),
-            Self::Text { at_ms, text } => {
-                out.push(b'[');
-                seconds(*at_ms, out);
-                out.push(b',');
-                string(text, out);
-                out.push(b']');
-            }
-            Self::Vector(samples) => list(samples, out, |sample, out| {
-                out.extend_from_slice(br#"{"metric":"#);
-                metric(&sample.metric, out);
-                match &sample.value {
-                    SampleValue::Float(value) => {
-                        out.extend_from_slice(br#","value":"#);
-                        float_pair(sample.at_ms, *value, out);
-                    }
-                    SampleValue::Histogram(histogram) => {
-                        out.extend_from_slice(br#","histogram":"#);
-                        rare(&super::value::histogram_pair(sample.at_ms, histogram), out);
-                    }
-                }
-                out.push(b'}');
-            }),
-            Self::Matrix(series) => list(series, out, |series, out| {
-                out.extend_from_slice(br#"{"metric":"#);
-                metric(&series.metric, out);
-                if !series.floats.is_empty() {
-                    out.extend_from_slice(br#","values":"#);
-                    list(&series.floats, out, |(at_ms, value), out| float_pair(*at_ms, *value, out));
-                }
-                if !series.histograms.is_empty() {
-                    out.extend_from_slice(br#","histograms":"#);
-                    list(&series.histograms, out, |(at_ms, histogram), out| {
-                        rare(&super::value::histogram_pair(*at_ms, histogram), out);
-                    });
-                }
-                out.push(b'}');
-            }),
+/// Writes the `data` of an answer: `{"resultType":…,"result":…}`, with `stats` beside them when there are any.
+///
+/// # Errors
+/// Whatever is written to does not take it.
+pub fn result<W: Write>(out: &mut W, value: &Value, stats: Option<&serde_json::Value>) -> io::Result<()> {
+    write!(out, "{{\"resultType\":\"{}\",\"result\":", value.type_name())?;
+    match value {
+        Value::Scalar { at_ms, value } => float_pair(out, *at_ms, *value)?,
+        Value::Text { at_ms, text } => {
+            out.write_all(b"[")?;
+            time(out, *at_ms)?;
+            out.write_all(b",")?;
+            string(out, text)?;
+            out.write_all(b"]")?;
         }
-        out.push(b'}');
+        Value::Vector(samples) => list(out, samples, |out, sample| {
+            out.write_all(b"{\"metric\":")?;
+            pairs(out, sample.metric.iter())?;
+            match &sample.value {
+                SampleValue::Float(value) => {
+                    out.write_all(b",\"value\":")?;
+                    float_pair(out, sample.at_ms, *value)?;
+                }
+                SampleValue::Histogram(value) => {
+                    out.write_all(b",\"histogram\":")?;
+                    histogram(out, sample.at_ms, value)?;
+                }
+            }
+            out.write_all(b"}")
+        })?,
+        Value::Matrix(all) => list(out, all, |out, series| {
+            out.write_all(b"{\"metric\":")?;
+            pairs(out, series.metric.iter())?;
+            if !series.floats.is_empty() {
+                out.write_all(b",\"values\":")?;
+                list(out, &series.floats, |out, (at, value)| float_pair(out, *at, *value))?;
+            }
+            if !series.histograms.is_empty() {
+                out.write_all(b",\"histograms\":")?;
+                list(out, &series.histograms, |out, (at, value)| histogram(out, *at, value))?;
+            }
+            out.write_all(b"}")
+        })?,
     }
+    if let Some(stats) = stats {
+        out.write_all(b",\"stats\":")?;
+        serde_json::to_writer(&mut *out, stats)?;
+    }
+    out.write_all(b"}")
 }
 
-fn list<T>(items: &[T], out: &mut Vec<u8>, mut each: impl FnMut(&T, &mut Vec<u8>)) {
-    out.push(b'[');
+/// A list.
+///
+/// # Errors
+/// As [`result`].
+pub fn list<W: Write, T>(
+    out: &mut W,
+    items: &[T],
+    mut each: impl FnMut(&mut W, &T) -> io::Result<()>,
+) -> io::Result<()> {
+    out.write_all(b"[")?;
     for (place, item) in items.iter().enumerate() {
         if place > 0 {
-            out.push(b',');
+            out.write_all(b",")?;
         }
-        each(item, out);
+        each(out, item)?;
     }
-    out.push(b']');
+    out.write_all(b"]")
 }
 
-fn rare(value: &impl serde::Serialize, out: &mut Vec<u8>) {
-    // Into memory, and with keys that are texts: nothing can fail.
-    let _ = serde_json::to_writer(out, value);
-}
-
-fn metric(metric: &Metric, out: &mut Vec<u8>) {
-    out.push(b'{');
-    for (place, (name, value)) in metric.iter().enumerate() {
+/// Names and values as an object.
+///
+/// # Errors
+/// As [`result`].
+pub fn pairs<'a, W: Write>(out: &mut W, pairs: impl Iterator<Item = (&'a str, &'a str)>) -> io::Result<()> {
+    out.write_all(b"{")?;
+    for (place, (name, value)) in pairs.enumerate() {
         if place > 0 {
-            out.push(b',');
+            out.write_all(b",")?;
         }
-        string(name, out);
-        out.push(b':');
-        string(value, out);
+        string(out, name)?;
+        out.write_all(b":")?;
+        string(out, value)?;
     }
-    out.push(b'}');
+    out.write_all(b"}")
+}
+
+/// Unix seconds: whole, or with three decimals.
+///
+/// # Errors
+/// As [`result`].
+pub fn time<W: Write>(out: &mut W, at_ms: i64) -> io::Result<()> {
+    if at_ms < 0 {
+        out.write_all(b"-")?;
+    }
+    let ms = at_ms.unsigned_abs();
+    if ms.is_multiple_of(1000) { decimal(out, ms / 1000, 0) } else { decimal(out, ms, 3) }
+}
+
+/// A time and a native histogram.
+///
+/// # Errors
+/// As [`result`].
+pub fn histogram<W: Write>(out: &mut W, at_ms: i64, histogram: &Histogram) -> io::Result<()> {
+    out.write_all(b"[")?;
+    time(out, at_ms)?;
+    write!(out, ",{{\"count\":\"{}\",\"sum\":\"{}\"", json_float(histogram.count), json_float(histogram.sum))?;
+    let mut first = true;
+    for bucket in histogram.buckets().filter(|bucket| bucket.count != 0.0) {
+        out.write_all(if first { b",\"buckets\":[" } else { b"," })?;
+        first = false;
+        // Which of the bounds belong to the bucket: 0 the upper, 1 the lower, 2 none, 3 both.
+        let rule = match (bucket.lower_inclusive, bucket.upper_inclusive) {
+            (false, true) => 0,
+            (true, false) => 1,
+            (false, false) => 2,
+            (true, true) => 3,
+        };
+        let [lower, upper, count] = [bucket.lower, bucket.upper, bucket.count].map(json_float);
+        write!(out, "[{rule},\"{lower}\",\"{upper}\",\"{count}\"]")?;
+    }
+    out.write_all(if first { b"}]" } else { b"]}]" })
 }
 
 /// A text in quotes. Nearly none needs an escape.
-fn string(text: &str, out: &mut Vec<u8>) {
+fn string<W: Write>(out: &mut W, text: &str) -> io::Result<()> {
     if text.bytes().all(|b| b >= 0x20 && b != b'"' && b != b'\\') {
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
+        out.write_all(b"\"")?;
+        out.write_all(text.as_bytes())?;
+        out.write_all(b"\"")
     } else {
-        rare(&text, out);
+        Ok(serde_json::to_writer(out, text)?)
     }
 }
 
-fn float_pair(at_ms: i64, value: f64, out: &mut Vec<u8>) {
-    out.push(b'[');
-    seconds(at_ms, out);
-    out.extend_from_slice(b",\"");
-    float(value, out);
-    out.extend_from_slice(b"\"]");
-}
-
-/// Unix seconds, with as many decimals as the milliseconds need.
-fn seconds(at_ms: i64, out: &mut Vec<u8>) {
-    if at_ms < 0 {
-        out.push(b'-');
-    }
-    let ms = at_ms.unsigned_abs();
-    decimal(ms / 1000, 0, out);
-    if !ms.is_multiple_of(1000) {
-        let text = format!(".{:03}", ms % 1000);
-        out.extend_from_slice(text.trim_end_matches('0').as_bytes());
-    }
+fn float_pair<W: Write>(out: &mut W, at_ms: i64, value: f64) -> io::Result<()> {
+    out.write_all(b"[")?;
+    time(out, at_ms)?;
+    out.write_all(b",\"")?;
+    float(out, value)?;
+    out.write_all(b"\"]")
 }
 
 /// A float as [`json_float`] writes it.
-fn float(value: f64, out: &mut Vec<u8>) {
+fn float<W: Write>(out: &mut W, value: f64) -> io::Result<()> {
     for (digits, power) in POWERS.iter().enumerate() {
         let scaled = (value * power).round();
         // NaN and infinities are not below it.
         if scaled.abs() < FIFTEEN_DIGITS && scaled / power == value && (scaled != 0.0 || value.to_bits() == 0) {
             if value < 0.0 {
-                out.push(b'-');
+                out.write_all(b"-")?;
             }
-            return decimal(scaled.abs() as u64, digits, out);
+            return decimal(out, scaled.abs() as u64, digits);
         }
     }
     if value.is_finite() && (1e-6..1e21).contains(&value.abs()) {
-        // Into memory: nothing can fail.
-        let _ = write!(out, "{value}");
+        write!(out, "{value}")
     } else {
-        out.extend_from_slice(json_float(value).as_bytes());
+        out.write_all(json_float(value).as_bytes())
     }
 }
 
 /// A whole number with a point before its last `decimals` digits.
-fn decimal(mut number: u64, decimals: usize, out: &mut Vec<u8>) {
+fn decimal<W: Write>(out: &mut W, mut number: u64, decimals: usize) -> io::Result<()> {
     let mut digits = [b'0'; 24];
     let mut at = digits.len();
     let mut written = 0;
@@ -159,18 +191,18 @@ fn decimal(mut number: u64, decimals: usize, out: &mut Vec<u8>) {
         number /= 10;
         written += 1;
     }
-    out.extend_from_slice(&digits[at..]);
+    out.write_all(&digits[at..])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::promql::{MatrixSeries, VectorSample};
+    use crate::promql::{MatrixSeries, Metric, VectorSample};
     use proptest::prelude::*;
 
     fn written(value: f64) -> String {
         let mut out = Vec::new();
-        float(value, &mut out);
+        float(&mut out, value).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -205,7 +237,7 @@ mod tests {
         ];
         for value in table {
             let mut out = Vec::new();
-            value.write_json(&mut out);
+            result(&mut out, &value, None).unwrap();
             let quick: serde_json::Value = serde_json::from_slice(&out).unwrap();
             let general = serde_json::to_value(&value).unwrap();
             // Whole seconds have no decimal here.
@@ -214,5 +246,62 @@ mod tests {
             };
             assert!(same(&quick, &general), "{quick} is not {general}");
         }
+    }
+
+    fn text(value: &Value) -> String {
+        let mut out = Vec::new();
+        result(&mut out, value, None).expect("memory takes it");
+        String::from_utf8(out).expect("it is text")
+    }
+
+    #[test]
+    fn every_kind_of_answer_is_written_as_prometheus_writes_it() {
+        let metric = Metric::new([("__name__", "up"), ("job", "a\"b")]);
+        let vector = Value::Vector(vec![VectorSample {
+            metric: metric.clone(),
+            at_ms: 1_435_781_451_781,
+            value: SampleValue::Float(1.0),
+        }]);
+        assert_eq!(
+            text(&vector),
+            r#"{"resultType":"vector","result":[{"metric":{"__name__":"up","job":"a\"b"},"value":[1435781451.781,"1"]}]}"#
+        );
+        let floats = vec![(1_000, 0.5), (2_010, f64::NAN), (-1_500, f64::NEG_INFINITY)];
+        let matrix = Value::Matrix(vec![MatrixSeries { metric: Metric::default(), floats, histograms: Vec::new() }]);
+        assert_eq!(
+            text(&matrix),
+            r#"{"resultType":"matrix","result":[{"metric":{},"values":[[1,"0.5"],[2.010,"NaN"],[-1.500,"-Inf"]]}]}"#
+        );
+        assert_eq!(
+            text(&Value::Scalar { at_ms: 5_000, value: 1e21 }),
+            r#"{"resultType":"scalar","result":[5,"1e+21"]}"#
+        );
+        let string = Value::Text { at_ms: 5_001, text: "a\nb".into() };
+        assert_eq!(text(&string), r#"{"resultType":"string","result":[5.001,"a\nb"]}"#);
+        assert_eq!(text(&Value::Vector(Vec::new())), r#"{"resultType":"vector","result":[]}"#);
+    }
+
+    #[test]
+    fn a_histogram_is_written_with_the_rule_of_each_bucket() {
+        let histogram =
+            Histogram { count: 3.0, sum: 2.5, zero_threshold: 0.001, zero_count: 1.0, ..Histogram::default() };
+        let series = MatrixSeries {
+            metric: Metric::default(),
+            floats: Vec::new(),
+            histograms: vec![(1_000, std::sync::Arc::new(histogram))],
+        };
+        assert_eq!(
+            text(&Value::Matrix(vec![series])),
+            r#"{"resultType":"matrix","result":[{"metric":{},"histograms":[[1,{"count":"3","sum":"2.5","buckets":[[3,"-0.001","0.001","1"]]}]]}]}"#
+        );
+        let empty = MatrixSeries {
+            metric: Metric::default(),
+            floats: Vec::new(),
+            histograms: vec![(1_000, std::sync::Arc::default())],
+        };
+        assert_eq!(
+            text(&Value::Matrix(vec![empty])),
+            r#"{"resultType":"matrix","result":[{"metric":{},"histograms":[[1,{"count":"0","sum":"0"}]]}]}"#
+        );
     }
 }

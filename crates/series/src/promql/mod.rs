@@ -14,7 +14,7 @@ mod error;
 mod eval;
 mod format;
 mod functions;
-mod json;
+pub mod json;
 mod kahan;
 mod lex;
 mod limits;

@@ -175,11 +175,6 @@ impl Serialize for MatrixSeries {
     }
 }
 
-/// A histogram at a time, as JSON.
-pub(super) fn histogram_pair(at_ms: i64, histogram: &Histogram) -> impl Serialize {
-    (seconds(at_ms), JsonHistogram(histogram))
-}
-
 struct JsonFloats<'a>(&'a [(i64, f64)]);
 
 impl Serialize for JsonFloats<'_> {

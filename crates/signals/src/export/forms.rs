@@ -9,10 +9,9 @@ use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use series::Labels;
-use series::promql::{MatrixSeries, plain_float};
+use series::promql::{MatrixSeries, json, plain_float};
 
 use crate::answer::Pieces;
-use crate::json;
 
 /// Rows that one group of a Parquet file holds, and so this program in memory.
 const GROUP: usize = 65_536;

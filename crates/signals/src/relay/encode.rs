@@ -7,9 +7,7 @@ use std::collections::HashMap;
 use series::formats::{Batch, Exemplar, FormatError, Limits, Metadata, MetricKind, remote_write};
 use series::{Histogram, Labels};
 
-const BYTES: u8 = 2;
-const FIXED: u8 = 1;
-const VARINT: u8 = 0;
+use crate::protobuf::{bytes, float, message, number, varint};
 
 /// Everything that one series carries.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,41 +18,6 @@ pub struct Content<'a> {
     pub histograms: &'a [(i64, &'a Histogram)],
     /// Examples; their `series` is not looked at.
     pub exemplars: &'a [&'a Exemplar],
-}
-
-pub(super) fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push((value as u8) | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-pub(super) fn tag(out: &mut Vec<u8>, field: u8, kind: u8) {
-    varint(out, u64::from(field) << 3 | u64::from(kind));
-}
-
-pub(super) fn bytes(out: &mut Vec<u8>, field: u8, content: &[u8]) {
-    tag(out, field, BYTES);
-    varint(out, content.len() as u64);
-    out.extend_from_slice(content);
-}
-
-pub(super) fn float(out: &mut Vec<u8>, field: u8, value: f64) {
-    tag(out, field, FIXED);
-    out.extend_from_slice(&value.to_bits().to_le_bytes());
-}
-
-pub(super) fn number(out: &mut Vec<u8>, field: u8, value: u64) {
-    tag(out, field, VARINT);
-    varint(out, value);
-}
-
-/// A message within: what `write` puts down, behind its length.
-pub(super) fn message(out: &mut Vec<u8>, field: u8, write: impl FnOnce(&mut Vec<u8>)) {
-    let mut inner = Vec::new();
-    write(&mut inner);
-    bytes(out, field, &inner);
 }
 
 /// Appends one label of a series. Receivers want them in order of their names.

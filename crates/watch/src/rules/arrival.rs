@@ -1,19 +1,18 @@
 //! Tells the rules what is written, whoever writes it: a [`Metrics`] around another one.
 
 use async_trait::async_trait;
-use kernel::TenantId;
 use series::formats::{Batch, Metadata};
 use series::promql::{Answer, Limits, Query};
 use series::{Appended, Labels, Matcher, Metrics, MetricsError, SeriesExemplars};
 use std::sync::{Arc, OnceLock};
 
-use super::engine::{Number, Rules};
+use super::engine::Rules;
 
 /// Measurements whose writing wakes rules. Every question goes on as it is.
 #[derive(Clone)]
 pub struct Heard {
     inner: Arc<dyn Metrics>,
-    rules: Arc<OnceLock<(Rules, Number)>>,
+    rules: Arc<OnceLock<Rules>>,
 }
 
 impl Heard {
@@ -24,18 +23,16 @@ impl Heard {
 
     /// From now on these rules are told what is written.
     pub fn tell(&self, rules: Rules) {
-        let number = rules.number;
-        drop(self.rules.set((rules, number)));
+        drop(self.rules.set(rules));
     }
 }
 
 #[async_trait]
 impl Metrics for Heard {
     async fn write(&self, tenant: u64, batch: Batch) -> Result<Appended, MetricsError> {
-        let Some((rules, number)) = self.rules.get() else { return self.inner.write(tenant, batch).await };
-        let id = rules.kernel.tenants().into_iter().map(|(id, _)| id).find(|id: &TenantId| number(*id) == tenant);
+        let Some(rules) = self.rules.get() else { return self.inner.write(tenant, batch).await };
         // Before it is handed on, since the engine takes the batch apart; awake only after it is on disk.
-        let readers = id.map(|id| rules.readers(id, batch.names())).unwrap_or_default();
+        let readers = rules.readers(tenant, batch.names());
         let written = self.inner.write(tenant, batch).await?;
         rules.wake(readers);
         Ok(written)

@@ -189,14 +189,15 @@ impl Rules {
 
     /// What was just written: the rules that read it are evaluated in a moment. Cheap when no rule does.
     pub fn on_written<'a>(&self, tenant: TenantId, names: impl IntoIterator<Item = &'a str>) {
-        self.wake(self.readers(tenant, names));
+        self.wake(self.readers((self.number)(tenant), names));
     }
 
-    /// The rules that read metrics of these names.
-    pub(super) fn readers<'a>(&self, tenant: TenantId, names: impl IntoIterator<Item = &'a str>) -> BTreeSet<Id> {
+    /// The rules that read metrics of these names; the tenant by the engine's number.
+    pub(super) fn readers<'a>(&self, tenant: u64, names: impl IntoIterator<Item = &'a str>) -> BTreeSet<Id> {
         let mut ids = BTreeSet::new();
         let board = self.board.lock();
-        let Some(readers) = board.by_name.get(&tenant).filter(|readers| !readers.is_empty()) else { return ids };
+        let of_tenant = board.by_name.iter().find(|(id, _)| (self.number)(**id) == tenant);
+        let Some((_, readers)) = of_tenant.filter(|(_, readers)| !readers.is_empty()) else { return ids };
         let mut any = false;
         for name in names {
             any = true;
