@@ -7,6 +7,7 @@ use kernel::{Kernel, TenantId};
 use serde_json::Value;
 use series::Metrics;
 use signals::listen::{Bound, Listen, Protocol, Source};
+use signals::scrape::duration;
 use signals::{Parts, RulesView, Settings, Signals, number};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use watch::rules::Rules;
 
 use crate::elsewhere::Linked;
 use crate::listen;
-use crate::options::Serve;
+use crate::options::{Kept, Limit, Serve};
 
 /// Whoever may read checks may read measurements, and whoever may feed checks may hand them in.
 const MEASURED: &str = "check";
@@ -31,6 +32,65 @@ impl RulesView for Seen {
     fn alerts(&self, tenant: TenantId) -> Value {
         self.0.alerts_json(tenant)
     }
+}
+
+/// Shortest time that samples are kept: a day's file is thinned out only when the day is over.
+const SHORTEST_RETENTION_MS: i64 = 2 * 86_400_000;
+
+/// Active series a tenant may have when nothing is said: some 500 MB of memory.
+const SERIES: u64 = 2_000_000;
+
+/// The engine's options from those of the server.
+///
+/// # Errors
+/// A size that is none, or a retention in which nothing could be thinned out.
+pub fn options(kept: &Kept) -> anyhow::Result<series::Options> {
+    let retention_ms = i64::try_from(kept.measurements_retention.0.as_millis()).unwrap_or(i64::MAX);
+    anyhow::ensure!(
+        retention_ms >= SHORTEST_RETENTION_MS,
+        "--measurements-retention: measurements are kept for at least 2d; give a longer time, or a --measurements-size"
+    );
+    let mut options = series::Options { retention_ms, ..series::Options::default() };
+    if let Some(size) = &kept.measurements_size {
+        let bytes = duration::parse_bytes(size);
+        options.retention_bytes = bytes.map_err(|why| anyhow::anyhow!("--measurements-size: {why}"))?;
+    }
+    // A tier is made of samples that are still kept.
+    for tier in &mut options.tiers {
+        tier.after_ms = tier.after_ms.min(retention_ms / 2);
+        tier.retention_ms = tier.retention_ms.max(retention_ms);
+    }
+    options.max_series = whole(of_all(&kept.series_limit).unwrap_or(SERIES));
+    options.max_samples_per_second = of_all(&kept.samples_limit).unwrap_or(options.max_samples_per_second);
+    Ok(options)
+}
+
+/// Gives tenants the limits that are theirs alone.
+///
+/// # Errors
+/// A tenant that is not known.
+pub fn limit_tenants(kernel: &Kernel, engine: &series::Engine, kept: &Kept) -> anyhow::Result<()> {
+    for (flag, limits) in [("--series-limit", &kept.series_limit), ("--samples-limit", &kept.samples_limit)] {
+        for limit in limits {
+            let Some(key) = &limit.tenant else { continue };
+            let tenant = number(known(kernel, key, flag)?);
+            let mut own = engine.limits(tenant);
+            match flag {
+                "--series-limit" => own.max_series = whole(limit.most),
+                _ => own.max_samples_per_second = limit.most,
+            }
+            engine.set_limits(tenant, Some(own));
+        }
+    }
+    Ok(())
+}
+
+fn of_all(limits: &[Limit]) -> Option<u64> {
+    limits.iter().rev().find(|limit| limit.tenant.is_none()).map(|limit| limit.most)
+}
+
+fn whole(most: u64) -> usize {
+    usize::try_from(most).unwrap_or(usize::MAX)
 }
 
 /// The ways in and out of an engine.
@@ -94,10 +154,14 @@ fn tenant(kernel: &Kernel, serve: &Serve, flag: &str) -> anyhow::Result<TenantId
             kernel.tenant_key(TenantId::HOME)
         );
     };
-    if kernel.tenant_key(TenantId::HOME) == *wanted {
+    known(kernel, wanted, "--push-tenant")
+}
+
+fn known(kernel: &Kernel, key: &str, flag: &str) -> anyhow::Result<TenantId> {
+    if kernel.tenant_key(TenantId::HOME) == *key {
         return Ok(TenantId::HOME);
     }
-    kernel.tenant(wanted).with_context(|| format!("--push-tenant: there is no tenant {wanted:?}"))
+    kernel.tenant(key).with_context(|| format!("{flag}: there is no tenant {key:?}"))
 }
 
 impl Listeners {
@@ -124,5 +188,44 @@ impl Listeners {
         let page = app.metrics.clone();
         tokio::spawn(signals::own::keep(signals.clone(), number(TenantId::HOME), own.to_string(), page));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(retention: &str, size: Option<&str>, series: &[&str]) -> Kept {
+        let limits = |texts: &[&str]| texts.iter().map(|text| text.parse().expect("a limit")).collect();
+        Kept {
+            measurements_retention: retention.parse().expect("a time"),
+            measurements_size: size.map(str::to_owned),
+            series_limit: limits(series),
+            samples_limit: limits(&["acme=5"]),
+        }
+    }
+
+    #[test]
+    fn limits_of_one_tenant_leave_those_of_all_as_they_are() {
+        let made = |texts: &[&str]| options(&kept("400d", None, texts)).expect("options");
+        assert_eq!(made(&[]).max_series, 2_000_000);
+        assert_eq!(made(&["acme=7"]).max_series, 2_000_000);
+        assert_eq!(made(&["9", "acme=7"]).max_series, 9);
+        assert_eq!(made(&[]).max_samples_per_second, u64::MAX);
+        assert!("a=b".parse::<Limit>().expect_err("no number").contains("neither a number nor TENANT=NUMBER"));
+    }
+
+    #[test]
+    fn samples_are_thinned_out_before_they_go() {
+        for days in ["2d", "3d", "6d", "30d", "4000d"] {
+            let options = options(&kept(days, Some("50GB"), &[])).expect("options");
+            assert_eq!(options.retention_bytes, 50 << 30, "as Prometheus counts");
+            for tier in options.tiers {
+                assert!(tier.after_ms < options.retention_ms && tier.retention_ms >= options.retention_ms, "{days}");
+            }
+        }
+        assert!(options(&kept("36h", None, &[])).expect_err("too short").to_string().contains("at least 2d"));
+        let odd = options(&kept("9d", Some("many"), &[])).expect_err("no size").to_string();
+        assert!(odd.starts_with("--measurements-size: "), "{odd}");
     }
 }

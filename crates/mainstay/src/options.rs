@@ -66,6 +66,9 @@ pub struct Serve {
     /// Measurements that are kept elsewhere, and that are fetched.
     #[command(flatten)]
     pub elsewhere: Elsewhere,
+    /// How measurements are kept.
+    #[command(flatten)]
+    pub kept: Kept,
     /// How long a PromQL query may take; a request may ask for less.
     #[arg(long, env = "MAINSTAY_QUERY_TIMEOUT", default_value = "2m")]
     pub query_timeout: Span,
@@ -96,6 +99,45 @@ pub struct Serve {
     /// Open the first sign-in, or the console, in this desktop's browser.
     #[arg(long)]
     pub open: bool,
+}
+
+/// How measurements are kept here, and how many.
+#[derive(Clone, Debug, Args)]
+pub struct Kept {
+    /// How long measurements are kept as they came; thinned-out ones are kept longer.
+    #[arg(long, env = "MAINSTAY_MEASUREMENTS_RETENTION", default_value = "400d")]
+    pub measurements_retention: Span,
+    /// How much room sealed measurements may take, such as 50GB; the oldest go first.
+    #[arg(long, env = "MAINSTAY_MEASUREMENTS_SIZE")]
+    pub measurements_size: Option<String>,
+    /// Active series a tenant may have: a number for every tenant (2,000,000 when left out), or TENANT=NUMBER for one; repeated.
+    #[arg(long, env = "MAINSTAY_SERIES_LIMIT", value_delimiter = ',')]
+    pub series_limit: Vec<Limit>,
+    /// Samples a second a tenant may send: a number for every tenant, or TENANT=NUMBER for one; repeated. No limit by default.
+    #[arg(long, env = "MAINSTAY_SAMPLES_LIMIT", value_delimiter = ',')]
+    pub samples_limit: Vec<Limit>,
+}
+
+/// A number for every tenant, or for one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Of which tenant; of all that have none of their own when it is left out.
+    pub tenant: Option<String>,
+    /// The most.
+    pub most: u64,
+}
+
+impl FromStr for Limit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (tenant, most) = match text.split_once('=') {
+            Some((tenant, most)) => (Some(tenant.trim().to_owned()), most),
+            None => (None, text),
+        };
+        let most = most.trim().parse().map_err(|_| format!("{text:?} is neither a number nor TENANT=NUMBER"))?;
+        Ok(Self { tenant, most })
+    }
 }
 
 /// Measurements that are kept elsewhere, and that are fetched.

@@ -180,8 +180,9 @@ async fn start(data: &Data, serve: &Serve, store: Arc<Store>, clock: Arc<dyn Clo
     let kernel = Kernel::start(backend, registry, clock.clone(), access.clone()).await?;
     drop(cell.set(kernel.clone()));
     people::standard_roles(&kernel).await.context("the standard roles could not be made")?;
-    let options = series::Options::default();
+    let options = measurements::options(&serve.kept)?;
     let (engine, recovery) = series::Engine::open(&data.data.join("series"), options)?;
+    measurements::limit_tenants(&kernel, &engine, &serve.kept)?;
     if !recovery.damaged.is_empty() {
         tracing::error!(
             damaged = recovery.damaged.len(),

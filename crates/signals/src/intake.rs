@@ -208,7 +208,7 @@ pub struct Stored {
 /// # Errors
 /// Nothing of it counts as stored.
 pub async fn store(signals: &Signals, tenant: u64, mut batch: Batch) -> Result<Stored, Unfit> {
-    let sent: usize = batch.series().map(|series| series.points.len()).sum();
+    let sent = batch.floats();
     let lines = std::mem::take(&mut batch.rejected);
     let rejected = batch.rejected_lines;
     let wait = signals.settings().intake_wait;

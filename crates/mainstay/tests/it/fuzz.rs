@@ -13,6 +13,8 @@ mod parsers;
 
 /// What one input may take; more is a hang.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// What the process may have taken in memory after all inputs.
+const ROOM_MIB: u64 = 256;
 /// Longest input that is made.
 const LONGEST: usize = 1 << 16;
 
@@ -54,6 +56,15 @@ fn takes_any_bytes(name: &str) {
     for _ in 0..inputs {
         takes(name, *parser, &changed(&corpus, &mut dice));
     }
+    let peak = peak_mib();
+    assert!(peak < ROOM_MIB, "{name} makes the process grow to {peak} MiB");
+}
+
+/// The most memory this process ever had, in MiB. nextest gives each parser a process of its own.
+fn peak_mib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("this runs on Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().expect("a number") >> 10
 }
 
 fn takes(name: &str, parser: parsers::Parser, input: &[u8]) {

@@ -128,7 +128,12 @@ impl Batch {
 
     /// How many samples there are, native histograms included.
     pub fn samples(&self) -> usize {
-        self.points.len() + self.histograms.len()
+        self.floats() + self.histograms.len()
+    }
+
+    /// How many samples are plain numbers.
+    pub fn floats(&self) -> usize {
+        self.points.len()
     }
 
     /// True when there is nothing in it but perhaps metadata.
