@@ -224,8 +224,8 @@ mod tests {
                 assert!(tier.after_ms < options.retention_ms && tier.retention_ms >= options.retention_ms, "{days}");
             }
         }
-        assert!(options(&kept("36h", None, &[])).expect_err("too short").to_string().contains("at least 2d"));
-        let odd = options(&kept("9d", Some("many"), &[])).expect_err("no size").to_string();
+        assert!(options(&kept("36h", None, &[])).err().expect("too short").to_string().contains("at least 2d"));
+        let odd = options(&kept("9d", Some("many"), &[])).err().expect("no size").to_string();
         assert!(odd.starts_with("--measurements-size: "), "{odd}");
     }
 }
