@@ -2,16 +2,19 @@
 //!
 //! Only a period whose samples are all still there may be given up; until it is made anew those samples answer in its place.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::sync::Arc;
 
 use super::Period;
+use super::interval::Column;
 use crate::block::{Place, read_times};
 use crate::error::io as at;
 use crate::index;
 use crate::log::sync_dir;
 use crate::seal::DAY_MS;
 use crate::store::Store;
+use crate::visit::Buffers;
 
 /// The periods of all tiers that have some of a time.
 #[derive(Default)]
@@ -61,11 +64,26 @@ impl Store {
         let file = File::open(&period.count().path).ok()?;
         let interval_ms = period.count().header.span_ms / super::INTERVALS;
         let files = self.blocks_in(start_ms, period.end_ms());
+        let mut at_edges = BTreeSet::new();
         for column in 0..layout.columns.len() as u32 {
             let place = Place { offset: 0, length: 0, column };
-            let ends = read_times(&file, start_ms, &layout.columns, place).ok()?;
-            let covered = |end: &i64| files.iter().any(|b| b.header.start_ms < *end && b.end_ms() > *end - interval_ms);
-            if !ends.iter().all(covered) {
+            for end in read_times(&file, start_ms, &layout.columns, place).ok()? {
+                if files.iter().any(|b| b.header.start_ms < end && b.end_ms() > end - interval_ms) {
+                    continue;
+                }
+                // Its last moment may be the first of a file.
+                if !files.iter().any(|b| b.header.start_ms == end) {
+                    return Some(false);
+                }
+                at_edges.insert(end);
+            }
+        }
+        let mut buffers = Buffers::default();
+        let mut intervals = Vec::new();
+        for id in if at_edges.is_empty() { Vec::new() } else { period.count().series().collect() } {
+            intervals.clear();
+            period.intervals(self, id, &[Column::Count, Column::Times], &mut buffers, &mut intervals)?;
+            if intervals.iter().any(|one| at_edges.contains(&one.end_ms) && one.first_ms < one.end_ms) {
                 return Some(false);
             }
         }
@@ -89,7 +107,7 @@ impl Store {
                 period.count().series().for_each(|id| index.release(id, index::Place::Block));
             }
             // At once, whoever reads it: with it, a start after a kill would take the period for one that has everything.
-            let path = period.path(super::Column::Count);
+            let path = period.path(Column::Count);
             std::fs::remove_file(&path).map_err(at("remove", &path))?;
             sync_dir(path.parent().unwrap_or(&path))?;
             self.remove(period.paths().into_iter().skip(1))?;
