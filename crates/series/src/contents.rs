@@ -204,7 +204,6 @@ impl Reading {
 
     fn series(&mut self, take: &mut Take<'_>) -> Option<()> {
         let (mut tenant, mut pairs, mut end): (u64, Vec<(usize, usize)>, u32) = (0, Vec::new(), 0);
-        let mut scratch = Vec::new();
         while !take.is_empty() {
             tenant = tenant.wrapping_add(take.i64()? as u64);
             pairs.truncate(usize::try_from(take.u64()?).ok().filter(|n| *n <= pairs.len())?);
@@ -222,7 +221,7 @@ impl Reading {
                 key::put_pair(&mut self.keys, text(*name), text(*value));
             }
             // Only what the engine would have written names a series.
-            if !key::is_canonical(&self.keys[from..], &mut scratch) {
+            if !key::is_canonical(&self.keys[from..]) {
                 return None;
             }
             let key = from..self.keys.len();

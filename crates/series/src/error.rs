@@ -138,6 +138,17 @@ pub enum Refusal {
         /// The limit.
         limit: usize,
     },
+    /// A sample of long ago belongs to a period that is kept thinned out, and the samples that it was made of are gone or about to
+    /// go: it could not be made anew with this one.
+    #[error(
+        "from {from_ms} to {to_ms} only thinned-out samples are kept, and what they were made of is gone: nothing can be added"
+    )]
+    Thinned {
+        /// Where the period begins, Unix milliseconds, exclusive.
+        from_ms: i64,
+        /// Where it ends, inclusive.
+        to_ms: i64,
+    },
     /// The tenant has as many active series as it may have.
     #[error("the tenant already has {limit} active series")]
     TooManySeries {

@@ -136,6 +136,11 @@ impl Part {
         Self { start_ms, chunk, late }
     }
 
+    /// How many points.
+    pub(crate) fn count(&self) -> u64 {
+        u64::from(self.chunk.count()) + self.late.len() as u64
+    }
+
     /// All points, rising in time.
     pub(crate) fn points(&self) -> Vec<Point> {
         all_points(&self.chunk, &self.late, self.start_ms)
@@ -277,7 +282,7 @@ impl Slot {
     }
 
     fn count(&self) -> u64 {
-        let older = self.older().iter().map(|part| u64::from(part.chunk.count()) + part.late.len() as u64);
+        let older = self.older().iter().map(Part::count);
         u64::from(self.chunk.count()) + self.late().len() as u64 + older.sum::<u64>()
     }
 
@@ -361,9 +366,14 @@ impl Change<'_> {
         &mut slots[slot]
     }
 
-    fn touch(&mut self, start_ms: i64) {
-        if self.touched.last() != Some(&start_ms) && !self.touched.contains(&start_ms) {
-            self.touched.push(start_ms);
+    /// Remembers the window that a time is in.
+    #[inline]
+    fn touch(&mut self, at_ms: i64) {
+        if !self.touched.last().is_some_and(|start| (0..WINDOW_MS).contains(&at_ms.wrapping_sub(*start))) {
+            let start = window_start(at_ms);
+            // The one that was touched last is the last.
+            self.touched.retain(|other| *other != start);
+            self.touched.push(start);
         }
     }
 
@@ -373,7 +383,7 @@ impl Change<'_> {
         if new {
             self.opened.push(id);
         }
-        self.touch(window_start(point.0));
+        self.touch(point.0);
         self.newest_ms = self.newest_ms.max(point.0);
         inserted
     }
@@ -383,7 +393,7 @@ impl Change<'_> {
         if new {
             self.opened.push(id);
         }
-        self.touch(window_start(at_ms));
+        self.touch(at_ms);
         self.newest_ms = self.newest_ms.max(at_ms);
     }
 

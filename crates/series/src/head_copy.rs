@@ -8,7 +8,7 @@ use crate::chunk::{Chunk, Point};
 use crate::error::io as at;
 use crate::frame;
 use crate::index::SeriesId;
-use crate::log::{Defined, PutKey, TAG_CHUNK, put_series, sync_dir, version_frame};
+use crate::log::{Defined, LastKey, PutKey, TAG_CHUNK, sync_dir, version_frame};
 use crate::record::Record;
 use crate::wire::Put;
 
@@ -35,6 +35,7 @@ pub(crate) struct HeadCopy<'a> {
 struct Writing<'a> {
     out: BufWriter<File>,
     defined: Defined,
+    last_key: LastKey,
     payload: Vec<u8>,
     key: PutKey<'a>,
     count: usize,
@@ -58,7 +59,8 @@ pub(crate) fn write_head(path: &Path, head: HeadCopy<'_>) -> crate::Result<usize
 fn write_part(part: &Path, head: HeadCopy<'_>) -> crate::Result<usize> {
     let out = BufWriter::with_capacity(1 << 20, File::create(part).map_err(at("create", part))?);
     let (defined, key) = (Defined::of_one(), head.key);
-    let mut writing = Writing { out, defined, payload: Vec::new(), key, count: 0, outcome: Ok(()) };
+    let last_key = LastKey::default();
+    let mut writing = Writing { out, defined, last_key, payload: Vec::new(), key, count: 0, outcome: Ok(()) };
     writing.outcome = writing.out.write_all(&version_frame());
     (head.first)(&mut |record| writing.record(&record));
     (head.parts)(&mut |id, chunk, late, start_ms| writing.chunk(id, chunk, late, start_ms));
@@ -74,7 +76,7 @@ fn write_part(part: &Path, head: HeadCopy<'_>) -> crate::Result<usize> {
 impl Writing<'_> {
     fn define(&mut self, id: SeriesId) {
         if self.defined.define(id) {
-            put_series(&mut self.payload, id, self.key);
+            self.last_key.put_series(&mut self.payload, id, self.key);
         }
     }
 
@@ -115,5 +117,6 @@ impl Writing<'_> {
             self.outcome = self.out.write_all(&framed);
         }
         self.payload.clear();
+        self.last_key.begin_frame();
     }
 }

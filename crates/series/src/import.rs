@@ -1,11 +1,13 @@
 //! Samples of long ago: past the log and the head, straight into sealed files, a file for each day of a request.
 //!
 //! For who moves here with years of measurements. The rules are those of every sample (a repeat changes nothing, the first of two
-//! stays), but for the age: anything that retention keeps is taken. A file is complete before it has its name, and nothing
+//! stays), but for the age: anything that retention keeps is taken. What is thinned out already is made anew with it as long as all
+//! of its samples are there; where they are not, a sample is refused and its period named. A file is complete before it has its name, and nothing
 //! is acknowledged before the last one has; after a kill between two of them the request can be sent again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
+use std::sync::atomic::AtomicU64;
 
 use crate::admit::within_limits;
 use crate::block::{self, NotWritten};
@@ -18,6 +20,7 @@ use crate::key;
 use crate::native::{NativePoint, Samples, same};
 use crate::seal::{DAY_MS, day_of, in_order};
 use crate::store::{Store, count};
+use crate::tiers::anew::Touched;
 use crate::writer::{Appended, Refused};
 
 /// A sample of the request: its place there, its time and what was measured.
@@ -161,16 +164,23 @@ impl Store {
     ) -> crate::Result<()> {
         let mut new: HashMap<SeriesId, Samples> = HashMap::new();
         let mut stored = self.stored(day, ids)?;
+        let last = day.saturating_add(DAY_MS - 1);
+        let touched = self.touched_periods(day, last);
+        let mut times = Vec::new();
         for (id, row) in &mut rows {
-            let fresh =
-                news(std::mem::take(row), stored.remove(id).unwrap_or_default(), outcome, &self.counters.repeated);
+            let known = stored.remove(id).unwrap_or_default();
+            let fresh = news(std::mem::take(row), known, &touched, outcome, &self.counters.repeated);
             if !fresh.is_empty() {
+                times.append(&mut fresh.times());
                 new.insert(*id, fresh);
             }
         }
         if new.is_empty() {
             return Ok(());
         }
+        // Before the samples are there: killed in between, a period is made anew of what it was made of.
+        self.give_up_periods(&touched, &times)?;
+        self.try_periods_again(day, last);
         // It stands beside the day's other files until they are made one: it replaces none, and covers nothing of the log.
         let header = block::Header { replaces: 0, ..self.new_header(day, DAY_MS) };
         let order = in_order(&self.index.read(), &new.keys().copied().collect());
@@ -209,23 +219,26 @@ impl Store {
     }
 }
 
-/// What of a row is not stored yet, rising in time.
-fn news(row: Vec<Sent>, stored: Samples, outcome: &mut Appended, repeated: &std::sync::atomic::AtomicU64) -> Samples {
+/// What of a row is not stored yet and can be, rising in time.
+fn news(row: Vec<Sent>, stored: Samples, touched: &Touched, outcome: &mut Appended, repeated: &AtomicU64) -> Samples {
     let floats = stored.floats.into_iter().map(|(at, value)| (at, What::Float(value)));
     let natives = stored.histograms.into_iter().map(|(at, h)| (at, What::Histogram(h)));
     let known: HashMap<i64, What> = floats.chain(natives).collect();
     let mut fresh: BTreeMap<i64, What> = BTreeMap::new();
     for Sent { index, at_ms, what } in row {
-        match known.get(&at_ms).or_else(|| fresh.get(&at_ms)) {
-            None => {
+        match (known.get(&at_ms).or_else(|| fresh.get(&at_ms)), touched.closed(at_ms)) {
+            (None, Some((from_ms, to_ms))) => {
+                outcome.refused.push(Refused { index, reason: Refusal::Thinned { from_ms, to_ms } });
+            }
+            (None, None) => {
                 outcome.accepted += 1;
                 fresh.insert(at_ms, what);
             }
-            Some(old) if old.is(&what) => {
+            (Some(old), _) if old.is(&what) => {
                 outcome.accepted += 1;
                 count(repeated, 1);
             }
-            Some(_) => outcome.refused.push(Refused { index, reason: Refusal::Conflict { at_ms } }),
+            (Some(_), _) => outcome.refused.push(Refused { index, reason: Refusal::Conflict { at_ms } }),
         }
     }
     let (mut floats, mut histograms): (Vec<Point>, Vec<NativePoint>) = (Vec::new(), Vec::new());

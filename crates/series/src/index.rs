@@ -44,11 +44,14 @@ struct Entry {
     blocks: u32,
 }
 
+/// A list of series that have one label in common, in this process only.
+type ListId = u32;
+
 #[derive(Debug, Default)]
 struct Tenant {
     number: u64,
-    /// Name, then value, then the series that have it, rising.
-    postings: BySymbol<BySymbol<Vec<SeriesId>>>,
+    /// Name, then value, then where in the lists the series are that have it.
+    postings: BySymbol<BySymbol<ListId>>,
     series: usize,
     active: usize,
 }
@@ -63,6 +66,9 @@ pub(crate) struct Index {
     table: HashTable<SeriesId>,
     tenants: Vec<Tenant>,
     by_number: HashMap<u64, u32>,
+    /// Series by what they have in common, each list rising; and the places of lists that are not in use.
+    lists: Vec<Vec<SeriesId>>,
+    unused_lists: Vec<ListId>,
     lease: Lease,
     /// Numbers that are not in use, and those that may still be held.
     free: Vec<SeriesId>,
@@ -71,8 +77,10 @@ pub(crate) struct Index {
     doomed: Vec<SeriesId>,
     live: usize,
     dead_pairs: usize,
-    /// The series that was new last, in `pairs`.
+    /// The series that was new last: in `pairs`, its tenant, and the lists that it is in.
     last_new: Range<usize>,
+    last_owner: u32,
+    last_lists: Vec<ListId>,
 }
 
 /// Where points of a series are.
@@ -92,6 +100,8 @@ impl Default for Index {
             table: HashTable::new(),
             tenants: Vec::new(),
             by_number: HashMap::new(),
+            lists: Vec::new(),
+            unused_lists: Vec::new(),
             lease: Arc::new(()),
             free: Vec::new(),
             resting: Vec::new(),
@@ -99,6 +109,8 @@ impl Default for Index {
             live: 0,
             dead_pairs: 0,
             last_new: 0..0,
+            last_owner: 0,
+            last_lists: Vec::new(),
         }
     }
 }
@@ -145,17 +157,25 @@ impl Index {
         let owner = self.tenant(tenant);
         let from = self.pairs.len() as u32;
         // Series that come one after the other share most of their labels, so the one before is a good guess.
-        let before = self.last_new.clone();
+        let (before, alike) = (self.last_new.clone(), self.last_owner == owner);
         for (n, (name, value)) in Pairs(key).flatten().enumerate() {
             let guess = self.pairs.get(before.start + n).filter(|_| before.start + n < before.end).copied();
             let name = self.symbols.intern_bytes(name, guess.map(|pair| pair.0));
             let value = self.symbols.intern_bytes(value, guess.map(|pair| pair.1));
             self.pairs.push((name, value));
+            let list = match self.last_lists.get(n).filter(|_| alike && guess == Some((name, value))) {
+                Some(known) => *known,
+                None => self.list(owner, name, value),
+            };
+            put_in(&mut self.lists[list as usize], id);
+            match self.last_lists.get_mut(n) {
+                Some(last) => *last = list,
+                None => self.last_lists.push(list),
+            }
         }
-        self.last_new = from as usize..self.pairs.len();
+        (self.last_new, self.last_owner) = (from as usize..self.pairs.len(), owner);
         let labels = (self.pairs.len() as u32 - from) as u16;
         self.entries[id as usize] = Entry { hash, tenant: owner, from, labels, head: 0, blocks: 0 };
-        self.post(id);
         let entries = &self.entries;
         self.table.insert_unique(hash.0[0], id, |id| entries[*id as usize].hash.0[0]);
         self.tenants[owner as usize].series += 1;
@@ -164,6 +184,9 @@ impl Index {
     }
 
     fn tenant(&mut self, number: u64) -> u32 {
+        if self.tenants.get(self.last_owner as usize).is_some_and(|last| last.number == number) {
+            return self.last_owner;
+        }
         if let Some(known) = self.by_number.get(&number) {
             return *known;
         }
@@ -181,21 +204,31 @@ impl Index {
         &self.pairs[entry.from as usize..entry.from as usize + usize::from(entry.labels)]
     }
 
+    /// The list of the series that have this label, new if need be.
+    fn list(&mut self, owner: u32, name: Symbol, value: Symbol) -> ListId {
+        let values = self.tenants[owner as usize].postings.entry(name).or_default();
+        *values.entry(value).or_insert_with(|| {
+            self.unused_lists.pop().unwrap_or_else(|| {
+                self.lists.push(Vec::new());
+                (self.lists.len() - 1) as ListId
+            })
+        })
+    }
+
     /// Puts a series into the lists of its labels.
     fn post(&mut self, id: SeriesId) {
         let Entry { tenant, from, labels, .. } = self.entries[id as usize];
-        let postings = &mut self.tenants[tenant as usize].postings;
-        for (name, value) in &self.pairs[from as usize..from as usize + usize::from(labels)] {
-            let ids = postings.entry(*name).or_default().entry(*value).or_default();
-            match ids.last() {
-                Some(last) if *last >= id => {
-                    if let Err(place) = ids.binary_search(&id) {
-                        ids.insert(place, id);
-                    }
-                }
-                _ => ids.push(id),
-            }
+        for place in from as usize..from as usize + usize::from(labels) {
+            let (name, value) = self.pairs[place];
+            let list = self.list(tenant, name, value);
+            put_in(&mut self.lists[list as usize], id);
         }
+    }
+
+    /// The series that was new last is no guess any more.
+    fn forget_last(&mut self) {
+        self.last_new = 0..0;
+        self.last_lists.clear();
     }
 
     /// One more place holds points of this series.
@@ -253,13 +286,17 @@ impl Index {
             self.entries[*id as usize].labels = 0;
         }
         self.live -= doomed.len();
+        self.forget_last();
         for (tenant, name, value) in lists {
             let postings = &mut self.tenants[tenant as usize].postings;
             let Some(values) = postings.get_mut(&name) else { continue };
-            if let Some(ids) = values.get_mut(&value) {
+            if let Some(list) = values.get(&value).copied() {
+                let ids = &mut self.lists[list as usize];
                 ids.retain(|id| doomed.binary_search(id).is_err());
                 if ids.is_empty() {
+                    *ids = Vec::new();
                     values.remove(&value);
+                    self.unused_lists.push(list);
                 }
             }
             if values.is_empty() {
@@ -289,7 +326,8 @@ impl Index {
     fn rebuild(&mut self) {
         let old = std::mem::take(&mut self.symbols);
         let pairs = std::mem::take(&mut self.pairs);
-        self.last_new = 0..0;
+        self.forget_last();
+        (self.lists, self.unused_lists) = (Vec::new(), Vec::new());
         for tenant in &mut self.tenants {
             tenant.postings.clear();
         }
@@ -440,11 +478,11 @@ impl Index {
             return Vec::new();
         };
         if matcher.op() == MatchOp::Eq {
-            let ids = self.symbols.find(matcher.value()).and_then(|value| values.get(&value));
-            return ids.cloned().unwrap_or_default();
+            let list = self.symbols.find(matcher.value()).and_then(|value| values.get(&value));
+            return list.map(|list| self.lists[*list as usize].clone()).unwrap_or_default();
         }
         let taken = values.iter().filter(|(value, _)| matcher.matches_value(self.symbols.text(**value)));
-        let mut ids: Vec<SeriesId> = taken.flat_map(|(_, ids)| ids.iter().copied()).collect();
+        let mut ids: Vec<SeriesId> = taken.flat_map(|(_, list)| &self.lists[*list as usize]).copied().collect();
         ids.sort_unstable();
         ids
     }
@@ -500,6 +538,18 @@ impl Index {
         let mut texts: Vec<String> = symbols.iter().map(|s| self.symbols.text(*s).to_string()).collect();
         texts.sort_unstable();
         texts
+    }
+}
+
+/// Puts a series into a rising list, at the end of which it nearly always belongs.
+fn put_in(list: &mut Vec<SeriesId>, id: SeriesId) {
+    match list.last() {
+        Some(last) if *last >= id => {
+            if let Err(place) = list.binary_search(&id) {
+                list.insert(place, id);
+            }
+        }
+        _ => list.push(id),
     }
 }
 

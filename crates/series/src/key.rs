@@ -98,21 +98,51 @@ fn take_bytes<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     None
 }
 
-/// Whether these bytes are the key that [`of`] makes of their labels. Makes no text; `scratch` is overwritten.
-pub(crate) fn is_canonical(key: &[u8], scratch: &mut Vec<u8>) -> bool {
-    scratch.clear();
-    let (mut before, mut count): (&[u8], usize) = (&[], 0);
-    for pair in Pairs(key) {
-        let Some((name, value)) = pair else { return false };
-        let legal = std::str::from_utf8(name).is_ok_and(Labels::is_name) && std::str::from_utf8(value).is_ok();
-        if !legal || value.is_empty() || !Labels::is_value_length(value.len()) || name <= before {
+/// Whether these bytes are the key that [`of`] makes of their labels. Makes no text.
+pub(crate) fn is_canonical(key: &[u8]) -> bool {
+    let (mut rest, mut before, mut count): (&[u8], &[u8], usize) = (key, &[], 0);
+    while !rest.is_empty() {
+        let Some((name, value)) = take_canonical(&mut rest) else { return false };
+        let is_value = !value.is_empty() && Labels::is_value_length(value.len()) && std::str::from_utf8(value).is_ok();
+        if !is_value || name <= before || !std::str::from_utf8(name).is_ok_and(Labels::is_name) {
             return false;
         }
         before = name;
         count += 1;
-        put_pair(scratch, name, value);
     }
-    Labels::is_count(count) && scratch == key
+    Labels::is_count(count)
+}
+
+/// A pair that is written as [`put_pair`] writes it.
+fn take_canonical<'a>(rest: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let tag = |rest: &mut &'a [u8], tag| (take_byte(rest)? == tag).then_some(());
+    let bytes = |rest: &mut &'a [u8]| {
+        let length = take_shortest(rest)?;
+        let (taken, more) = rest.split_at_checked(length)?;
+        *rest = more;
+        Some(taken)
+    };
+    tag(rest, LABEL)?;
+    let inner = take_shortest(rest)?;
+    let before = rest.len();
+    tag(rest, NAME)?;
+    let name = bytes(rest)?;
+    tag(rest, VALUE)?;
+    let value = bytes(rest)?;
+    (before - rest.len() == inner).then_some((name, value))
+}
+
+/// A length in as few bytes as it needs.
+fn take_shortest(rest: &mut &[u8]) -> Option<usize> {
+    let mut length = 0_usize;
+    for shift in (0..28).step_by(7) {
+        let byte = take_byte(rest)?;
+        length |= usize::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return (byte > 0 || shift == 0).then_some(length);
+        }
+    }
+    None
 }
 
 /// What a sender's bytes say, as labels: sorted, without empty ones.
@@ -146,15 +176,15 @@ mod tests {
             }
             prop_assert_eq!(&labels(&unsorted).unwrap(), &labels_in);
             let key = of(&labels_in);
-            prop_assert!(is_canonical(&key, &mut Vec::new()));
-            prop_assert_eq!(is_canonical(&unsorted, &mut Vec::new()), unsorted == key);
+            prop_assert!(is_canonical(&key));
+            prop_assert_eq!(is_canonical(&unsorted), unsorted == key);
             prop_assert_eq!(labels(&key).unwrap(), labels_in);
         }
 
         #[test]
         fn any_bytes_are_labels_or_an_error(raw in any::<Vec<u8>>()) {
             let found = labels(&raw);
-            if is_canonical(&raw, &mut Vec::new()) {
+            if is_canonical(&raw) {
                 prop_assert_eq!(of(&found.unwrap()), raw);
             }
         }

@@ -20,6 +20,7 @@ mod chunk;
 mod contents;
 mod cut;
 mod decimate;
+mod decode;
 mod engine;
 mod error;
 pub mod formats;

@@ -18,13 +18,15 @@ use crate::index::SeriesId;
 use crate::record::Record;
 use crate::wire::{Put, Take};
 
-/// Version 3 has records beside floats; 2 is read as it is.
-pub(crate) const VERSION: u64 = 3;
+/// Version 3 has records beside floats, 4 names a series by what it shares with the one before; 2 and 3 are read as they are.
+pub(crate) const VERSION: u64 = 4;
 pub(crate) const OLDEST_VERSION: u64 = 2;
 pub(crate) const TAG_VERSION: u8 = 0;
 pub(crate) const TAG_SERIES: u8 = 1;
 pub(crate) const TAG_SAMPLES: u8 = 2;
 pub(crate) const TAG_CHUNK: u8 = 3;
+/// Tags 4 to 8 are those of [`record`](crate::record).
+pub(crate) const TAG_ALIKE: u8 = 9;
 /// In the byte before a sample: how many bytes of the value follow, in the low four bits; its time is that of the sample before; its
 /// series is the one after.
 pub(crate) const VALUE_BYTES: u8 = 0x0f;
@@ -248,20 +250,44 @@ pub(crate) fn version_frame() -> Vec<u8> {
     framed
 }
 
-/// The version that a segment says it has; none when its first frame is damaged.
-pub(crate) fn version_of(segment: &[u8]) -> Option<u64> {
-    let mut take = Take(frame::take(segment)?);
+/// The version that a segment whose first frame has this payload says it has.
+pub(crate) fn version_in(payload: &[u8]) -> Option<u64> {
+    let mut take = Take(payload);
     (take.byte()? == TAG_VERSION).then(|| take.u64()).flatten()
 }
 
-pub(crate) fn put_series(out: &mut Vec<u8>, id: SeriesId, key: PutKey<'_>) {
-    let mut bytes = Vec::with_capacity(160);
-    // A series that nobody knows any more has no samples either; told of as orphaned if it ever had.
-    let Some(tenant) = key(id, &mut bytes) else { return };
-    out.push(TAG_SERIES);
-    out.put_u64(u64::from(id));
-    out.put_u64(tenant);
-    out.put_bytes(&bytes);
+/// The key that a frame has named last: the next one is written as what differs from it.
+#[derive(Default)]
+pub(crate) struct LastKey {
+    key: Vec<u8>,
+    next: Vec<u8>,
+}
+
+impl LastKey {
+    /// Names a series in the frame that is being made.
+    pub(crate) fn put_series(&mut self, out: &mut Vec<u8>, id: SeriesId, key: PutKey<'_>) {
+        self.next.clear();
+        // A series that nobody knows any more has no samples either; told of as orphaned if it ever had.
+        let Some(tenant) = key(id, &mut self.next) else { return };
+        let shared = shared(&self.key, &self.next);
+        out.push(TAG_ALIKE);
+        out.put_u64(u64::from(id));
+        out.put_u64(tenant);
+        out.put_u64(shared as u64);
+        out.put_bytes(&self.next[shared..]);
+        std::mem::swap(&mut self.key, &mut self.next);
+    }
+
+    /// A new frame begins, which can be read without the one before.
+    pub(crate) fn begin_frame(&mut self) {
+        self.key.clear();
+    }
+}
+
+/// How many bytes two texts begin with together.
+fn shared(a: &[u8], b: &[u8]) -> usize {
+    let words = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0).take_while(|(a, b)| a == b).count() * 8;
+    words + a[words..].iter().zip(&b[words..]).take_while(|(a, b)| a == b).count()
 }
 
 /// The samples as frames: in each first the series that the segment has not defined yet, then samples up to its end.
@@ -269,14 +295,16 @@ fn encode(samples: &[LogSample], defined: &mut Defined, key: PutKey<'_>) -> Vec<
     let mut out = Vec::with_capacity(samples.len() * 8 + 64);
     let (mut series, mut body) = (Vec::new(), Vec::with_capacity(samples.len() * 8));
     let (mut last_id, mut last_ms) = (0, 0);
+    let mut last_key = LastKey::default();
     for sample in samples {
         if defined.define(sample.id) {
-            put_series(&mut series, sample.id, key);
+            last_key.put_series(&mut series, sample.id, key);
         }
         put_sample(&mut body, sample, last_id, last_ms);
         (last_id, last_ms) = (sample.id, sample.point.0);
         if series.len() + body.len() >= FRAME_BYTES {
             put_frame(&mut out, &mut series, &mut body);
+            last_key.begin_frame();
             (last_id, last_ms) = (0, 0);
         }
     }
@@ -288,14 +316,15 @@ fn encode(samples: &[LogSample], defined: &mut Defined, key: PutKey<'_>) -> Vec<
 
 /// The records as frames, each with the series that it needs and the segment has not defined yet.
 fn put_records(records: &[Record<'_>], defined: &mut Defined, key: PutKey<'_>, out: &mut Vec<u8>) {
-    let mut payload = Vec::new();
+    let (mut payload, mut last_key) = (Vec::new(), LastKey::default());
     for record in records {
         if let Some(id) = record.series().filter(|id| defined.define(*id)) {
-            put_series(&mut payload, id, key);
+            last_key.put_series(&mut payload, id, key);
         }
         record.put(&mut payload);
         if payload.len() >= FRAME_BYTES {
             frame::put(out, &payload);
+            last_key.begin_frame();
             payload.clear();
         }
     }

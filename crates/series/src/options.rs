@@ -158,6 +158,8 @@ pub struct RefusedBy {
     pub series_limit: u64,
     /// No native histogram.
     pub histogram: u64,
+    /// Imported into a period of which only thinned-out samples are left.
+    pub thinned: u64,
     /// Too many samples a second.
     pub rate: u64,
 }

@@ -92,11 +92,10 @@ impl Prepared {
             (index.lease(), hashes.iter().map(|hash| index.find(*hash)).collect::<Vec<_>>())
         };
         let (mut parts, mut fresh, mut unnamed) = (Vec::with_capacity(count), Vec::new(), Vec::new());
-        let mut scratch = Vec::new();
         for (i, known) in found.drain(..).enumerate() {
             let who = match known {
                 Some(id) => Who::Known(id),
-                None => look_closer(store, tenant, batch.key(i), hashes[i], &mut fresh, &mut unnamed, &mut scratch),
+                None => look_closer(store, tenant, batch.key(i), hashes[i], &mut fresh, &mut unnamed),
             };
             parts.push((who, batch.points_of(i).len() as u32));
         }
@@ -114,13 +113,12 @@ fn look_closer(
     hash: KeyHash,
     fresh: &mut Vec<Fresh>,
     unnamed: &mut Vec<LabelsError>,
-    scratch: &mut Vec<u8>,
 ) -> Who {
     let mut new = |hash, key| {
         fresh.push(Fresh { hash, key });
         Who::Fresh(fresh.len() as u32 - 1)
     };
-    if key::is_canonical(raw, scratch) {
+    if key::is_canonical(raw) {
         return new(hash, raw.to_vec());
     }
     match key::labels(raw) {

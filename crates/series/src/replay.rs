@@ -1,34 +1,39 @@
 //! Reads log segments: samples out, damage told. Never panics; what is damaged is left out.
+//!
+//! Reading and decoding is one half of the work, taking in what was read the other: who is in a hurry lets a thread do the
+//! first half ahead, and takes in what it sends in the order in which it was written.
 
-use hashbrown::HashTable;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use crate::about::LogExemplar;
-use crate::chunk::{Chunk, Point};
+use crate::chunk::Point;
 use crate::cut::Cut;
-use crate::error::{Damage, DamageKind};
+use crate::decode::{Closely, Decoded, Decoder, Entry, Places};
+use crate::error::{Damage, DamageKind, SeriesError, io as at};
 use crate::formats::Metadata;
-use crate::frame;
-use crate::head::{WINDOW_MS, window_start};
+use crate::frame::{self, Frames, Piece};
+use crate::head::Part;
 use crate::histogram::Histogram;
-use crate::index::SeriesId;
-use crate::key;
-use crate::log::{
-    NEXT_SERIES, OLDEST_VERSION, SAME_TIME, TAG_CHUNK, TAG_SAMPLES, TAG_SERIES, TAG_VERSION, VALUE_BYTES, VERSION,
-};
-use crate::native::{NativePart, NativePoint, Rows, take_single};
-use crate::record::{
-    TAG_CUT, TAG_EXEMPLARS, TAG_HISTOGRAM, TAG_HISTOGRAMS, TAG_METADATA, take_cut, take_exemplars, take_metadata,
-};
-use crate::wire::Take;
+use crate::index::KeyHash;
+use crate::log::{OLDEST_VERSION, VERSION, version_in};
+use crate::native::NativePart;
+
+/// Bytes of frames that are decoded before they are handed on.
+const BATCH_BYTES: usize = 128 << 10;
+/// Batches that may wait.
+const BATCHES: usize = 8;
 
 /// Takes what a segment holds, in the order in which it was written.
 pub(crate) trait Replay {
     /// A series; what it gives back stands for it from then on.
-    fn series(&mut self, tenant: u64, key: &[u8]) -> u32;
+    fn series(&mut self, tenant: u64, hash: KeyHash, key: &[u8]) -> u32;
     /// A sample.
     fn sample(&mut self, series: u32, point: Point);
-    /// A window of a series, as the head had it, with late points.
-    fn part(&mut self, series: u32, start_ms: i64, chunk: Chunk, late: Vec<Point>);
+    /// A window of a series, as the head had it.
+    fn part(&mut self, series: u32, part: Part);
     /// A native histogram.
     fn histogram(&mut self, series: u32, at_ms: i64, histogram: Histogram);
     /// Those of a window of a series, as the head had them.
@@ -41,179 +46,181 @@ pub(crate) trait Replay {
     fn cut(&mut self, _cut: Cut) {}
 }
 
-/// How closely copies of the head are looked at. Their bytes are covered by a checksum in any case.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Closely {
-    /// Each point is decoded: for who checks files.
-    Yes,
-    /// They are taken as they are, and decoded by who reads them: for a quick start.
-    No,
+/// Hands on what was decoded of one segment.
+#[derive(Default)]
+pub(crate) struct Taken {
+    places: Places,
 }
 
-/// Reads the bytes of one segment into `sink`; what is damaged, in order.
-pub(crate) fn replay(file: &str, bytes: &[u8], closely: Closely, sink: &mut impl Replay) -> Vec<Damage> {
-    let scan = frame::scan(bytes);
-    let mut damaged = scan.damage(file, bytes.len() as u64);
-    let mut reader = Reader { sink, closely, places: HashTable::new(), scratch: Vec::new() };
-    for (offset, payload) in scan.whole {
-        if let Err(kind) = reader.frame(payload) {
-            let length = (payload.len() + frame::HEADER) as u64;
-            damaged.push(Damage { file: file.into(), offset, length, kind });
-        }
-    }
-    damaged.sort_by_key(|d| d.offset);
-    damaged
-}
-
-struct Reader<'a, S> {
-    sink: &'a mut S,
-    closely: Closely,
-    /// The segment's own numbers, and what they stand for.
-    places: HashTable<(SeriesId, u32)>,
-    scratch: Vec<u8>,
-}
-
-/// Numbers are dense, so spreading them is all that a hash has to do.
-fn spread(id: SeriesId) -> u64 {
-    u64::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
-impl<S: Replay> Reader<'_, S> {
-    /// Everything of one frame that has a meaning; the error says that something in it has none.
-    fn frame(&mut self, payload: &[u8]) -> Result<(), DamageKind> {
-        let mut take = Take(payload);
-        let mut outcome = Ok(());
-        while !take.is_empty() {
-            match self.entry(&mut take) {
-                Some(true) => {}
-                Some(false) => outcome = Err(DamageKind::Orphaned),
-                None => return Err(DamageKind::Meaning),
-            }
-        }
-        outcome
-    }
-
-    /// Reads one entry. `Some(false)` when something in it belongs to a series that is not defined.
-    fn entry(&mut self, take: &mut Take<'_>) -> Option<bool> {
-        match take.byte()? {
-            TAG_VERSION => (OLDEST_VERSION..=VERSION).contains(&take.u64()?).then_some(true),
-            TAG_SERIES => {
-                let (id, tenant, bytes) = (take.u32()?, take.u64()?, take.bytes()?);
-                // Only what the engine would have written names a series.
-                if !key::is_canonical(bytes, &mut self.scratch) {
-                    return None;
+impl Taken {
+    pub(crate) fn batch(&mut self, decoded: &mut Decoded, sink: &mut impl Replay) {
+        let Decoded { entries, keys, samples } = decoded;
+        // The decoder lets nothing through whose series was not defined before it.
+        for entry in entries.drain(..) {
+            match entry {
+                Entry::Series { id, tenant, hash, key } => {
+                    let stands_for = sink.series(tenant, hash, &keys[key]);
+                    self.places.set(id, stands_for);
                 }
-                let stands_for = self.sink.series(tenant, bytes);
-                match self.places.find_mut(spread(id), |(other, _)| *other == id) {
-                    Some(known) => known.1 = stands_for,
-                    None => drop(self.places.insert_unique(spread(id), (id, stands_for), |(id, _)| spread(*id))),
+                Entry::Samples(range) => {
+                    for (id, point) in &samples[range] {
+                        if let Some(series) = self.places.get(*id) {
+                            sink.sample(series, *point);
+                        }
+                    }
                 }
-                Some(true)
+                Entry::Part(id, part) => {
+                    if let Some(series) = self.places.get(id) {
+                        sink.part(series, part);
+                    }
+                }
+                Entry::Histogram(id, at_ms, histogram) => {
+                    if let Some(series) = self.places.get(id) {
+                        sink.histogram(series, at_ms, histogram);
+                    }
+                }
+                Entry::Histograms(id, part) => {
+                    if let Some(series) = self.places.get(id) {
+                        sink.histograms(series, part);
+                    }
+                }
+                Entry::Metadata(tenant, told) => sink.metadata(tenant, told),
+                Entry::Exemplars(tenant, all) => sink.exemplars(tenant, all),
+                Entry::Cut(cut) => sink.cut(cut),
             }
-            TAG_SAMPLES => self.samples(take),
-            TAG_CHUNK => self.chunk(take),
-            TAG_HISTOGRAM => {
-                let (id, at_ms, histogram) = (take.u32()?, take.i64()?, take_single(take)?);
-                let Some(series) = self.place(id) else { return Some(false) };
-                self.sink.histogram(series, at_ms, histogram);
-                Some(true)
-            }
-            TAG_HISTOGRAMS => {
-                let id = take.u32()?;
-                let part = take_native(take)?;
-                let Some(series) = self.place(id) else { return Some(false) };
-                self.sink.histograms(series, part);
-                Some(true)
-            }
-            TAG_METADATA => {
-                let (tenant, told) = take_metadata(take)?;
-                self.sink.metadata(tenant, told);
-                Some(true)
-            }
-            TAG_EXEMPLARS => {
-                let (tenant, all) = take_exemplars(take)?;
-                self.sink.exemplars(tenant, all);
-                Some(true)
-            }
-            TAG_CUT => {
-                self.sink.cut(take_cut(take)?);
-                Some(true)
-            }
-            _ => None,
         }
+        decoded.clear();
+    }
+}
+
+/// A segment that is being read.
+struct Segment<R> {
+    frames: Frames<R>,
+    decoder: Decoder,
+    damaged: Vec<Damage>,
+    file: String,
+    bytes: u64,
+    /// The version that its first frame says it has, unless that is damaged.
+    version: Option<u64>,
+}
+
+impl<R: Read> Segment<R> {
+    fn new(file: &str, source: R, closely: Closely, seed: u64) -> Self {
+        let (frames, decoder) = (Frames::new(source), Decoder::new(closely, seed));
+        Self { frames, decoder, damaged: Vec::new(), file: file.into(), bytes: 0, version: None }
     }
 
-    /// A window of a series.
-    fn chunk(&mut self, take: &mut Take<'_>) -> Option<bool> {
-        let (id, start_ms) = (take.u32()?, take.i64()?);
-        let chunk = Chunk::take(take)?;
-        let sane = window_start(start_ms) == start_ms && i64::from(chunk.last().0) < WINDOW_MS;
-        let count = take.u64()?;
-        let mut late = Vec::new();
-        for _ in 0..count {
-            let at = take.i64()?;
-            let point = (start_ms.checked_add(at)?, f64::from_bits(take.fixed()?));
-            let rises = late.last().is_none_or(|last: &Point| last.0 < point.0);
-            if !rises || !(0..WINDOW_MS).contains(&at) {
-                return None;
-            }
-            late.push(point);
-        }
-        if !sane || (self.closely == Closely::Yes && !chunk.is_whole()) {
-            return None;
-        }
-        let Some(series) = self.place(id) else { return Some(false) };
-        self.sink.part(series, start_ms, chunk, late);
-        Some(true)
-    }
-
-    fn place(&self, id: SeriesId) -> Option<u32> {
-        self.places.find(spread(id), |(other, _)| *other == id).map(|(_, stands_for)| *stands_for)
-    }
-
-    /// Samples up to the end of the frame.
-    fn samples(&mut self, take: &mut Take<'_>) -> Option<bool> {
-        let (mut id, mut at_ms, mut all_known): (SeriesId, i64, bool) = (0, 0, true);
-        while !take.is_empty() {
-            let about = take.byte()?;
-            let length = usize::from(about & VALUE_BYTES);
-            if length > 8 {
-                return None;
-            }
-            id = if about & NEXT_SERIES > 0 {
-                id.wrapping_add(1)
-            } else {
-                u32::try_from(i64::from(id).checked_add(take.i64()?)?).ok()?
+    /// Decodes some more; false at the end.
+    fn fill(&mut self, out: &mut Decoded) -> io::Result<bool> {
+        let mut decoded = 0;
+        while decoded < BATCH_BYTES {
+            let (offset, length, kind) = match self.frames.next()? {
+                None => return Ok(decoded > 0),
+                Some(Piece::Whole(offset, payload)) => {
+                    if offset == 0 {
+                        self.version = version_in(payload);
+                    }
+                    let length = (payload.len() + frame::HEADER) as u64;
+                    (offset, length, self.decoder.frame(payload, out).err())
+                }
+                Some(Piece::Damaged(bad)) => {
+                    let kind = if bad.is_cut_short { DamageKind::TornTail } else { DamageKind::Checksum };
+                    (bad.offset, bad.length, Some(kind))
+                }
             };
-            if about & SAME_TIME == 0 {
-                at_ms = at_ms.wrapping_add(take.i64()?);
-            }
-            let mut bytes = [0; 8];
-            bytes[..length].copy_from_slice(take.piece(length)?);
-            let value = f64::from_bits(u64::from_be_bytes(bytes));
-            match self.place(id) {
-                Some(series) => self.sink.sample(series, (at_ms, value)),
-                None => all_known = false,
-            }
+            self.bytes = offset + length;
+            decoded += length as usize;
+            self.damaged.extend(kind.map(|kind| Damage { file: self.file.clone(), offset, length, kind }));
         }
-        Some(all_known)
+        Ok(true)
     }
 }
 
-/// The histograms of a window of a series.
-fn take_native(take: &mut Take<'_>) -> Option<NativePart> {
-    let start_ms = take.i64().filter(|start| window_start(*start) == *start)?;
-    let rows = Rows::take(take, WINDOW_MS)?;
-    let mut late: Vec<NativePoint> = Vec::new();
-    for _ in 0..take.u64()? {
-        let at = take.i64().filter(|at| (0..WINDOW_MS).contains(at))?;
-        let point = (start_ms.checked_add(at)?, take_single(take)?);
-        if late.last().is_some_and(|last| last.0 >= point.0) {
-            return None;
-        }
-        late.push(point);
+/// Reads one segment into `sink`; its length, and what is damaged, in order.
+///
+/// # Errors
+/// What the source says.
+pub(crate) fn replay(
+    file: &str,
+    source: impl Read,
+    closely: Closely,
+    sink: &mut impl Replay,
+) -> io::Result<(u64, Vec<Damage>)> {
+    let mut segment = Segment::new(file, source, closely, 0);
+    let (mut decoded, mut taken) = (Decoded::default(), Taken::default());
+    while segment.fill(&mut decoded)? {
+        taken.batch(&mut decoded, sink);
     }
-    Some(NativePart { start_ms, rows, late })
+    Ok((segment.bytes, segment.damaged))
+}
+
+/// What is read ahead, in order: each segment's begin, what it holds, and its end.
+pub(crate) enum Ahead {
+    Begin(u64),
+    Some(Decoded),
+    End { path: PathBuf, bytes: u64, damaged: Vec<Damage> },
+}
+
+/// A segment to read: its number, where it is and how it is called.
+pub(crate) struct ToRead {
+    pub(crate) number: u64,
+    pub(crate) path: PathBuf,
+    pub(crate) shown: String,
+}
+
+/// Where what is read ahead arrives, and where its buffers go back to.
+pub(crate) struct ReadAhead {
+    pub(crate) arriving: Receiver<crate::Result<Ahead>>,
+    pub(crate) back: Sender<Decoded>,
+}
+
+/// Reads segments one after the other in a thread of the scope, for an index with this seed.
+///
+/// # Errors
+/// [`SeriesError::Io`] when no thread can be started.
+pub(crate) fn read_ahead<'scope>(
+    scope: &'scope std::thread::Scope<'scope, '_>,
+    segments: Vec<ToRead>,
+    seed: u64,
+) -> io::Result<ReadAhead> {
+    let (send, arriving) = sync_channel(BATCHES);
+    let (back, spare) = channel();
+    let ahead = move || {
+        for segment in segments {
+            if let Err(error) = read_one(segment, seed, &send, &spare) {
+                // Nobody is listening any more when it cannot be said.
+                return drop(error.map(|error| send.send(Err(error))));
+            }
+        }
+    };
+    std::thread::Builder::new().name("series-reader".into()).spawn_scoped(scope, ahead)?;
+    Ok(ReadAhead { arriving, back })
+}
+
+/// Reads one segment. An error without a cause means that nobody is listening.
+fn read_one(
+    segment: ToRead,
+    seed: u64,
+    send: &SyncSender<crate::Result<Ahead>>,
+    spare: &Receiver<Decoded>,
+) -> Result<(), Option<SeriesError>> {
+    let ToRead { number, path, shown } = segment;
+    let file = File::open(&path).map_err(|error| Some(at("open", &path)(error)))?;
+    let mut segment = Segment::new(&shown, file, Closely::No, seed);
+    send.send(Ok(Ahead::Begin(number))).map_err(|_| None)?;
+    loop {
+        let mut decoded = spare.try_recv().unwrap_or_default();
+        let more = segment.fill(&mut decoded).map_err(|error| Some(at("read", &path)(error)))?;
+        if let Some(found) = segment.version.filter(|version| !(OLDEST_VERSION..=VERSION).contains(version)) {
+            return Err(Some(SeriesError::Version { path, found, oldest: OLDEST_VERSION, newest: VERSION }));
+        }
+        if !more {
+            break;
+        }
+        send.send(Ok(Ahead::Some(decoded))).map_err(|_| None)?;
+    }
+    let Segment { bytes, damaged, .. } = segment;
+    send.send(Ok(Ahead::End { path, bytes, damaged })).map_err(|_| None)
 }
 
 /// Counts samples, for who only checks.
@@ -224,7 +231,7 @@ pub(crate) struct Counted {
 }
 
 impl Replay for Counted {
-    fn series(&mut self, _: u64, _: &[u8]) -> u32 {
+    fn series(&mut self, _: u64, _: KeyHash, _: &[u8]) -> u32 {
         self.series += 1;
         self.series - 1
     }
@@ -233,8 +240,8 @@ impl Replay for Counted {
         self.samples += 1;
     }
 
-    fn part(&mut self, _: u32, _: i64, chunk: Chunk, late: Vec<Point>) {
-        self.samples += u64::from(chunk.count()) + late.len() as u64;
+    fn part(&mut self, _: u32, part: Part) {
+        self.samples += part.count();
     }
 
     fn histogram(&mut self, _: u32, _: i64, _: Histogram) {
@@ -249,39 +256,61 @@ impl Replay for Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key;
     use crate::labels::Labels;
+    use crate::log::{NEXT_SERIES, SAME_TIME, TAG_SAMPLES, TAG_SERIES};
     use proptest::prelude::*;
+
+    fn read(bytes: &[u8]) -> (Counted, Vec<Damage>) {
+        let mut found = Counted::default();
+        let (length, damaged) = replay("f", bytes, Closely::Yes, &mut found).unwrap();
+        assert_eq!(length, bytes.len() as u64);
+        (found, damaged)
+    }
 
     proptest! {
         #[test]
-        fn replaying_anything_never_panics(bytes in any::<Vec<u8>>(), tag in 0_u8..9) {
+        fn replaying_anything_never_panics(bytes in any::<Vec<u8>>(), tag in 0_u8..10) {
             let mut framed = Vec::new();
             frame::put(&mut framed, &[&[tag], bytes.as_slice()].concat());
-            replay("raw", &bytes, Closely::Yes, &mut Counted::default());
-            replay("framed", &framed, Closely::Yes, &mut Counted::default());
+            read(&bytes);
+            read(&framed);
         }
+    }
+
+    fn defined(id: u64, name: &str) -> Vec<u8> {
+        let mut out = vec![TAG_SERIES];
+        crate::wire::Put::put_u64(&mut out, id);
+        out.push(1);
+        crate::wire::Put::put_bytes(&mut out, &key::of(&Labels::metric(name, &[]).unwrap()));
+        out
     }
 
     #[test]
     fn samples_of_a_series_whose_definition_is_lost_are_told_of_and_not_guessed() {
-        let defined = |id: u8, name: &str| {
-            let mut out = vec![TAG_SERIES, id, 1];
-            crate::wire::Put::put_bytes(&mut out, &key::of(&Labels::metric(name, &[]).unwrap()));
-            out
-        };
         let frames = [
             [defined(1, "a"), vec![TAG_SAMPLES, NEXT_SERIES, 20]].concat(),
             [defined(2, "b"), vec![TAG_SAMPLES, NEXT_SERIES, 40, NEXT_SERIES | SAME_TIME]].concat(),
         ];
         let mut whole = Vec::new();
         frames.iter().for_each(|f| frame::put(&mut whole, f));
-        let mut found = Counted::default();
-        assert_eq!(replay("f", &whole, Closely::Yes, &mut found), []);
-        assert_eq!((found.series, found.samples), (2, 3));
+        let (found, damaged) = read(&whole);
+        assert_eq!((found.series, found.samples, damaged), (2, 3, vec![]));
         let mut second = Vec::new();
         frame::put(&mut second, &frames[1]);
-        let mut found = Counted::default();
-        let damaged = replay("f", &second, Closely::Yes, &mut found);
+        let (found, damaged) = read(&second);
         assert_eq!((found.series, found.samples, damaged[0].kind), (1, 1, DamageKind::Orphaned));
+    }
+
+    #[test]
+    fn numbers_that_are_far_apart_stand_for_their_series_too() {
+        let far = u64::from(u32::MAX);
+        let mut samples = vec![TAG_SAMPLES, 0];
+        crate::wire::Put::put_i64(&mut samples, far as i64);
+        samples.push(20);
+        let mut bytes = Vec::new();
+        frame::put(&mut bytes, &[defined(far, "a"), samples].concat());
+        let (found, damaged) = read(&bytes);
+        assert_eq!((found.series, found.samples, damaged), (1, 1, vec![]));
     }
 }

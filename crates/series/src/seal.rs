@@ -112,7 +112,13 @@ impl Writer {
         if let Some(start_ms) = settled.first() {
             return Some(What::Window { start_ms: *start_ms, log_upto: self.log.close_segment() });
         }
-        if let Err(error) = self.store.expire(now) {
+        let expired = self.store.expired(now);
+        let to_make = if expired.is_empty() { None } else { self.store.tier_to_make(now) };
+        // Before anything is removed that a period is to be made of.
+        if let Some((tier, start_ms)) = to_make {
+            return Some(What::Period(tier, start_ms));
+        }
+        if let Err(error) = self.store.expire(expired) {
             tracing::warn!(%error, "could not remove what is too old; it is tried again");
         }
         self.store.rest();
@@ -292,23 +298,28 @@ impl Store {
         self.remove(gone)
     }
 
-    /// Removes whole files that are too old, and the oldest while all together are too large.
-    fn expire(&self, now: i64) -> crate::Result<()> {
-        let expired: Vec<(i64, u32)> = {
-            let blocks = self.blocks.read();
-            let newest_sealed = blocks.values().map(|b| b.end_ms()).max().unwrap_or(i64::MIN);
-            let newest = self.head.newest_ms().max(newest_sealed);
-            let oldest_kept = now.min(newest).saturating_sub(self.options.retention_ms);
-            let mut bytes: u64 = blocks.values().map(|b| b.header.file_bytes()).sum();
-            let mut by_end: Vec<_> = blocks.iter().map(|(key, b)| (b.end_ms(), *key, b.header.file_bytes())).collect();
-            by_end.sort_unstable();
-            let mut too_much = |end: i64, length: u64| {
-                let gone = end < oldest_kept || bytes > self.options.retention_bytes;
-                bytes -= if gone { length } else { 0 };
-                gone
-            };
-            by_end.into_iter().filter(|(end, _, length)| too_much(*end, *length)).map(|(_, key, _)| key).collect()
+    /// Whole files that are too old, and the oldest while all together are too large.
+    fn expired(&self, now: i64) -> Vec<(i64, u32)> {
+        let blocks = self.blocks.read();
+        let newest_sealed = blocks.values().map(|b| b.end_ms()).max().unwrap_or(i64::MIN);
+        let newest = self.head.newest_ms().max(newest_sealed);
+        let oldest_kept = now.min(newest).saturating_sub(self.options.retention_ms);
+        let mut bytes: u64 = blocks.values().map(|b| b.header.file_bytes()).sum();
+        let mut by_end: Vec<_> = blocks.iter().map(|(key, b)| (b.end_ms(), *key, b.header.file_bytes())).collect();
+        by_end.sort_unstable();
+        // Files that end together go together, so that what is left of a time is always all of it.
+        let mut ended = i64::MIN;
+        let mut too_much = |end: i64, length: u64| {
+            let gone = end < oldest_kept || bytes > self.options.retention_bytes || end == ended;
+            if gone {
+                (bytes, ended) = (bytes - length, end);
+            }
+            gone
         };
+        by_end.into_iter().filter(|(end, _, length)| too_much(*end, *length)).map(|(_, key, _)| key).collect()
+    }
+
+    fn expire(&self, expired: Vec<(i64, u32)>) -> crate::Result<()> {
         let gone: Vec<_> = expired.into_iter().filter_map(|key| self.drop_block(key)).collect();
         self.remove(gone)
     }

@@ -46,7 +46,11 @@ impl Store {
             let copy = dir.join(path.strip_prefix(&self.dir).unwrap_or(&path));
             let folder = copy.parent().unwrap_or(dir);
             fs::create_dir_all(folder).map_err(at("create", folder))?;
-            copy_file(&path, &copy)?;
+            match copy_file(&path, &copy) {
+                // Given up meanwhile, to be made anew: here as well.
+                Err(_) if !path.exists() => continue,
+                copied => copied?,
+            }
             sync_dir(folder)?;
             report.files += 1;
             report.bytes += fs::metadata(&copy).map_err(at("copy", &path))?.len();

@@ -1,25 +1,28 @@
 //! What an engine reads when it is opened: who is in the sealed files, and the log into the head.
 //!
 //! The log is mostly a copy of the head, taken in window by window as it is; only what came after it is read sample by sample.
+//! It is read and decoded in a thread of its own, ahead of the one that takes it in.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use parking_lot::RwLockWriteGuard;
 
 use crate::about::LogExemplar;
 use crate::block::{self, Block};
-use crate::chunk::{Chunk, Point};
+use crate::chunk::Point;
 use crate::contents::{Contents, contents};
 use crate::cut::Cut;
-use crate::error::{Damage, DamageKind, SeriesError, io as at};
+use crate::error::{Damage, DamageKind, io as at};
 use crate::formats::Metadata;
 use crate::head::{Change, Part, WINDOW_MS, window_start};
 use crate::histogram::Histogram;
-use crate::index::{Index, Place, SeriesId};
-use crate::log::{OLDEST_VERSION, VERSION, segments, version_of};
+use crate::index::{Index, KeyHash, Place};
+use crate::log::segments;
 use crate::native::NativePart;
 use crate::options::Recovery;
-use crate::replay::{Closely, Replay, replay};
+use crate::replay::{Ahead, Replay, Taken, ToRead, read_ahead};
 use crate::store::{LAYOUT_BYTES, Store, shown};
 
 /// Finds the sealed files, finishes what a kill interrupted, and fills the index.
@@ -87,57 +90,79 @@ pub(crate) fn read_log(store: &Arc<Store>, recovery: &mut Recovery) -> crate::Re
     // again: samples in such a segment would be taken for sealed ones.
     let covered = store.blocks.read().values().map(|b| b.header.log_upto).max().unwrap_or(0);
     let mut read = ReadLog { newest: covered, bytes: 0 };
-    let now_ms = store.now_ms();
-    for (number, path) in segments(&store.wal_dir())? {
-        read.newest = read.newest.max(number);
-        let bytes = fs::read(&path).map_err(at("read", &path))?;
-        let found = version_of(&bytes).unwrap_or(VERSION);
-        if !(OLDEST_VERSION..=VERSION).contains(&found) {
-            return Err(SeriesError::Version { path, found, oldest: OLDEST_VERSION, newest: VERSION });
+    let named = |(number, path): (u64, PathBuf)| ToRead { number, shown: shown(&store.dir, &path), path };
+    let to_read: Vec<ToRead> = segments(&store.wal_dir())?.into_iter().map(named).collect();
+    std::thread::scope(|scope| {
+        let ahead = read_ahead(scope, to_read, store.seed).map_err(at("start the reader for", &store.dir))?;
+        let (mut into, mut taken) = (Into::new(store, 0), Taken::default());
+        for arrived in ahead.arriving {
+            match arrived? {
+                Ahead::Begin(number) => {
+                    read.newest = read.newest.max(number);
+                    (into, taken) = (Into::new(store, number), Taken::default());
+                }
+                Ahead::Some(mut decoded) => {
+                    taken.batch(&mut decoded, &mut into);
+                    // When everything is read there is nobody who needs it.
+                    let _ = ahead.back.send(decoded);
+                }
+                Ahead::End { path, bytes, damaged } => {
+                    read.bytes += if into.singly { bytes } else { 0 };
+                    recovery.segments += 1;
+                    recovery.samples += into.samples;
+                    into.hold();
+                    repair(&path, &damaged, recovery)?;
+                    recovery.damaged.extend(damaged);
+                }
+            }
         }
-        let mut into = Into {
-            store,
-            change: store.head.change(),
-            segment: number,
-            sealed: (i64::MIN, false),
-            samples: 0,
-            singly: false,
-        };
-        let damaged = replay(&shown(&store.dir, &path), &bytes, Closely::No, &mut into);
-        recovery.segments += 1;
-        recovery.samples += into.samples;
-        read.bytes += if into.singly { bytes.len() as u64 } else { 0 };
-        hold(store, into.change.done(now_ms));
-        for torn in damaged.iter().filter(|d| d.kind == DamageKind::TornTail) {
-            recovery.cut_bytes += torn.length;
-            let file = File::options().write(true).open(&path).map_err(at("open", &path))?;
-            file.set_len(torn.offset).and_then(|()| file.sync_all()).map_err(at("repair", &path))?;
-        }
-        recovery.damaged.extend(damaged);
-    }
+        Ok(())
+    })?;
     Ok(read)
 }
 
-/// Windows of these series are in the head now.
-fn hold(store: &Store, opened: Vec<SeriesId>) {
-    let mut index = store.index.write();
-    opened.into_iter().for_each(|id| index.hold(id, Place::Head));
+/// Cuts the torn end of a segment off.
+fn repair(path: &Path, damaged: &[Damage], recovery: &mut Recovery) -> crate::Result<()> {
+    for torn in damaged.iter().filter(|d| d.kind == DamageKind::TornTail) {
+        recovery.cut_bytes += torn.length;
+        let file = File::options().write(true).open(path).map_err(at("open", path))?;
+        file.set_len(torn.offset).and_then(|()| file.sync_all()).map_err(at("repair", path))?;
+    }
+    Ok(())
 }
 
 /// A segment on its way into the head.
 struct Into<'a> {
     store: &'a Store,
     change: Change<'a>,
+    /// Held from one series to the next: nobody else reads the index yet.
+    index: Option<RwLockWriteGuard<'a, Index>>,
     segment: u64,
     /// The window that was asked for last, and whether a sealed file covers it for this segment.
     sealed: (i64, bool),
     samples: u64,
+    /// Not all of it is a copy of the head.
     singly: bool,
 }
 
-impl Into<'_> {
-    fn sealed(&mut self, start_ms: i64) -> bool {
-        if self.sealed.0 != start_ms {
+impl<'a> Into<'a> {
+    fn new(store: &'a Store, segment: u64) -> Self {
+        let change = store.head.change();
+        Self { store, change, index: None, segment, sealed: (i64::MIN, false), samples: 0, singly: false }
+    }
+
+    /// Windows of the series that were read are in the head from here on.
+    fn hold(&mut self) {
+        let before = std::mem::replace(&mut self.change, self.store.head.change());
+        let mut index = self.index.take().unwrap_or_else(|| self.store.index.write());
+        before.done(self.store.now_ms()).into_iter().for_each(|id| index.hold(id, Place::Head));
+    }
+
+    /// Whether a sealed file has what the segment holds of the window that a time is in.
+    #[inline]
+    fn sealed(&mut self, at_ms: i64) -> bool {
+        if !(0..WINDOW_MS).contains(&at_ms.wrapping_sub(self.sealed.0)) {
+            let start_ms = window_start(at_ms);
             let blocks = self.store.blocks_in(start_ms, start_ms.saturating_add(WINDOW_MS - 1));
             let covers = |b: &Arc<Block>| b.header.log_upto >= self.segment;
             self.sealed = (start_ms, blocks.iter().any(covers));
@@ -147,29 +172,28 @@ impl Into<'_> {
 }
 
 impl Replay for Into<'_> {
-    fn series(&mut self, tenant: u64, key: &[u8]) -> u32 {
-        let hash = Index::hash(self.store.seed, tenant, key);
-        self.store.index.write().intern(tenant, hash, key)
+    fn series(&mut self, tenant: u64, hash: KeyHash, key: &[u8]) -> u32 {
+        self.index.get_or_insert_with(|| self.store.index.write()).intern(tenant, hash, key)
     }
 
     fn sample(&mut self, series: u32, point: Point) {
         self.singly = true;
-        if !self.sealed(window_start(point.0)) {
+        if !self.sealed(point.0) {
             self.samples += 1;
             self.change.insert(series, point);
         }
     }
 
-    fn part(&mut self, series: u32, start_ms: i64, chunk: Chunk, late: Vec<Point>) {
-        if !self.sealed(start_ms) {
-            self.samples += u64::from(chunk.count()) + late.len() as u64;
-            self.change.adopt(series, Part::new(start_ms, chunk, late));
+    fn part(&mut self, series: u32, part: Part) {
+        if !self.sealed(part.start_ms) {
+            self.samples += part.count();
+            self.change.adopt(series, part);
         }
     }
 
     fn histogram(&mut self, series: u32, at_ms: i64, histogram: Histogram) {
         self.singly = true;
-        if !self.sealed(window_start(at_ms)) {
+        if !self.sealed(at_ms) {
             self.samples += 1;
             self.change.insert_native(series, at_ms, &histogram);
         }
@@ -186,8 +210,7 @@ impl Replay for Into<'_> {
 
     fn cut(&mut self, cut: Cut) {
         // It means what was read before it, which has to be in the head for that.
-        let before = std::mem::replace(&mut self.change, self.store.head.change());
-        hold(self.store, before.done(self.store.now_ms()));
+        self.hold();
         self.store.cut(cut);
     }
 

@@ -42,7 +42,7 @@ pub(crate) fn count(counter: &AtomicU64, by: u64) {
 }
 
 /// The reasons that refusals are counted by; the last is the rate, which refuses whole requests.
-pub(crate) const REASONS: usize = 8;
+pub(crate) const REASONS: usize = 9;
 pub(crate) const RATE: usize = REASONS - 1;
 
 fn reason(refusal: &Refusal) -> usize {
@@ -54,6 +54,7 @@ fn reason(refusal: &Refusal) -> usize {
         Refusal::LabelLimit { .. } => 4,
         Refusal::TooManySeries { .. } => 5,
         Refusal::Histogram { .. } => 6,
+        Refusal::Thinned { .. } => 7,
     }
 }
 
@@ -64,9 +65,9 @@ impl Counters {
     }
 
     pub(crate) fn refused_by(&self) -> RefusedBy {
-        let [too_old, too_far_ahead, conflict, labels, label_limit, series_limit, histogram, rate] =
+        let [too_old, too_far_ahead, conflict, labels, label_limit, series_limit, histogram, thinned, rate] =
             std::array::from_fn(|i| self.refused_by[i].load(Relaxed));
-        RefusedBy { too_old, too_far_ahead, conflict, labels, label_limit, series_limit, histogram, rate }
+        RefusedBy { too_old, too_far_ahead, conflict, labels, label_limit, series_limit, histogram, thinned, rate }
     }
 }
 

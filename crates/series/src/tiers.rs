@@ -6,6 +6,7 @@
 //! samples or in intervals throughout, and says which: what is younger than the tier is thinned on the way, and a question that
 //! intervals cannot answer reads samples. Series with native histograms are not thinned.
 
+pub(crate) mod anew;
 pub(crate) mod answer;
 pub(crate) mod interval;
 mod make;
@@ -89,7 +90,7 @@ impl Period {
     }
 
     fn read(&self, store: &Store, column: Column) -> Option<Block> {
-        let path = column_path(&self.folder, column, self.start_ms);
+        let path = self.path(column);
         let contents = contents(&path, &shown(&store.dir, &path)).ok().filter(|c| c.damaged.is_empty())?;
         let index = store.index.read();
         let id = |tenant, key: &[u8]| index.find(Index::hash(store.seed, tenant, key));
@@ -105,11 +106,19 @@ impl Period {
         self.others.iter().filter_map(|other| other.get()?.as_ref()).for_each(Block::rest);
     }
 
+    fn path(&self, column: Column) -> PathBuf {
+        column_path(&self.folder, column, (self.start_ms, self.count.header.generation))
+    }
+
     fn paths(&self) -> Vec<PathBuf> {
         // The count goes first: without it the others are nothing.
-        let mut paths = vec![column_path(&self.folder, Column::Count, self.start_ms)];
-        paths.extend(Column::OTHERS.map(|column| column_path(&self.folder, column, self.start_ms)));
+        let mut paths = vec![self.path(Column::Count)];
+        paths.extend(Column::OTHERS.map(|column| self.path(column)));
         paths
+    }
+
+    fn end_ms(&self) -> i64 {
+        self.start_ms.saturating_add(self.count.header.span_ms)
     }
 }
 
@@ -134,7 +143,8 @@ fn header(start_ms: i64, tier: &Tier, made_of: u32) -> Header {
     Header {
         start_ms,
         span_ms: tier.span_ms(),
-        generation: 1,
+        // So that a period that is made anew has files of its own.
+        generation: made_of.max(1),
         replaces: 0,
         log_upto: u64::from(made_of),
         chunk_bytes: 0,
@@ -143,8 +153,8 @@ fn header(start_ms: i64, tier: &Tier, made_of: u32) -> Header {
     }
 }
 
-fn column_path(folder: &Path, column: Column, start_ms: i64) -> PathBuf {
-    folder.join(column.name()).join(format!("{start_ms}.1.blk"))
+fn column_path(folder: &Path, column: Column, (start_ms, generation): (i64, u32)) -> PathBuf {
+    folder.join(column.name()).join(format!("{start_ms}.{generation}.blk"))
 }
 
 /// The files of all tiers, for who checks or copies everything.
@@ -177,13 +187,13 @@ pub(crate) fn read_tiers(store: &Store, recovery: &mut Recovery) -> crate::Resul
     let mut all = Vec::new();
     for tier in &store.options.tiers {
         let folder = folder_of(&store.dir, tier);
-        let mut periods = BTreeMap::new();
+        let mut periods: BTreeMap<i64, std::sync::Arc<Period>> = BTreeMap::new();
         let counts = folder.join(Column::Count.name());
-        for path in if tier.is_sane() { files_in(&counts)? } else { Vec::new() } {
-            let Some((start_ms, _)) = path.file_name().and_then(|n| block::parse_name(n.to_str()?)) else { continue };
-            if Column::OTHERS.iter().any(|column| !column_path(&folder, *column, start_ms).exists()) {
-                continue;
-            }
+        let mut files = if tier.is_sane() { files_in(&counts)? } else { Vec::new() };
+        files.retain(|(name, _)| Column::OTHERS.iter().all(|column| column_path(&folder, *column, *name).exists()));
+        // The last of those that begin together is the newest.
+        let newest: BTreeMap<i64, PathBuf> = files.into_iter().map(|((start_ms, _), path)| (start_ms, path)).collect();
+        for (start_ms, path) in newest {
             let contents = contents(&path, &shown(&store.dir, &path))?;
             recovery.damaged.extend(contents.damaged.iter().cloned());
             let mut index = store.index.write();
@@ -201,16 +211,36 @@ pub(crate) fn read_tiers(store: &Store, recovery: &mut Recovery) -> crate::Resul
             (0..2).for_each(|_| period.rest());
             periods.insert(start_ms, std::sync::Arc::new(period));
         }
+        remove_older(&folder, &periods)?;
         all.push(periods);
     }
     *store.tiers.periods.write() = all;
     Ok(())
 }
 
-fn files_in(folder: &Path) -> crate::Result<Vec<PathBuf>> {
+/// The sealed files of a folder with start and generation, the older generation first.
+fn files_in(folder: &Path) -> crate::Result<Vec<((i64, u32), PathBuf)>> {
     if !folder.exists() {
         return Ok(Vec::new());
     }
-    let entries = std::fs::read_dir(folder).map_err(at("list", folder))?;
-    entries.map(|entry| Ok(entry.map_err(at("list", folder))?.path())).collect()
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(at("list", folder))? {
+        let path = entry.map_err(at("list", folder))?.path();
+        let name = path.file_name().and_then(|n| block::parse_name(n.to_str()?));
+        files.extend(name.map(|name| (name, path)));
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Removes what is left of periods that were made anew since.
+fn remove_older(folder: &Path, periods: &BTreeMap<i64, std::sync::Arc<Period>>) -> crate::Result<()> {
+    for column in Column::ALL {
+        for ((start_ms, generation), path) in files_in(&folder.join(column.name()))? {
+            if periods.get(&start_ms).is_some_and(|period| period.count.header.generation > generation) {
+                std::fs::remove_file(&path).map_err(at("remove", &path))?;
+            }
+        }
+    }
+    Ok(())
 }

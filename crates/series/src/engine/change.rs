@@ -43,7 +43,9 @@ impl Engine {
 
     /// Stores samples of any age that retention keeps, straight in sealed files: for who brings the measurements of years from
     /// elsewhere. They are on disk when it returns, and a request can be sent again after any error. Each request makes a file for
-    /// every day it has samples of, so bring them in order of time and many at once. Metadata of the batch is left out, as
+    /// every day it has samples of, so bring them in order of time and many at once. Where samples are thinned out already the
+    /// thinned-out ones are made anew with these; where that cannot be, because the samples that they were made of are gone, each is
+    /// refused with the period ([`Refusal::Thinned`](crate::Refusal::Thinned)). Metadata of the batch is left out, as
     /// are exemplars. Blocks its thread meanwhile, and for its time holds up those who append.
     ///
     /// # Errors

@@ -2,11 +2,10 @@
 //! that has all of it; the file of the counts comes last, so that a kill before it leaves nothing that counts.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::interval::{Column, Interval, coarsen, thin};
-use super::{Period, Tier, column_path, folder_of, header};
+use super::{Period, Tier, folder_of, header};
 use crate::block::{self, NotWritten};
 use crate::error::io as at;
 use crate::index::{Place, SeriesId};
@@ -98,8 +97,7 @@ impl Store {
         let blocks = if finer.is_some() { Vec::new() } else { self.blocks_in(wanted.from_ms, wanted.to_ms) };
         let mut count = None;
         for column in Column::ALL.into_iter().rev() {
-            let path = column_path(&folder, column, start_ms);
-            let dir = path.parent().unwrap_or(Path::new("."));
+            let dir = &folder.join(column.name());
             std::fs::create_dir_all(dir).map_err(at("create", dir))?;
             let mut source = match &finer {
                 Some(periods) => Source::Finer(periods.clone()),

@@ -228,7 +228,7 @@ async fn a_log_of_another_format_is_refused_and_left_as_it_is() {
     let path = world.wal_files()[0].clone();
     let whole = std::fs::read(&path).unwrap();
     // The first frame is magic, length, checksum and two bytes: the tag and the version.
-    for (version, readable) in [(1_u8, false), (2, true), (3, true), (4, false)] {
+    for (version, readable) in [(1_u8, false), (2, true), (3, true), (4, true), (5, false)] {
         let mut bytes = whole.clone();
         bytes[17] = version;
         let mut covered = 2_u32.to_le_bytes().to_vec();

@@ -1,7 +1,8 @@
 //! Tiers: what they answer is what the samples would have answered, they say so, and they outlive the samples.
 
+use series::formats::Batch;
 use series::promql::{Answer, EngineSource, Limits, Query, Settings, Value};
-use series::{Engine, Options, Sample, Tier, stale_marker};
+use series::{Appended, Engine, Options, Refusal, Sample, Tier, stale_marker};
 
 use crate::world::{HOUR, SECOND, T0, World, files, labels, put};
 
@@ -215,4 +216,101 @@ async fn a_period_that_was_not_finished_is_made_anew() {
     let after = ask(&engine, "rate(m_total[1h])", times);
     assert!(after.infos.iter().any(|info| info.contains("the tier of 600 s")), "{:?}", after.infos);
     assert_same(&after, &before, "made anew");
+}
+
+/// Samples that come years later: of a series that nobody knew, and between those of one that is there.
+fn brought() -> Batch {
+    let mut batch = Batch::default();
+    for (host, from, step) in [("brought", 20 * HOUR, 7 * SECOND), ("gauge", 30 * HOUR + 1, 60 * SECOND)] {
+        batch.begin_series(&labels("m_total", host)).expect("it is taken");
+        for n in 0..3_000 {
+            batch.point(T0 + from + n * step, (n % 97) as f64).expect("it is taken");
+        }
+    }
+    batch
+}
+
+fn import(engine: &Engine, batch: Batch) -> Appended {
+    tokio::task::block_in_place(|| engine.import(1, batch)).expect("the disk takes it")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_imported_into_a_thinned_out_time_is_in_its_answers() {
+    let (_raw_world, raw) = filled(Vec::new(), 200 * HOUR).await;
+    let (world, engine) = filled(tiers(), 200 * HOUR).await;
+    for engine in [&raw, &engine] {
+        assert_eq!(import(engine, brought()).accepted, 6_000);
+    }
+    let (start, end) = (T0.div_euclid(HOUR) * HOUR, T0 + DAYS);
+    let same = |engine: &Engine, tier: &str, why: &str| {
+        for function in FUNCTIONS {
+            let text = function.replace("RANGE", "1h");
+            let times = (start + HOUR, end, HOUR);
+            let thinned = ask(engine, &text, times);
+            assert!(thinned.infos.iter().any(|info| info.contains(tier)), "{why}: {text}");
+            assert_same(&thinned, &ask(&raw, &text, times), &format!("{why}: {text}"));
+        }
+    };
+    // Some periods of the finer tier are not touched, so that a tier answers throughout.
+    same(&engine, "the tier of 60 s", "at once");
+    let copy = world.dir.path().join("copy");
+    engine.snapshot_to(&copy).expect("a copy");
+    tend(&engine);
+    same(&engine, "the tier of 600 s", "made anew");
+    assert!(engine.verify().expect("it can be checked").is_clean());
+    assert_eq!(import(&engine, brought()).accepted, 6_000, "a repeat changes nothing");
+    same(&engine, "the tier of 600 s", "sent again");
+    drop(engine);
+    for dir in [world.dir.path(), &copy] {
+        let (engine, recovery) = world.open_copy(dir);
+        assert_eq!(recovery.damaged, []);
+        same(&engine, "the tier of", "after a restart");
+        tend(&engine);
+        same(&engine, "the tier of 600 s", "and after what is due");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_added_to_a_thinned_out_time_is_refused_with_the_period() {
+    let (mut world, engine) = filled(tiers(), 200 * HOUR).await;
+    let times = (T0 + HOUR, T0 + DAYS, HOUR);
+    drop(engine);
+    // The samples of the first day and a half go, and would be welcome again later.
+    world.options.retention_ms = 38 * HOUR;
+    let engine = world.open().0;
+    tend(&engine);
+    drop(engine);
+    world.options.retention_ms = 1_000 * HOUR;
+    let engine = world.open().0;
+    let before = ask(&engine, "sum_over_time(m_total[1h])", times);
+    let gone = engine.select(1, &[], T0, T0 + 32 * HOUR - 1).expect("a read").is_empty();
+    assert!(gone, "the samples of that time are gone");
+    let answer = import(&engine, brought());
+    let periods: std::collections::BTreeSet<_> = answer
+        .refused
+        .iter()
+        .map(|refused| match &refused.reason {
+            Refusal::Thinned { from_ms, to_ms } => (*from_ms, *to_ms),
+            other => panic!("{other}"),
+        })
+        .collect();
+    assert!(
+        !periods.is_empty() && periods.iter().all(|(from, to)| to - from == 48 * HOUR || to - from == 48 * 6 * MINUTE)
+    );
+    assert_eq!(answer.accepted + answer.refused.len(), 6_000, "each is stored or told of");
+    assert!(answer.accepted > 2_000, "where the samples are all there, more may come");
+    assert_eq!(engine.stats().refused_by.thinned, answer.refused.len() as u64);
+    tend(&engine);
+    let after = ask(&engine, "sum_over_time(m_total{host!=\"brought\"}[1h])", times);
+    let until = T0 + 34 * HOUR;
+    let (Value::Matrix(before), Value::Matrix(after)) = (before.value, after.value) else { panic!("matrices") };
+    for (a, b) in before.iter().zip(&after) {
+        let early =
+            |s: &series::promql::MatrixSeries| s.floats.iter().take_while(|p| p.0 < until).copied().collect::<Vec<_>>();
+        assert_eq!((&a.metric, early(a)), (&b.metric, early(b)), "what was thinned out is as it was");
+    }
+    let (_raw_world, raw) = filled(Vec::new(), 200 * HOUR).await;
+    assert_eq!(import(&raw, brought()).accepted, 6_000);
+    let (text, later) = ("sum_over_time(m_total{host=\"gauge\"}[1h])", (until + HOUR, T0 + DAYS, HOUR));
+    assert_same(&ask(&engine, text, later), &ask(&raw, text, later), "what was added is there");
 }
