@@ -52,6 +52,7 @@ pub const ALL: &[(&str, Parser)] = &[
     ("series_block", series_block),
     ("series_remote_write", series_remote_write),
     ("series_exposition", series_exposition),
+    ("series_families", series_families),
     ("series_otlp", series_otlp),
     ("series_lines", series_lines),
     ("signals_requests", signals_requests),
@@ -544,6 +545,16 @@ pub fn series_remote_write(bytes: &[u8]) {
 pub fn series_exposition(bytes: &[u8]) {
     batch(series::formats::exposition::decode(bytes, 1_800_000_000_000, format_limits()));
     batch(series::formats::openmetrics::decode(bytes, 1_800_000_000_000, format_limits()));
+}
+
+/// Metric families in protocol buffers.
+pub fn series_families(bytes: &[u8]) {
+    batch(series::formats::families::decode(
+        bytes,
+        1_800_000_000_000,
+        series::formats::families::Buckets::Both,
+        format_limits(),
+    ));
 }
 
 /// OpenTelemetry metrics in both encodings.

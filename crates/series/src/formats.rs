@@ -13,6 +13,7 @@ mod made;
 mod proto;
 
 pub mod exposition;
+pub mod families;
 pub mod graphite;
 pub mod influx;
 pub mod openmetrics;

@@ -28,6 +28,8 @@ const GAP: u32 = 16 << 10;
 const PIECE: u32 = 256 << 10;
 /// Columns of times that are kept decoded for the rest of the visit.
 const COLUMNS: usize = 512;
+/// Times that are sooner decoded again than found among those that are kept.
+const FEW_TIMES: u32 = 32;
 
 /// Which points are wanted.
 #[derive(Clone, Copy, Debug)]
@@ -224,14 +226,14 @@ impl Open {
         let columns = &self.layout.columns;
         let kept;
         let at: &[i64] = match columns.get(place.column as usize)? {
-            Column::Short { count, bytes } => {
+            Column::Short { count, bytes } if *count < FEW_TIMES => {
                 times::take_into(bytes, start_ms, *count as usize, &mut buffers.times)?;
                 if buffers.times.len() != *count as usize {
                     return None;
                 }
                 &buffers.times
             }
-            Column::Long { .. } => {
+            Column::Short { .. } | Column::Long { .. } => {
                 let name = (start_ms, self.block.header.generation, place.column);
                 if buffers.columns.len() >= COLUMNS && !buffers.columns.contains_key(&name) {
                     buffers.columns.clear();

@@ -35,6 +35,8 @@ const MOST_CUTS: usize = 1_000;
 pub struct Appended {
     /// Samples (floats and native histograms) that are on disk, those included that were there already.
     pub accepted: usize,
+    /// Exemplars that are on disk, those included that were there already. Those that were not taken are only counted.
+    pub exemplars: usize,
     /// Samples that were not taken, each with its reason.
     pub refused: Vec<Refused>,
 }

@@ -14,6 +14,8 @@ use tokio::sync::mpsc;
 
 /// Bytes that are written before they are sent on.
 const PIECE: usize = 64 << 10;
+/// An answer of so many small things at most (names, values) is written on the spot: it takes less time than to wake a thread for it.
+const FEW: usize = 4096;
 /// Pieces that may wait for a slow reader; then the writer waits.
 const WAITING: usize = 4;
 /// Whoever takes no piece for so long is cut off: an answer that is not read holds a thread and a place among the queries.
@@ -130,13 +132,22 @@ pub fn cut<T>(list: &mut Vec<T>, limit: usize, remarks: &mut Remarks) {
     }
 }
 
-/// An answer whose data is small: it is written by serde.
+/// An answer whose data serde writes.
 pub async fn data<T: Serialize + Send + 'static>(data: T, remarks: Remarks) -> Response {
-    envelope(remarks, move |out| serde_json::to_writer(out, &data).map_err(io::Error::from)).await
+    envelope(usize::MAX, remarks, move |out| serde_json::to_writer(out, &data).map_err(io::Error::from)).await
 }
 
-/// An answer whose data the caller writes.
-pub async fn envelope(remarks: Remarks, data: impl FnOnce(&mut Pieces) -> io::Result<()> + Send + 'static) -> Response {
+/// The same of a list of names.
+pub async fn names(names: Vec<String>, remarks: Remarks) -> Response {
+    envelope(names.len(), remarks, move |out| serde_json::to_writer(out, &names).map_err(io::Error::from)).await
+}
+
+/// An answer whose data the caller writes: about so many small things (names, values).
+pub async fn envelope(
+    many: usize,
+    remarks: Remarks,
+    data: impl FnOnce(&mut Pieces) -> io::Result<()> + Send + 'static,
+) -> Response {
     let write = move |out: &mut Pieces| {
         out.write_all(b"{\"status\":\"success\",\"data\":")?;
         data(out)?;
@@ -148,7 +159,18 @@ pub async fn envelope(remarks: Remarks, data: impl FnOnce(&mut Pieces) -> io::Re
         }
         out.write_all(b"}")
     };
-    streamed("application/json", write).await
+    if many > FEW {
+        return streamed("application/json", write).await;
+    }
+    let mut whole = Pieces { to: None, held: Vec::with_capacity(1024) };
+    match write(&mut whole) {
+        Ok(()) => body("application/json", Body::from(whole.held)),
+        Err(error) => Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string()).into_response(),
+    }
+}
+
+fn body(media: &'static str, body: Body) -> Response {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static(media))], body).into_response()
 }
 
 /// A body that `write` writes on a thread of its own, piece by piece, as fast as it is read. When the reader goes, writing
@@ -160,7 +182,7 @@ pub async fn streamed(
     let (to, mut from) = mpsc::channel(WAITING);
     let handle = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || {
-        let mut pieces = Pieces { to, handle, held: Vec::with_capacity(1024) };
+        let mut pieces = Pieces { to: Some((to, handle)), held: Vec::with_capacity(1024) };
         match write(&mut pieces).and_then(|()| pieces.pass_on()) {
             Ok(()) => {}
             // An answer that breaks off must be seen to: without its end it is no JSON, and the connection is cut.
@@ -169,7 +191,7 @@ pub async fn streamed(
     });
     let first: Option<io::Result<Bytes>> = from.recv().await;
     let second = from.recv().await;
-    let body = match (first, second) {
+    let whole = match (first, second) {
         (Some(Ok(whole)), None) => Body::from(whole),
         (None, _) => Body::empty(),
         (Some(first), second) => {
@@ -178,13 +200,13 @@ pub async fn streamed(
             Body::from_stream(futures::StreamExt::chain(begun, rest))
         }
     };
-    ([(header::CONTENT_TYPE, HeaderValue::from_static(media))], body).into_response()
+    body(media, whole)
 }
 
 /// Where an answer is written to: gathers some kilobytes and hands them to the connection.
 pub struct Pieces {
-    to: mpsc::Sender<io::Result<Bytes>>,
-    handle: tokio::runtime::Handle,
+    /// Without a connection everything is held.
+    to: Option<(mpsc::Sender<io::Result<Bytes>>, tokio::runtime::Handle)>,
     held: Vec<u8>,
 }
 
@@ -198,8 +220,9 @@ impl Pieces {
     }
 
     fn send(&self, piece: io::Result<Bytes>) -> io::Result<()> {
-        let sent = async { tokio::time::timeout(PATIENCE, self.to.send(piece)).await };
-        match self.handle.block_on(sent) {
+        let Some((to, handle)) = &self.to else { return Ok(()) };
+        let sent = async { tokio::time::timeout(PATIENCE, to.send(piece)).await };
+        match handle.block_on(sent) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(io::ErrorKind::BrokenPipe.into()),
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
@@ -210,7 +233,7 @@ impl Pieces {
 impl Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.held.extend_from_slice(bytes);
-        if self.held.len() >= PIECE {
+        if self.held.len() >= PIECE && self.to.is_some() {
             self.pass_on()?;
         }
         Ok(bytes.len())

@@ -197,6 +197,8 @@ pub struct Stored {
     pub floats: usize,
     /// Native histograms that are on disk.
     pub histograms: usize,
+    /// Exemplars that are on disk.
+    pub exemplars: usize,
     /// Samples, points and lines that were not taken.
     pub refused: usize,
     /// Why, in short; empty when everything was taken.
@@ -233,7 +235,8 @@ pub async fn store(signals: &Signals, tenant: u64, mut batch: Batch) -> Result<S
     };
     // The engine counts floats first and histograms after them.
     let floats = sent - done.refused.iter().filter(|r| r.index < sent).count().min(sent);
-    Ok(Stored { floats, histograms: done.accepted.saturating_sub(floats), refused, why })
+    let histograms = done.accepted.saturating_sub(floats);
+    Ok(Stored { floats, histograms, exemplars: done.exemplars, refused, why })
 }
 
 #[cfg(test)]
@@ -295,8 +298,13 @@ mod tests {
         let page = format!("a 1 {now}\nb 2 1000\nc 3 {now}\n");
         let batch = series::formats::exposition::decode(page.as_bytes(), now, signals.body_limits()).expect("a page");
         let stored = store(&signals, 1, batch).await.expect("the disk takes it");
-        assert_eq!((stored.floats, stored.histograms, stored.refused), (2, 0, 1));
+        assert_eq!((stored.floats, stored.histograms, stored.exemplars, stored.refused), (2, 0, 0, 1));
         assert!(stored.why.starts_with("1 not taken: sample 1: ") && stored.why.contains("too old"), "{}", stored.why);
+        let page =
+            format!("a 1 {0} # {{trace_id=\"t\"}} 1 {0}\nnever 1 1 # {{trace_id=\"t\"}} 1 1\n# EOF\n", now / 1000);
+        let batch = series::formats::openmetrics::decode(page.as_bytes(), now, signals.body_limits()).expect("a page");
+        let stored = store(&signals, 1, batch).await.expect("the disk takes it");
+        assert_eq!((stored.exemplars, stored.refused), (1, 1), "one belongs to a sample that was too old");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use series::formats::MetricKind;
 use series::promql::json;
 
-use crate::answer::{Refusal, Remarks, cut, data, envelope};
+use crate::answer::{Pieces, Refusal, Remarks, cut, data, envelope, names};
 use crate::asked::Asked;
 use crate::caller::Reader;
 use crate::selector::{sets, unescaped};
@@ -32,7 +32,10 @@ pub async fn series(Extension(signals): Extension<Signals>, who: Reader, asked: 
     let mut found = signals.metrics().series(who.tenant, sets, span).await?;
     let mut remarks = Remarks::default();
     cut(&mut found, limit, &mut remarks);
-    Ok(envelope(remarks, move |out| json::list(out, &found, |out, labels| json::pairs(out, labels.iter()))).await)
+    // A series is some eight texts.
+    let many = found.len().saturating_mul(8);
+    let write = move |out: &mut Pieces| json::list(out, &found, |out, labels| json::pairs(out, labels.iter()));
+    Ok(envelope(many, remarks, write).await)
 }
 
 /// `/labels`.
@@ -41,7 +44,7 @@ pub async fn labels(Extension(signals): Extension<Signals>, who: Reader, asked: 
     let mut found = signals.metrics().label_names(who.tenant, sets, span).await?;
     let mut remarks = Remarks::default();
     cut(&mut found, limit, &mut remarks);
-    Ok(data(found, remarks).await)
+    Ok(names(found, remarks).await)
 }
 
 /// `/label/{name}/values`.
@@ -59,7 +62,7 @@ pub async fn values(
     let mut found = signals.metrics().label_values(who.tenant, name, sets, span).await?;
     let mut remarks = Remarks::default();
     cut(&mut found, limit, &mut remarks);
-    Ok(data(found, remarks).await)
+    Ok(names(found, remarks).await)
 }
 
 /// `/metadata`.

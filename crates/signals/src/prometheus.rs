@@ -56,8 +56,9 @@ const END: (&str, &str) = ("end", "To: Unix seconds or RFC 3339");
 const MATCH: (&str, &str) = ("match[]", "Selector of series; may be given several times");
 const LIMIT: (&str, &str) = ("limit", "At most so many; 0 for all. What is left out is told in warnings");
 const TIMEOUT: (&str, &str) = ("timeout", "How long it may take, such as 30s");
-const STATS: (&str, &str) = ("stats", "Anything: tell what the query cost");
-const LOOKBACK: (&str, &str) = ("lookback_delta", "How old a sample may be; 5m is what is applied");
+const STATS: (&str, &str) =
+    ("stats", "Anything: tell what the query cost; all: also how many samples each step looked at");
+const LOOKBACK: (&str, &str) = ("lookback_delta", "How old a sample may be, such as 30s; 5m when left out");
 
 /// All operations of the API that read.
 pub fn operations() -> Vec<Operation> {

@@ -4,10 +4,10 @@
 use axum::Extension;
 use axum::response::Response;
 use serde_json::{Value as Json, json};
-use series::promql::{Answer, Cancel, Limits, Query, Value, json};
+use series::promql::{Answer, Cancel, Limits, Query, SampleValue, Tally, Value, json};
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::answer::{Refusal, Remarks, cut, data, envelope};
+use crate::answer::{Pieces, Refusal, Remarks, cut, data, envelope};
 use crate::asked::Asked;
 use crate::caller::Reader;
 use crate::state::{Counters, Signals};
@@ -61,7 +61,8 @@ pub async fn exemplars(Extension(signals): Extension<Signals>, who: Reader, aske
         return Err(Refusal::parameter("end", "end timestamp must not be before start timestamp"));
     }
     let found = signals.metrics().exemplars(who.tenant, query(&asked)?, span).await?;
-    Ok(envelope(Remarks::default(), move |out| {
+    let many = found.iter().map(|series| 8 + series.exemplars.len() * 4).sum();
+    Ok(envelope(many, Remarks::default(), move |out| {
         json::list(out, &found, |out, series| {
             use std::io::Write;
             out.write_all(b"{\"seriesLabels\":")?;
@@ -102,10 +103,13 @@ impl Drop for Watched<'_> {
 }
 
 async fn answered(signals: &Signals, who: &Reader, asked: &Asked, when: When) -> Result<Response, Refusal> {
-    let (query, limit) = (query(asked)?, asked.limit("limit")?);
+    let (mut query, limit) = (query(asked)?, asked.limit("limit")?);
     let settings = signals.settings();
     let timeout = asked.timeout(settings.query_timeout)?;
-    let lookback = asked.duration("lookback_delta")?;
+    if let Some(ms) = asked.duration("lookback_delta")?.filter(|ms| *ms > 0) {
+        query = query.looking_back(ms);
+    }
+    let stats = asked.text("stats").map(|text| Stats { each_step: text == "all", tally: Tally::default() });
     let begun = signals.now_ms();
     let place = signals.query_place(timeout).await.ok_or_else(Refusal::busy)?;
     let queued = signals.now_ms() - begun;
@@ -116,41 +120,81 @@ async fn answered(signals: &Signals, who: &Reader, asked: &Asked, when: When) ->
         deadline_ms: Some(begun.saturating_add(i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX))),
         clock: signals.clock().clone(),
         cancel: watched.cancel.clone(),
+        tally: stats.as_ref().map(|stats| stats.tally.clone()),
         ..Limits::default()
     };
     let metrics = signals.metrics();
-    let found = match when {
-        When::At(at) => metrics.instant(who.tenant, query, at, limits).await,
-        When::Range(from, to, step) => metrics.range(who.tenant, query, (from, to, step), limits).await,
+    let (found, start, step) = match when {
+        When::At(at) => (metrics.instant(who.tenant, query, at, limits).await, at, 0),
+        When::Range(from, to, step) => (metrics.range(who.tenant, query, (from, to, step), limits).await, from, step),
     };
     watched.done = true;
     let counters = signals.counters();
     Counters::add(if found.is_ok() { &counters.queries } else { &counters.queries_failed }, 1);
     let Answer { mut value, warnings, infos, samples } = found?;
     let mut remarks = Remarks { warnings, infos };
-    if lookback.is_some_and(|ms| ms != series::promql::Settings::default().lookback_ms) {
-        remarks.warnings.push("lookback_delta is not applied: samples are looked back at for 5m".into());
-    }
     match &mut value {
         Value::Vector(all) => cut(all, limit, &mut remarks),
         Value::Matrix(all) => cut(all, limit, &mut remarks),
         Value::Scalar { .. } | Value::Text { .. } => {}
     }
-    let stats = asked.text("stats").map(|_| stats(samples, queued, signals.now_ms() - begun));
-    let write = move |out: &mut crate::answer::Pieces| {
+    let many = texts(&value).saturating_add(stats.as_ref().map_or(0, |stats| stats.tally.steps().len()));
+    let stats = stats.map(|stats| stats.shown(samples, (start, step), (queued, signals.now_ms() - begun)));
+    let write = move |out: &mut Pieces| {
         // A large answer that is read slowly keeps its place until it is gone.
         let _place = place;
         json::result(out, &value, stats.as_ref())
     };
-    Ok(envelope(remarks, write).await)
+    Ok(envelope(many, remarks, write).await)
 }
 
-/// As far as we know them: when it waited, when it ran, what it read.
-fn stats(samples: u64, queued_ms: i64, total_ms: i64) -> Json {
-    let seconds = |ms: i64| ms.max(0) as f64 / 1000.0;
-    let running = total_ms - queued_ms;
-    json!({
-        "timings": {"evalTotalTime": seconds(running), "execQueueTime": seconds(queued_ms), "execTotalTime": seconds(total_ms)},
-        "samples": {"totalQueryableSamples": samples},
-    })
+/// About how many small things an answer is made of.
+fn texts(value: &Value) -> usize {
+    let of_histogram = |histogram: &series::Histogram| 8 + 4 * histogram.buckets().count();
+    match value {
+        Value::Scalar { .. } | Value::Text { .. } => 1,
+        Value::Vector(all) => all
+            .iter()
+            .map(|sample| match &sample.value {
+                SampleValue::Float(_) => 8,
+                SampleValue::Histogram(histogram) => of_histogram(histogram),
+            })
+            .sum(),
+        Value::Matrix(all) => all
+            .iter()
+            .map(|one| 8 + one.floats.len() + one.histograms.iter().map(|(_, h)| of_histogram(h)).sum::<usize>())
+            .sum(),
+    }
+}
+
+/// What a query has cost, for those who ask.
+struct Stats {
+    /// Also by step.
+    each_step: bool,
+    tally: Tally,
+}
+
+impl Stats {
+    /// As far as we know it: when it waited, when it ran (milliseconds), what it looked at, and how much of the limit it used up.
+    fn shown(self, samples: u64, (start_ms, step_ms): (i64, i64), (queued_ms, total_ms): (i64, i64)) -> Json {
+        let seconds = |ms: i64| ms as f64 / 1000.0;
+        let running = (total_ms - queued_ms).max(0);
+        let steps = self.tally.steps();
+        // An engine elsewhere may not say what each step looked at.
+        let total = if steps.is_empty() { samples } else { steps.iter().sum() };
+        let mut counted = json!({"totalQueryableSamples": total, "peakSamples": samples});
+        if self.each_step && !steps.is_empty() {
+            let at = |step: usize| start_ms.saturating_add(step_ms.saturating_mul(step as i64));
+            let all: Vec<Json> = steps.iter().enumerate().map(|(n, count)| json!([seconds(at(n)), count])).collect();
+            counted["totalQueryableSamplesPerStep"] = all.into();
+        }
+        json!({
+            "timings": {
+                "evalTotalTime": seconds(running),
+                "execQueueTime": seconds(queued_ms.max(0)),
+                "execTotalTime": seconds(total_ms.max(0)),
+            },
+            "samples": counted,
+        })
+    }
 }

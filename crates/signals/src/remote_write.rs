@@ -63,14 +63,31 @@ fn told(version: Version, stored: &Stored) -> Response {
         _ => (StatusCode::BAD_REQUEST, format!("{}\n", stored.why)).into_response(),
     };
     if version == Version::Two {
-        // Of exemplars the engine does not tell; none is claimed.
         for (name, many) in [
             ("x-prometheus-remote-write-samples-written", stored.floats),
             ("x-prometheus-remote-write-histograms-written", stored.histograms),
-            ("x-prometheus-remote-write-exemplars-written", 0),
+            ("x-prometheus-remote-write-exemplars-written", stored.exemplars),
         ] {
             response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from(many));
         }
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_2_is_told_what_was_written_of_each_kind_and_version_1_is_not() {
+        let stored = Stored { floats: 3, histograms: 2, exemplars: 1, refused: 0, why: String::new() };
+        let header = |response: &Response, kind: &str| {
+            let name = format!("x-prometheus-remote-write-{kind}-written");
+            response.headers().get(&name).map(|value| value.to_str().expect("digits").to_owned())
+        };
+        let two = told(Version::Two, &stored);
+        let all = ["samples", "histograms", "exemplars"].map(|kind| header(&two, kind).expect("it is told"));
+        assert_eq!(all, ["3", "2", "1"]);
+        assert_eq!(header(&told(Version::One, &stored), "exemplars"), None);
+    }
 }

@@ -37,18 +37,18 @@ impl Admission<'_> {
         let metadata = std::mem::take(&mut request.beside.metadata);
         self.decided.metadata.extend(metadata.into_iter().map(|told| (request.tenant, told)));
         if !request.beside.exemplars.is_empty() {
-            self.exemplars(request, parts, &times);
+            outcome.exemplars = self.exemplars(request, parts, &times);
         }
     }
 
-    /// Keeps the exemplars that belong to a series which is stored, and counts the others.
-    fn exemplars(&mut self, request: &mut Prepared, parts: &[(Who, u32)], times: &HashMap<usize, i64>) {
+    /// Keeps the exemplars that belong to a series which is stored, and says how many; the others are counted.
+    fn exemplars(&mut self, request: &mut Prepared, parts: &[(Who, u32)], times: &HashMap<usize, i64>) -> usize {
         let mut ends = Vec::with_capacity(parts.len());
         parts.iter().fold(0, |end, (_, count)| {
             ends.push(end + *count as usize);
             end + *count as usize
         });
-        let mut refused = 0;
+        let (mut kept, mut refused) = (0, 0);
         for exemplar in std::mem::take(&mut request.beside.exemplars) {
             let series = exemplar.series;
             let last = parts.get(series).filter(|(_, count)| *count > 0).map(|_| request.points[ends[series] - 1].0);
@@ -56,6 +56,7 @@ impl Admission<'_> {
             let labels = parts.get(series).and_then(|(who, _)| self.labels_of(request, *who));
             match labels.filter(|_| fits(&exemplar) && self.in_time(at_ms).is_ok()) {
                 Some(labels) => {
+                    kept += 1;
                     let one = LogExemplar { labels, at_ms, exemplar };
                     if !self.store.exemplars.has(request.tenant, &one) {
                         self.decided.exemplars.push((request.tenant, one));
@@ -65,6 +66,8 @@ impl Admission<'_> {
             }
         }
         count(&self.store.counters.refused_exemplars, refused);
+        // A tenant that may have none keeps none.
+        if self.limits_of(request.tenant).max_exemplars > 0 { kept } else { 0 }
     }
 
     /// The labels of a series that has samples, from before or with this group.

@@ -6,7 +6,7 @@
 //! (measured side by side at load 6, 2.4 million samples three times).
 //! Version 2 names labels by their place in a table of texts; the key is put together from slices of it.
 
-mod native;
+pub(super) mod native;
 
 pub use native::encode_histogram;
 

@@ -1,6 +1,6 @@
 //! Answers as JSON text, digit by digit as Prometheus's HTTP API writes it and in one pass: times in seconds with three decimals or
-//! none, values as text, native histograms by their buckets. Floats are what large answers are made of, so those that people
-//! write with few decimals are written without a search for the shortest digits.
+//! none, values as text, native histograms by their buckets. Floats are what large answers are made of: each goes out with its time in
+//! one piece, and those that people write with few decimals are written without a search for the shortest digits.
 //!
 //! It must never write another number than the shortest one that reads back as the same float.
 
@@ -12,7 +12,8 @@ use crate::histogram::Histogram;
 /// Whole numbers below this have at most fifteen digits, so no two decimals of that length are one float.
 const FIFTEEN_DIGITS: f64 = 1e15;
 /// Decimals that are tried before the general way.
-const POWERS: [f64; 4] = [1.0, 10.0, 100.0, 1000.0];
+const DECIMALS: usize = 6;
+const POWERS: [u64; DECIMALS + 1] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000];
 
 /// Writes the `data` of an answer: `{"resultType":…,"result":…}`, with `stats` beside them when there are any.
 ///
@@ -106,11 +107,9 @@ pub fn pairs<'a, W: Write>(out: &mut W, pairs: impl Iterator<Item = (&'a str, &'
 /// # Errors
 /// As [`result`].
 pub fn time<W: Write>(out: &mut W, at_ms: i64) -> io::Result<()> {
-    if at_ms < 0 {
-        out.write_all(b"-")?;
-    }
-    let ms = at_ms.unsigned_abs();
-    if ms.is_multiple_of(1000) { decimal(out, ms / 1000, 0) } else { decimal(out, ms, 3) }
+    let mut piece = Piece::default();
+    piece.time(at_ms);
+    out.write_all(piece.bytes())
 }
 
 /// A time and a native histogram.
@@ -120,7 +119,17 @@ pub fn time<W: Write>(out: &mut W, at_ms: i64) -> io::Result<()> {
 pub fn histogram<W: Write>(out: &mut W, at_ms: i64, histogram: &Histogram) -> io::Result<()> {
     out.write_all(b"[")?;
     time(out, at_ms)?;
-    write!(out, ",{{\"count\":\"{}\",\"sum\":\"{}\"", json_float(histogram.count), json_float(histogram.sum))?;
+    out.write_all(b",")?;
+    counted(out, histogram)?;
+    out.write_all(b"]")
+}
+
+/// A native histogram without its time.
+///
+/// # Errors
+/// As [`result`].
+pub fn counted<W: Write>(out: &mut W, histogram: &Histogram) -> io::Result<()> {
+    write!(out, "{{\"count\":\"{}\",\"sum\":\"{}\"", json_float(histogram.count), json_float(histogram.sum))?;
     let mut first = true;
     for bucket in histogram.buckets().filter(|bucket| bucket.count != 0.0) {
         out.write_all(if first { b",\"buckets\":[" } else { b"," })?;
@@ -135,7 +144,7 @@ pub fn histogram<W: Write>(out: &mut W, at_ms: i64, histogram: &Histogram) -> io
         let [lower, upper, count] = [bucket.lower, bucket.upper, bucket.count].map(json_float);
         write!(out, "[{rule},\"{lower}\",\"{upper}\",\"{count}\"]")?;
     }
-    out.write_all(if first { b"}]" } else { b"]}]" })
+    out.write_all(if first { b"}" } else { b"]}" })
 }
 
 /// A text in quotes. Nearly none needs an escape.
@@ -150,48 +159,128 @@ fn string<W: Write>(out: &mut W, text: &str) -> io::Result<()> {
 }
 
 fn float_pair<W: Write>(out: &mut W, at_ms: i64, value: f64) -> io::Result<()> {
-    out.write_all(b"[")?;
-    time(out, at_ms)?;
-    out.write_all(b",\"")?;
-    float(out, value)?;
-    out.write_all(b"\"]")
+    let mut piece = Piece::default();
+    piece.put(b"[");
+    piece.time(at_ms);
+    piece.put(b",\"");
+    piece.float(value);
+    piece.put(b"\"]");
+    out.write_all(piece.bytes())
 }
 
-/// A float as [`json_float`] writes it.
-fn float<W: Write>(out: &mut W, value: f64) -> io::Result<()> {
-    for (digits, power) in POWERS.iter().enumerate() {
-        let scaled = (value * power).round();
-        // NaN and infinities are not below it.
-        if scaled.abs() < FIFTEEN_DIGITS && scaled / power == value && (scaled != 0.0 || value.to_bits() == 0) {
-            if value < 0.0 {
-                out.write_all(b"-")?;
-            }
-            return decimal(out, scaled.abs() as u64, digits);
+/// A few bytes that are written together: a time has 21 at most, a float 25.
+struct Piece {
+    bytes: [u8; 64],
+    end: usize,
+}
+
+impl Default for Piece {
+    fn default() -> Self {
+        Self { bytes: [0; 64], end: 0 }
+    }
+}
+
+/// The digits of all numbers below a hundred, two of each.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut n = 0;
+    while n < 100 {
+        pairs[n] = [b'0' + (n / 10) as u8, b'0' + (n % 10) as u8];
+        n += 1;
+    }
+    pairs
+};
+
+impl Piece {
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.end]
+    }
+
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        self.bytes[self.end..self.end + bytes.len()].copy_from_slice(bytes);
+        self.end += bytes.len();
+    }
+
+    fn time(&mut self, at_ms: i64) {
+        if at_ms < 0 {
+            self.put(b"-");
+        }
+        let ms = at_ms.unsigned_abs();
+        self.whole(ms / 1000);
+        if !ms.is_multiple_of(1000) {
+            self.decimals(ms % 1000, 3);
         }
     }
-    if value.is_finite() && (1e-6..1e21).contains(&value.abs()) {
-        write!(out, "{value}")
-    } else {
-        out.write_all(json_float(value).as_bytes())
-    }
-}
 
-/// A whole number with a point before its last `decimals` digits.
-fn decimal<W: Write>(out: &mut W, mut number: u64, decimals: usize) -> io::Result<()> {
-    let mut digits = [b'0'; 24];
-    let mut at = digits.len();
-    let mut written = 0;
-    while number > 0 || written <= decimals {
-        if written == decimals && decimals > 0 {
+    /// A float as [`json_float`] writes it.
+    fn float(&mut self, value: f64) {
+        let size = value.abs();
+        let whole = size as u64;
+        // NaN and infinities are not below anything.
+        if size < FIFTEEN_DIGITS && whole as f64 == size {
+            self.signed(value, whole);
+        } else if size < FIFTEEN_DIGITS / 1e6 && self.fraction(value, size) {
+            // It is written.
+        } else if (1e-5..FIFTEEN_DIGITS).contains(&size) {
+            self.put(zmij::Buffer::new().format_finite(value).as_bytes());
+        } else {
+            self.put(json_float(value).as_bytes());
+        }
+    }
+
+    /// A float that is a decimal of fifteen digits at most, few of them after the point; false when it is not.
+    fn fraction(&mut self, value: f64, size: f64) -> bool {
+        let mut number = (size * 1e6 + 0.5) as u64;
+        if number as f64 / 1e6 != size {
+            return false;
+        }
+        let mut decimals = DECIMALS;
+        if number.is_multiple_of(1_000) {
+            (number, decimals) = (number / 1_000, decimals - 3);
+        }
+        while number.is_multiple_of(10) {
+            (number, decimals) = (number / 10, decimals - 1);
+        }
+        self.signed(value, number / POWERS[decimals]);
+        self.decimals(number % POWERS[decimals], decimals);
+        true
+    }
+
+    fn signed(&mut self, sign: f64, whole: u64) {
+        if sign.is_sign_negative() {
+            self.put(b"-");
+        }
+        self.whole(whole);
+    }
+
+    fn whole(&mut self, mut number: u64) {
+        let mut digits = [0; 20];
+        let mut at = digits.len();
+        while number >= 100 {
+            at -= 2;
+            digits[at..at + 2].copy_from_slice(&PAIRS[(number % 100) as usize]);
+            number /= 100;
+        }
+        if number >= 10 {
+            at -= 2;
+            digits[at..at + 2].copy_from_slice(&PAIRS[number as usize]);
+        } else {
             at -= 1;
-            digits[at] = b'.';
+            digits[at] = b'0' + number as u8;
         }
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        written += 1;
+        self.put(&digits[at..]);
     }
-    out.write_all(&digits[at..])
+
+    /// A point and so many digits.
+    fn decimals(&mut self, mut number: u64, digits: usize) {
+        self.put(b".");
+        for place in (self.end..self.end + digits).rev() {
+            self.bytes[place] = b'0' + (number % 10) as u8;
+            number /= 10;
+        }
+        self.end += digits;
+    }
 }
 
 #[cfg(test)]
@@ -201,9 +290,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn written(value: f64) -> String {
-        let mut out = Vec::new();
-        float(&mut out, value).unwrap();
-        String::from_utf8(out).unwrap()
+        let mut piece = Piece::default();
+        piece.float(value);
+        String::from_utf8(piece.bytes().to_vec()).unwrap()
     }
 
     proptest! {
@@ -217,9 +306,29 @@ mod tests {
 
     #[test]
     fn remarkable_floats_are_written_as_the_general_way_writes_them() {
-        for value in
-            [0.0, -0.0, 0.1, -0.5, 100.0, 1e15, 1e21, 1e-6, 1e-7, 999.999, f64::NAN, f64::INFINITY, 0.30000000000000004]
-        {
+        for value in [
+            0.0,
+            -0.0,
+            0.1,
+            -0.5,
+            100.0,
+            1e15,
+            1e21,
+            1e-6,
+            1e-5,
+            1e-7,
+            999.999,
+            999_999_999.999_999,
+            1e9 - 1e-7,
+            1e14 + 0.5,
+            f64::MIN,
+            f64::MIN_POSITIVE,
+            -f64::MIN_POSITIVE,
+            5e-324,
+            f64::NAN,
+            f64::INFINITY,
+            0.30000000000000004,
+        ] {
             assert_eq!(written(value), json_float(value));
         }
     }

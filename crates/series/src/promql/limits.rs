@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use parking_lot::Mutex;
+
 use super::error::QueryError;
 use crate::options::Clock;
 
@@ -23,6 +25,22 @@ impl Cancel {
     }
 }
 
+/// How many samples each step of a query has looked at, for whoever wants to know. Cheap to clone; all clones are one tally.
+#[derive(Clone, Debug, Default)]
+pub struct Tally(Arc<Mutex<Vec<u64>>>);
+
+impl Tally {
+    /// A number for each step, in order; nothing before the query is answered.
+    pub fn steps(&self) -> Vec<u64> {
+        self.0.lock().clone()
+    }
+
+    /// Says it: whoever answers the query does.
+    pub fn set(&self, steps: Vec<u64>) {
+        *self.0.lock() = steps;
+    }
+}
+
 /// What one query may cost.
 #[derive(Clone)]
 pub struct Limits {
@@ -38,6 +56,8 @@ pub struct Limits {
     pub clock: Clock,
     /// Who may stop it.
     pub cancel: Cancel,
+    /// Who wants to know what each step looked at; counting costs a little.
+    pub tally: Option<Tally>,
 }
 
 impl Default for Limits {
@@ -49,6 +69,7 @@ impl Default for Limits {
             deadline_ms: None,
             clock: crate::options::system_clock(),
             cancel: Cancel::default(),
+            tally: None,
         }
     }
 }
@@ -110,6 +131,11 @@ impl<'a> Budget<'a> {
     /// Samples counted so far.
     pub(super) fn samples(&self) -> u64 {
         self.samples.get()
+    }
+
+    /// Who wants to know what each step looked at.
+    pub(super) fn tally(&self) -> Option<&Tally> {
+        self.limits.tally.as_ref()
     }
 
     /// Samples that may still be read.

@@ -31,6 +31,7 @@ impl Default for Settings {
 pub struct Query {
     text: String,
     expr: Expr,
+    lookback_ms: Option<i64>,
 }
 
 impl Query {
@@ -39,7 +40,18 @@ impl Query {
     /// # Errors
     /// [`ParseError`] with the place and the reason.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
-        Ok(Self { expr: parse(text)?, text: text.to_owned() })
+        Ok(Self { expr: parse(text)?, text: text.to_owned(), lookback_ms: None })
+    }
+
+    /// The same query, for which a sample is the value of its series for so many milliseconds, whatever the settings say.
+    #[must_use]
+    pub fn looking_back(self, ms: i64) -> Self {
+        Self { lookback_ms: Some(ms), ..self }
+    }
+
+    /// How far it looks back, when it says so itself.
+    pub fn lookback_ms(&self) -> Option<i64> {
+        self.lookback_ms
     }
 
     /// Its text, as given.
@@ -69,7 +81,7 @@ impl Query {
         limits: &Limits,
     ) -> Result<Answer, QueryError> {
         let grid = Grid { start_ms: at_ms, step_ms: 0, steps: 1 };
-        let evaluator = Evaluator::new(source, limits, *settings, grid);
+        let evaluator = Evaluator::new(source, limits, self.settings(settings), grid);
         let value = match self.expr.value_type() {
             Type::Matrix => Value::Matrix(evaluator.matrix(&self.expr, at_ms)?),
             _ => match evaluator.whole(&self.expr)? {
@@ -113,7 +125,7 @@ impl Query {
         }
         let steps = usize::try_from(steps).unwrap_or(usize::MAX);
         let grid = Grid { start_ms, step_ms, steps };
-        let evaluator = Evaluator::new(source, limits, *settings, grid).ending(end_ms);
+        let evaluator = Evaluator::new(source, limits, self.settings(settings), grid).ending(end_ms);
         let value = match evaluator.whole(&self.expr)? {
             Evaluated::Scalar(values) => {
                 let floats = (0..steps).map(|step| (grid.at(step), values[step])).collect();
@@ -125,7 +137,12 @@ impl Query {
         Ok(self.answer(value, &evaluator))
     }
 
+    fn settings(&self, given: &Settings) -> Settings {
+        Settings { lookback_ms: self.lookback_ms.unwrap_or(given.lookback_ms), ..*given }
+    }
+
     fn answer(&self, value: Value, evaluator: &Evaluator<'_>) -> Answer {
+        evaluator.tell_counts();
         let (warnings, infos) = evaluator.remarks(&self.text);
         Answer { value, warnings, infos, samples: evaluator.samples() }
     }
@@ -150,8 +167,9 @@ fn vector(lines: Vec<Line>, at_ms: i64) -> Vec<VectorSample> {
 
 fn matrix(lines: Vec<Line>, grid: Grid) -> Vec<MatrixSeries> {
     let series = |line: Line| {
-        let floats: Vec<_> =
-            (0..grid.steps).filter_map(|step| Some((grid.at(step), line.column.float(step)?))).collect();
+        // Nearly all steps have a value, so that there is room for all of them at once.
+        let mut floats = Vec::with_capacity(grid.steps);
+        floats.extend((0..grid.steps).filter_map(|step| Some((grid.at(step), line.column.float(step)?))));
         let histogram = |step| Some((grid.at(step), Arc::clone(line.column.histogram(step)?)));
         let histograms: Vec<_> = (0..grid.steps).filter_map(histogram).collect();
         MatrixSeries { metric: line.metric, floats, histograms }

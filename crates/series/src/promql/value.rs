@@ -105,6 +105,11 @@ pub fn plain_float(value: f64) -> String {
         "NaN".to_owned()
     } else if value.is_infinite() {
         if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned()
+    } else if (1e-5..1e16).contains(&value.abs()) {
+        // Of two that are equally near it takes the even one, as Go does; the standard library takes the larger.
+        let mut digits = zmij::Buffer::new();
+        let text = digits.format_finite(value);
+        text.strip_suffix(".0").unwrap_or(text).to_owned()
     } else {
         format!("{value}")
     }
@@ -121,7 +126,7 @@ pub fn json_float(value: f64) -> String {
 }
 
 /// As OpenMetrics writes a float in a label: whole numbers keep a decimal.
-pub(super) fn label_float(value: f64) -> String {
+pub(crate) fn label_float(value: f64) -> String {
     let text = plain_float(value);
     let whole = text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
     if whole { format!("{text}.0") } else { text }
@@ -230,6 +235,7 @@ mod tests {
         let table = [
             (1.0, "1", "1", "1"),
             (0.1, "0.1", "0.1", "0.1"),
+            (139_835_180_479_693.125, "139835180479693.12", "139835180479693.12", "139835180479693.12"),
             (1e21, "1e+21", "1000000000000000000000", "1e+21"),
             (1e20, "100000000000000000000", "100000000000000000000", "100000000000000000000"),
             (1e-7, "1e-7", "0.0000001", "1e-07"),

@@ -104,15 +104,18 @@ async fn both_are_bounded_and_what_belongs_to_no_series_is_not_kept() {
     engine.append_batch(1, told(&[("a", "x"), ("b", "x"), ("c", "x")])).await.unwrap();
     assert_eq!(helps(&engine, 1).len(), 2);
     for at in 0..5 {
-        engine.append_batch(1, traced("x", &[(T0 + at, "t")])).await.unwrap();
+        let told = engine.append_batch(1, traced("x", &[(T0 + at, "t")])).await.unwrap();
+        assert_eq!(told.exemplars, 1);
     }
+    let again = engine.append_batch(1, traced("x", &[(T0 + 4, "t")])).await.unwrap();
+    assert_eq!(again.exemplars, 1, "it is there");
     assert_eq!(traces(&engine)[0].1.iter().map(|e| e.0 - T0).collect::<Vec<_>>(), [2, 3, 4]);
     let mut orphan = Batch::default();
     orphan.begin_series(&labels("never", "x")).unwrap();
     orphan.exemplar(vec![("trace_id".into(), "t".into())], 1.0, Some(T0)).unwrap();
     orphan.begin_series(&labels("m_total", "x")).unwrap();
     orphan.exemplar(vec![("trace_id".into(), "t".repeat(200))], 1.0, Some(T0)).unwrap();
-    engine.append_batch(1, orphan).await.unwrap();
+    assert_eq!(engine.append_batch(1, orphan).await.unwrap().exemplars, 0);
     assert_eq!((engine.stats().refused_exemplars, engine.stats().series), (2, 1));
 }
 

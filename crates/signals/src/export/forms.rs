@@ -1,5 +1,5 @@
-//! The three forms of an export. Rows of CSV and Parquet are `metric, labels (JSON), time, value`; a line of JSON is a stretch of
-//! one series. Native histograms have no number to stand in a cell: only JSON lines carry them.
+//! The three forms of an export. Rows of CSV and Parquet are `metric, labels (JSON), time, value, histogram (JSON)`, of which a row has
+//! a value or a histogram; a line of JSON is a stretch of one series.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -8,19 +8,22 @@ use parquet::basic::Compression;
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
-use series::Labels;
 use series::promql::{MatrixSeries, json, plain_float};
+use series::{Histogram, Labels};
 
 use crate::answer::Pieces;
 
 /// Rows that one group of a Parquet file holds, and so this program in memory.
 const GROUP: usize = 65_536;
+/// Bytes of histograms after which a group is full.
+const GROUP_BYTES: usize = 16 << 20;
 
 const SCHEMA: &str = "message samples {
     required binary metric (UTF8);
     required binary labels (JSON);
     required int64 time (TIMESTAMP(MILLIS, true));
-    required double value;
+    optional double value;
+    optional binary histogram (JSON);
 }";
 
 /// A form.
@@ -61,7 +64,7 @@ impl<'a> Rows<'a> {
     pub fn new(form: Form, out: &'a mut Pieces) -> io::Result<Self> {
         Ok(match form {
             Form::Csv => {
-                out.write_all(b"metric,labels,time,value\n")?;
+                out.write_all(b"metric,labels,time,value,histogram\n")?;
                 Self::Csv(out)
             }
             Form::JsonLines => Self::JsonLines(out),
@@ -74,10 +77,12 @@ impl<'a> Rows<'a> {
         match self {
             Self::Csv(out) => {
                 let head = format!("{},{}", cell(labels.name()), cell(&others(labels)));
-                for (at, value) in &series.floats {
-                    writeln!(out, "{head},{},{}", stamp(*at), plain_float(*value))?;
-                }
-                Ok(())
+                in_order(series, |at, sample| match sample {
+                    Sample::Float(value) => writeln!(out, "{head},{},{},", stamp(at), plain_float(value)),
+                    Sample::Histogram(value) => {
+                        writeln!(out, "{head},{},,{}", stamp(at), cell(&counted(value)))
+                    }
+                })
             }
             Self::JsonLines(out) => line(out, labels, series),
             Self::Parquet(groups) => groups.put(labels, series),
@@ -98,6 +103,31 @@ fn others(labels: &Labels) -> String {
     let mut text = Vec::new();
     let pairs = labels.iter().filter(|(name, _)| *name != series::NAME);
     json::pairs(&mut text, pairs).expect("memory takes it");
+    String::from_utf8(text).expect("JSON is text")
+}
+
+/// One sample of a series.
+enum Sample<'a> {
+    Float(f64),
+    Histogram(&'a Histogram),
+}
+
+/// Calls `each` with all samples of a series in order of time; no time has two.
+fn in_order(series: &MatrixSeries, mut each: impl FnMut(i64, Sample<'_>) -> io::Result<()>) -> io::Result<()> {
+    let mut histograms = series.histograms.iter().peekable();
+    for (at, value) in &series.floats {
+        while let Some((before, histogram)) = histograms.next_if(|(before, _)| before < at) {
+            each(*before, Sample::Histogram(histogram))?;
+        }
+        each(*at, Sample::Float(*value))?;
+    }
+    histograms.try_for_each(|(at, histogram)| each(*at, Sample::Histogram(histogram)))
+}
+
+/// A native histogram as queries answer it.
+fn counted(histogram: &Histogram) -> String {
+    let mut text = Vec::new();
+    json::counted(&mut text, histogram).expect("memory takes it");
     String::from_utf8(text).expect("JSON is text")
 }
 
@@ -139,6 +169,13 @@ pub struct Groups<'a> {
     labels: Vec<ByteArray>,
     times: Vec<i64>,
     values: Vec<f64>,
+    histograms: Vec<ByteArray>,
+    /// For each row: 1 when it has a value, 0 when it has a histogram.
+    is_float: Vec<i16>,
+    /// The other way round.
+    is_histogram: Vec<i16>,
+    /// Bytes of the histograms that are held.
+    held: usize,
 }
 
 impl<'a> Groups<'a> {
@@ -147,22 +184,37 @@ impl<'a> Groups<'a> {
         let properties = WriterProperties::builder().set_compression(Compression::UNCOMPRESSED).build();
         let writer =
             SerializedFileWriter::new(out, Arc::new(schema), Arc::new(properties)).map_err(io::Error::other)?;
-        Ok(Self { writer, metric: Vec::new(), labels: Vec::new(), times: Vec::new(), values: Vec::new() })
+        let (metric, labels, times, values, histograms) = Default::default();
+        let (is_float, is_histogram, held) = Default::default();
+        Ok(Self { writer, metric, labels, times, values, histograms, is_float, is_histogram, held })
     }
 
     fn put(&mut self, labels: &Labels, series: &MatrixSeries) -> io::Result<()> {
         let (metric, others) =
             (ByteArray::from(labels.name().as_bytes().to_vec()), ByteArray::from(others(labels).into_bytes()));
-        for (at, value) in &series.floats {
+        in_order(series, |at, sample| {
             self.metric.push(metric.clone());
             self.labels.push(others.clone());
-            self.times.push(*at);
-            self.values.push(*value);
-            if self.times.len() >= GROUP {
+            self.times.push(at);
+            let is_float = match sample {
+                Sample::Float(value) => {
+                    self.values.push(value);
+                    true
+                }
+                Sample::Histogram(value) => {
+                    let text = counted(value);
+                    self.held += text.len();
+                    self.histograms.push(ByteArray::from(text.into_bytes()));
+                    false
+                }
+            };
+            self.is_float.push(i16::from(is_float));
+            self.is_histogram.push(i16::from(!is_float));
+            if self.times.len() >= GROUP || self.held >= GROUP_BYTES {
                 self.group().map_err(io::Error::other)?;
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Writes the rows that are held.
@@ -174,7 +226,8 @@ impl<'a> Groups<'a> {
                 0 => column.typed::<ByteArrayType>().write_batch(&self.metric, None, None)?,
                 1 => column.typed::<ByteArrayType>().write_batch(&self.labels, None, None)?,
                 2 => column.typed::<Int64Type>().write_batch(&self.times, None, None)?,
-                _ => column.typed::<DoubleType>().write_batch(&self.values, None, None)?,
+                3 => column.typed::<DoubleType>().write_batch(&self.values, Some(&self.is_float), None)?,
+                _ => column.typed::<ByteArrayType>().write_batch(&self.histograms, Some(&self.is_histogram), None)?,
             };
             column.close()?;
             place += 1;
@@ -184,6 +237,10 @@ impl<'a> Groups<'a> {
         self.labels.clear();
         self.times.clear();
         self.values.clear();
+        self.histograms.clear();
+        self.is_float.clear();
+        self.is_histogram.clear();
+        self.held = 0;
         Ok(())
     }
 
@@ -225,7 +282,7 @@ mod tests {
     #[tokio::test]
     async fn csv_is_quoted_and_no_cell_is_a_formula() {
         let text = written(Form::Csv, some()).await;
-        let head = "metric,labels,time,value\n\"'=cmd()\",\"{\"\"job\"\":\"\"a,\\\"\"b\\\"\"\"\"}\",2015-07-01T20:10:51.781Z,-1.5\n";
+        let head = "metric,labels,time,value,histogram\n\"'=cmd()\",\"{\"\"job\"\":\"\"a,\\\"\"b\\\"\"\"\"}\",2015-07-01T20:10:51.781Z,-1.5,\n";
         assert!(text.starts_with(head.as_bytes()), "{}", String::from_utf8_lossy(&text));
     }
 
@@ -236,6 +293,50 @@ mod tests {
         assert_eq!(value["metric"]["__name__"], "=cmd()");
         assert_eq!(value["values"], serde_json::json!([-1.5, "Infinity", null]));
         assert_eq!(value["timestamps"][0], 1_435_781_451_781_i64);
+    }
+
+    /// A series that was floats at first and is histograms now.
+    fn counted_series() -> (Labels, MatrixSeries) {
+        let histogram = Histogram {
+            count: 3.0,
+            sum: 2.5,
+            zero_threshold: 0.001,
+            zero_count: 1.0,
+            positive: vec![(0, 2.0)],
+            ..Histogram::default()
+        };
+        let histograms = vec![(1_000, Arc::new(histogram.clone())), (3_000, Arc::new(histogram))];
+        let floats = vec![(0, 1.0), (2_000, 7.0)];
+        (
+            Labels::metric("seconds", &[]).expect("labels"),
+            MatrixSeries { metric: Default::default(), floats, histograms },
+        )
+    }
+
+    const COUNTED: &str = r#"{"count":"3","sum":"2.5","buckets":[[3,"-0.001","0.001","1"],[0,"0.5","1","2"]]}"#;
+
+    #[tokio::test]
+    async fn a_native_histogram_has_a_row_of_its_own_in_csv() {
+        let text = written(Form::Csv, vec![counted_series()]).await;
+        let text = String::from_utf8(text.to_vec()).expect("it is text");
+        let quoted = COUNTED.replace('"', "\"\"");
+        let row = |time: &str, rest: &str| format!("\"seconds\",\"{{}}\",{time},{rest}\n");
+        let rows = [
+            row("1970-01-01T00:00:00Z", "1,"),
+            row("1970-01-01T00:00:01Z", &format!(",\"{quoted}\"")),
+            row("1970-01-01T00:00:02Z", "7,"),
+            row("1970-01-01T00:00:03Z", &format!(",\"{quoted}\"")),
+        ];
+        assert_eq!(text, format!("metric,labels,time,value,histogram\n{}", rows.concat()));
+    }
+
+    #[tokio::test]
+    async fn a_native_histogram_has_a_row_of_its_own_in_parquet() {
+        let reader = SerializedFileReader::new(written(Form::Parquet, vec![counted_series()]).await).expect("a file");
+        let rows: Vec<_> = reader.get_row_iter(None).expect("rows").map(|row| row.expect("a row")).collect();
+        let shown: Vec<_> =
+            rows.iter().map(|row| (row.get_double(3).ok(), row.get_string(4).ok().map(String::as_str))).collect();
+        assert_eq!(shown, [(Some(1.0), None), (None, Some(COUNTED)), (Some(7.0), None), (None, Some(COUNTED))]);
     }
 
     #[tokio::test]

@@ -49,6 +49,25 @@ enum Data {
     Matrix(Vec<ManySamples>),
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Costs {
+    stats: Cost,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Cost {
+    samples: Looked,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Looked {
+    #[serde(rename = "totalQueryableSamplesPerStep")]
+    each_step: Vec<(f64, u64)>,
+}
+
 type Pairs = BTreeMap<String, String>;
 
 #[derive(Deserialize)]
@@ -159,6 +178,13 @@ pub fn query(body: &[u8], tenant: u64) -> Result<Result<Answer, (String, String)
     Ok(Ok(Answer { value, warnings: reply.warnings, infos: reply.infos, samples }))
 }
 
+/// How many samples each step of a query looked at, when an answer says so.
+pub(crate) fn steps(body: &[u8]) -> Vec<u64> {
+    let reply: Option<Reply<Costs>> = reply(body).ok();
+    let costs = reply.and_then(|reply| reply.data).unwrap_or_default();
+    costs.stats.samples.each_step.into_iter().map(|(_, count)| count).collect()
+}
+
 /// Series as `/api/v1/series` lists them, in order.
 pub(crate) fn series(all: Vec<Pairs>, tenant: u64) -> Vec<Labels> {
     let tenant = tenant.to_string();
@@ -243,6 +269,17 @@ mod tests {
         assert_eq!(all[0].floats[1].0, 2250);
         let refused = query(br#"{"status":"error","errorType":"execution","error":"too much"}"#, 7).unwrap();
         assert_eq!(refused.unwrap_err(), ("execution".into(), "too much".into()));
+    }
+
+    #[test]
+    fn what_each_step_looked_at_is_read_where_it_is_told() {
+        let stats = r#"{"samples":{"totalQueryableSamplesPerStep":[[1.5,2],[2.5,3]],"totalQueryableSamples":5}}"#;
+        let body =
+            |more: &str| format!(r#"{{"status":"success","data":{{"resultType":"scalar","result":[1,"2"]{more}}}}}"#);
+        let told = body(&format!(r#","stats":{stats}"#));
+        assert_eq!(steps(told.as_bytes()), [2, 3]);
+        assert!(query(told.as_bytes(), 1).unwrap().is_ok(), "and it is an answer");
+        assert_eq!(steps(body("").as_bytes()), [] as [u64; 0]);
     }
 
     proptest! {

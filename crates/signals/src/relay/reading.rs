@@ -28,6 +28,17 @@ fn unscoped(error: &ScopeError) -> MetricsError {
     QueryError::Execution(error.to_string()).into()
 }
 
+/// What a query wants beside its answer. Engines call a look-back by either name.
+fn wishes(query: &Query, limits: &Limits) -> Vec<(&'static str, String)> {
+    let lookback = query.lookback_ms().map(|ms| format!("{ms}ms"));
+    let names = ["lookback_delta", "max_lookback"];
+    let mut form: Vec<_> = names.into_iter().filter_map(|name| Some((name, lookback.clone()?))).collect();
+    if limits.tally.is_some() {
+        form.push(("stats", "all".to_owned()));
+    }
+    form
+}
+
 impl Remote {
     /// A question with the limits of its asker.
     async fn ask(
@@ -59,9 +70,10 @@ impl Remote {
         limits: &Limits,
     ) -> Result<Answer, MetricsError> {
         let text = scoped(query, tenant).map_err(|error| unscoped(&error))?;
-        let form = vec![("query", text), ("time", seconds(at_ms)), self.second_wall(tenant)];
+        let mut form = vec![("query", text), ("time", seconds(at_ms)), self.second_wall(tenant)];
+        form.extend(wishes(query, limits));
         let (status, body) = self.ask("/api/v1/query", form, limits).await?;
-        let mut answer = self.answered(status, &body, tenant)?;
+        let mut answer = self.answered(status, &body, tenant, limits)?;
         // Some engines answer a number with a vector that has no labels.
         if let (Type::Scalar, Value::Vector(all)) = (query.expr().value_type(), &answer.value)
             && let [VectorSample { value: SampleValue::Float(value), .. }] = all.as_slice()
@@ -90,8 +102,9 @@ impl Remote {
         let times = [("start", seconds(start_ms)), ("end", seconds(end_ms)), ("step", seconds(step_ms))];
         let mut form = vec![("query", text), self.second_wall(tenant)];
         form.extend(times);
+        form.extend(wishes(query, limits));
         let (status, body) = self.ask("/api/v1/query_range", form, limits).await?;
-        self.answered(status, &body, tenant)
+        self.answered(status, &body, tenant, limits)
     }
 
     /// Engines that know this parameter hold every selector to it once more; others do not look at it.
@@ -99,12 +112,15 @@ impl Remote {
         ("extra_filters[]", format!("{{{LABEL}=\"{tenant}\"}}"))
     }
 
-    fn answered(&self, status: StatusCode, body: &[u8], tenant: u64) -> Result<Answer, MetricsError> {
+    fn answered(&self, status: StatusCode, body: &[u8], tenant: u64, limits: &Limits) -> Result<Answer, MetricsError> {
         let answer = match answer::query(body, tenant) {
             Ok(answer) => answer,
             Err(error) => return Err(self.no_answer(status, body, &error)),
         };
         let answer = answer.map_err(|(kind, text)| self.failed(status, &kind, text))?;
+        if let Some(tally) = &limits.tally {
+            tally.set(answer::steps(body));
+        }
         // A value that is no series cannot be a tenant's.
         debug_assert!(
             !matches!(&answer.value, Value::Vector(all) if all.iter().any(|s| !s.metric.get(LABEL).is_empty()))

@@ -111,6 +111,7 @@ fn records(tenant: u64, batch: &Batch) -> Result<(Vec<u8>, Appended), String> {
             let samples = content.points.len() + content.histograms.len();
             filling.samples += samples as u32;
             appended.accepted += samples;
+            appended.exemplars += content.exemplars.len();
             if filling.samples >= RECORD_SAMPLES || filling.request.len() >= RECORD_BYTES {
                 filling.close(shard, &mut out)?;
             }

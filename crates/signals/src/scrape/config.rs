@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use series::formats::families::Buckets;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::duration;
 use super::http_client::{Client, with_client};
+use super::protocols;
 use super::relabel::Rule;
 use super::text::{Text, Texts, with_suggestion};
 
@@ -76,6 +78,9 @@ struct RawGlobal {
     label_limit: Option<usize>,
     label_name_length_limit: Option<usize>,
     label_value_length_limit: Option<usize>,
+    scrape_protocols: Option<Texts>,
+    scrape_native_histograms: Option<bool>,
+    always_scrape_classic_histograms: Option<bool>,
     #[serde(rename = "evaluation_interval")]
     _evaluation_interval: Option<IgnoredAny>,
     #[serde(rename = "query_log_file")]
@@ -101,6 +106,9 @@ struct RawJob {
     label_limit: Option<usize>,
     label_name_length_limit: Option<usize>,
     label_value_length_limit: Option<usize>,
+    scrape_protocols: Option<Texts>,
+    scrape_native_histograms: Option<bool>,
+    always_scrape_classic_histograms: Option<bool>,
     #[serde(default)]
     static_configs: Vec<Group>,
     #[serde(default)]
@@ -200,6 +208,10 @@ pub(crate) struct Job {
     pub(crate) sample_limit: usize,
     pub(crate) target_limit: usize,
     pub(crate) label_limits: LabelLimits,
+    /// The header that says which formats are wanted.
+    pub(crate) accept: String,
+    /// What is taken of histograms.
+    pub(crate) buckets: Buckets,
     pub(crate) client: Client,
     pub(crate) discovery: Vec<Discovery>,
     pub(crate) relabel: Vec<Rule>,
@@ -333,6 +345,9 @@ fn check(mut raw: RawJob, global: &RawGlobal, fingerprint: u64, folder: &Path) -
         discovery.push(names(sd)?);
     }
     let most = |own: Option<usize>, general: Option<usize>| own.or(general).unwrap_or(0);
+    let native = raw.scrape_native_histograms.or(global.scrape_native_histograms).unwrap_or(false);
+    let classic = raw.always_scrape_classic_histograms.or(global.always_scrape_classic_histograms).unwrap_or(false);
+    let protocols = raw.scrape_protocols.as_ref().or(global.scrape_protocols.as_ref());
     let body = raw.body_size_limit.or(global.body_size_limit).map_or(0, |s| s.0);
     Ok(Job {
         name: raw.job_name.0,
@@ -351,6 +366,12 @@ fn check(mut raw: RawJob, global: &RawGlobal, fingerprint: u64, folder: &Path) -
             count: most(raw.label_limit, global.label_limit),
             name_bytes: most(raw.label_name_length_limit, global.label_name_length_limit),
             value_bytes: most(raw.label_value_length_limit, global.label_value_length_limit),
+        },
+        accept: protocols::accept(protocols.map(|texts| texts.0.as_slice()), native)?,
+        buckets: match (native, classic) {
+            (false, _) => Buckets::Classic,
+            (true, false) => Buckets::Native,
+            (true, true) => Buckets::Both,
         },
         client,
         discovery,
@@ -412,6 +433,19 @@ mod tests {
     }
 
     #[test]
+    fn native_histograms_are_asked_for_where_they_are_wanted() {
+        let config = parse(
+            "global: {scrape_native_histograms: true}\nscrape_configs:\n- job_name: a\n- job_name: b\n  scrape_native_histograms: false\n- job_name: c\n  always_scrape_classic_histograms: true\n  scrape_protocols: [PrometheusProto]\n",
+        )
+        .unwrap();
+        let [a, b, c] = config.jobs.as_slice() else { panic!("three jobs") };
+        assert_eq!([a.buckets, b.buckets, c.buckets], [Buckets::Native, Buckets::Classic, Buckets::Both]);
+        let proto = "application/vnd.google.protobuf";
+        assert!(a.accept.starts_with(proto) && !b.accept.contains(proto) && c.accept.starts_with(proto));
+        assert!(a.accept.contains("text/plain") && !c.accept.contains("text/plain"));
+    }
+
+    #[test]
     fn what_is_wrong_is_told_with_its_line_and_what_was_meant() {
         let job = |rest: &str| format!("scrape_configs:\n- job_name: a\n{rest}\n");
         for (text, line, why) in [
@@ -419,6 +453,8 @@ mod tests {
             (job("  scrape_interval: 5 seconds"), 3, "is no duration"),
             (job("  scrape_interval: 5s\n  scrape_timeout: 6s"), 2, "longer than its scrape_interval"),
             (job("  scheme: htps"), 2, "did you mean https?"),
+            (job("  scrape_protocols: [PrometheusProtto]"), 2, "did you mean PrometheusProto?"),
+            (job("  scrape_protocols: []"), 2, "names none"),
             (job("  relabel_configs:\n  - {action: kep, regex: a}"), 4, "did you mean keep?"),
             (
                 job("  metric_relabel_configs:\n  - {source_labels: [a], regex: '(', action: drop}"),

@@ -34,7 +34,7 @@ pub(crate) struct Page {
 
 /// What is sent besides.
 pub(crate) struct Asking<'a> {
-    pub(crate) accept: &'static str,
+    pub(crate) accept: &'a str,
     /// Further headers.
     pub(crate) headers: &'a [(&'static str, String)],
     /// Bytes of the body, decompressed.

@@ -10,6 +10,7 @@ pub mod duration;
 mod fetch;
 mod http_client;
 pub mod page;
+mod protocols;
 pub mod relabel;
 mod target;
 mod text;
@@ -323,16 +324,18 @@ pub mod parsers {
         discover::parse_list(bytes, "http://sd/").is_ok()
     }
 
-    /// A page, twice, as text and as OpenMetrics.
+    /// A page, twice, in each format.
     pub fn page(bytes: &[u8]) -> usize {
         let prepare = |labels: &series::Labels| Ok(Some(crate::relay::encode::key(labels, ("job", "a"))));
         let text = String::from_utf8_lossy(bytes);
+        let families = page::Format::Families(series::formats::families::Buckets::Both);
+        let formats = [page::Format::Text, page::Format::OpenMetrics].map(|format| (format, text.as_bytes()));
         let mut kept = 0;
-        for format in [page::Format::Text, page::Format::OpenMetrics] {
+        for (format, bytes) in formats.into_iter().chain([(families, bytes)]) {
             let mut cache = page::Cache::default();
             for at_ms in 0..2 {
                 let how = page::Reading { format, at_ms, own_times: true, sample_limit: 0, prepare: &prepare };
-                kept += cache.read(&text, &how, &mut Vec::new()).map_or(0, |counts| counts.kept);
+                kept += cache.read(bytes, &how, &mut Vec::new()).map_or(0, |counts| counts.kept);
             }
         }
         kept

@@ -3,33 +3,43 @@
 //! A text is taken apart by `series::formats` only when it is new, and what relabelling makes of it is kept with it. Nothing here
 //! opens a socket or reads a clock. It must never take a part of a page that is wrong somewhere.
 
+mod families;
+
 use std::collections::{HashMap, HashSet};
 
+use series::formats::families::Buckets;
 use series::formats::{Batch, FormatError, Limits, exposition, openmetrics};
 use series::{Labels, stale_marker};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::relay::encode::{self, Content};
 
-/// Which of the text formats a page is in; its content type says so.
+/// Which format a page is in; its content type says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Prometheus's own, version 0.0.4.
     Text,
     /// OpenMetrics 1.0.
     OpenMetrics,
+    /// Prometheus's own in protocol buffers, and which buckets of histograms are taken from it.
+    Families(Buckets),
 }
 
 impl Format {
     /// The format that a content type names; Prometheus's own when it names none.
     pub fn of_content_type(content_type: &str) -> Self {
-        let kind = content_type.split(';').next().unwrap_or_default().trim();
-        if kind.eq_ignore_ascii_case("application/openmetrics-text") { Self::OpenMetrics } else { Self::Text }
+        let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match kind.as_str() {
+            "application/openmetrics-text" => Self::OpenMetrics,
+            "application/vnd.google.protobuf" => Self::Families(Buckets::default()),
+            _ => Self::Text,
+        }
     }
 
+    /// Some lines of a page of text.
     fn decode(self, page: &str) -> Result<Batch, FormatError> {
         match self {
-            Self::Text => exposition::decode(page.as_bytes(), 0, Limits::default()),
+            Self::Text | Self::Families(_) => exposition::decode(page.as_bytes(), 0, Limits::default()),
             Self::OpenMetrics => openmetrics::decode(page.as_bytes(), 0, Limits::default()),
         }
     }
@@ -49,6 +59,23 @@ pub enum PageError {
     Line {
         /// From 1.
         line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// It is no text at that byte.
+    #[error("the page is not UTF-8 at byte {at}")]
+    NotText {
+        /// From 0.
+        at: usize,
+    },
+    /// It is no page of protocol buffers.
+    #[error(transparent)]
+    Families(FormatError),
+    /// A series of a page without lines cannot be stored.
+    #[error("series {number}: {reason}")]
+    Series {
+        /// From 1.
+        number: usize,
         /// What is wrong.
         reason: String,
     },
@@ -95,6 +122,7 @@ pub struct Counts {
 }
 
 struct Known {
+    /// As it stands on its line; empty when the page has no lines.
     text: Box<str>,
     /// None: dropped by relabelling.
     key: Option<Box<[u8]>>,
@@ -123,10 +151,20 @@ impl Cache {
     ///
     /// # Errors
     /// [`PageError`]. `out` is as it was, and everything counts as not seen: [`end_all`](Self::end_all) is to be called.
-    pub fn read(&mut self, page: &str, how: &Reading<'_>, out: &mut Vec<u8>) -> Result<Counts, PageError> {
+    pub fn read(
+        &mut self,
+        page: &(impl AsRef<[u8]> + ?Sized),
+        how: &Reading<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Counts, PageError> {
         self.round += 1;
         let start = out.len();
-        let read = self.lines(page, how, out);
+        let read = match how.format {
+            Format::Families(wanted) => self.families(page.as_ref(), wanted, how, out),
+            Format::Text | Format::OpenMetrics => std::str::from_utf8(page.as_ref())
+                .map_err(|error| PageError::NotText { at: error.valid_up_to() })
+                .and_then(|page| self.lines(page, how, out)),
+        };
         if read.is_err() {
             out.truncate(start);
             // Nothing of this page was seen: what was on the one before is still to be ended.
@@ -198,7 +236,12 @@ impl Cache {
         let batch = read.map_err(reason)?;
         let series = batch.series().next().ok_or("no series is named")?;
         let labels = series.labels.map_err(|error| error.to_string())?;
-        let key = (how.prepare)(&labels)?.map(Vec::into_boxed_slice);
+        self.known_from(hash, text, (how.prepare)(&labels)?)
+    }
+
+    /// A place for a series that is new.
+    fn known_from(&mut self, hash: u128, text: &str, key: Option<Vec<u8>>) -> Result<u32, String> {
+        let key = key.map(Vec::into_boxed_slice);
         let place = u32::try_from(self.known.len()).map_err(|_| "too many series")?;
         self.known.push(Known { text: text.into(), key, seen: 0, seen_before: 0, tracked: true });
         self.places.insert(hash, place);
@@ -214,19 +257,13 @@ impl Cache {
         out: &mut Vec<u8>,
         counts: &mut Counts,
     ) -> Result<(), String> {
-        let round = self.round;
-        let known = &mut self.known[place as usize];
-        let (value, rest) = word(&line[known.text.len()..]);
+        let text = self.known[place as usize].text.len();
+        let (value, rest) = word(&line[text..]);
         let value = number(value).ok_or_else(|| format!("{:?} is not a number", short(value)))?;
         let (at, example) = if rest.is_empty() { ("", "") } else { split_time(rest, how.format)? };
         let own_ms = if at.is_empty() { None } else { Some(time(at, how.format)?) };
         let at_ms = own_ms.filter(|_| how.own_times).unwrap_or(how.at_ms);
-        counts.scraped += 1;
-        counts.added += usize::from(known.seen == 0 || known.seen + 1 < round);
-        if known.seen != round {
-            known.seen_before = std::mem::replace(&mut known.seen, round);
-        }
-        known.tracked = own_ms.is_none() || !how.own_times;
+        let known = self.seen(place, own_ms.is_none() || !how.own_times, counts);
         let Some(key) = &known.key else { return Ok(()) };
         counts.kept += 1;
         if example.is_empty() {
@@ -237,6 +274,19 @@ impl Cache {
         let exemplars: Vec<_> = read.exemplars.iter().collect();
         encode::series(out, key, Content { points: &[(at_ms, value)], exemplars: &exemplars, histograms: &[] });
         Ok(())
+    }
+
+    /// Notes that a series is on this page.
+    fn seen(&mut self, place: u32, tracked: bool, counts: &mut Counts) -> &Known {
+        let round = self.round;
+        let known = &mut self.known[place as usize];
+        counts.scraped += 1;
+        counts.added += usize::from(known.seen == 0 || known.seen + 1 < round);
+        if known.seen != round {
+            known.seen_before = std::mem::replace(&mut known.seen, round);
+        }
+        known.tracked = tracked;
+        known
     }
 
     /// Tells the end of what was on the page before and is not on this one.
@@ -304,7 +354,7 @@ impl Cache {
 
 /// Whether a line is a sample of the series of that text. A name alone must not be followed by a label set.
 fn is_of(line: &str, text: &str) -> bool {
-    let Some(rest) = line.strip_prefix(text) else { return false };
+    let Some(rest) = line.strip_prefix(text).filter(|_| !text.is_empty()) else { return false };
     let mut bytes = rest.bytes();
     matches!(bytes.next(), Some(b' ' | b'\t'))
         && (text.ends_with('}') || bytes.find(|b| *b != b' ' && *b != b'\t').is_some_and(|b| b != b'{'))
@@ -351,7 +401,9 @@ fn split_time(rest: &str, format: Format) -> Result<(&str, &str), String> {
 
 fn time(text: &str, format: Format) -> Result<i64, String> {
     match format {
-        Format::Text => text.parse().map_err(|_| format!("{:?} is not a time in milliseconds", short(text))),
+        Format::Text | Format::Families(_) => {
+            text.parse().map_err(|_| format!("{:?} is not a time in milliseconds", short(text)))
+        }
         Format::OpenMetrics => {
             let ms = text.parse::<f64>().ok().map(|s| s * 1000.0).filter(|ms| ms.abs() < 9e15);
             ms.map(|ms| ms.round() as i64).ok_or_else(|| format!("{:?} is not a time in seconds", short(text)))

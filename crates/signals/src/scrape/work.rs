@@ -20,8 +20,6 @@ use super::target::Target;
 use crate::relay::encode;
 use crate::relay::sender::in_pieces;
 
-/// What is asked for, the best first.
-const ACCEPT: &str = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 /// A page longer than this is read on a thread of its own.
 const LONG_PAGE: usize = 256 << 10;
 /// A write request that is shorter has fewer samples than the engine takes at once.
@@ -168,13 +166,16 @@ impl Worker {
     /// The page and its format.
     async fn fetch(&self, state: &mut State) -> Result<(Format, Vec<u8>), String> {
         let headers = [("x-prometheus-scrape-timeout-seconds", self.target.timeout.as_secs_f64().to_string())];
-        let asking = Asking { accept: ACCEPT, headers: &headers, limit: self.job.body_bytes };
+        let asking = Asking { accept: &self.job.accept, headers: &headers, limit: self.job.body_bytes };
         let fetched = tokio::time::timeout(self.target.timeout, state.fetcher.get(&self.target.url, &asking)).await;
         let Ok(page) = fetched else {
             state.fetcher.hang_up();
             return Err(format!("the page did not come within {}", duration::shown(self.target.timeout)));
         };
-        page.map(|page| (Format::of_content_type(&page.content_type), page.body))
+        page.map(|page| match Format::of_content_type(&page.content_type) {
+            Format::Families(_) => (Format::Families(self.job.buckets), page.body),
+            other => (other, page.body),
+        })
     }
 
     async fn read(
@@ -246,12 +247,10 @@ pub(crate) fn read_page(
     at_ms: i64,
     out: &mut Vec<u8>,
 ) -> Result<Counts, String> {
-    let page =
-        std::str::from_utf8(body).map_err(|error| format!("the page is not UTF-8 at byte {}", error.valid_up_to()))?;
     let prepare = |labels: &Labels| prepare(job, &target.labels, labels);
     let how =
         Reading { format, at_ms, own_times: job.honor_timestamps, sample_limit: job.sample_limit, prepare: &prepare };
-    cache.read(page, &how, out).map_err(|error| error.to_string())
+    cache.read(body, &how, out).map_err(|error| error.to_string())
 }
 
 /// What becomes of a series: the target's labels put on it, relabelled, held to the limits; nothing when it is dropped.

@@ -4,6 +4,7 @@
 
 mod kill;
 mod peers;
+mod queries;
 mod relay;
 mod scrape;
 mod trust;

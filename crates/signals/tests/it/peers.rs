@@ -76,7 +76,7 @@ pub async fn prometheus(folder: &Path, port: u16, config: &str) -> Peer {
 }
 
 /// The same with features that are off unless asked for; it takes remote write.
-async fn prometheus_with(folder: &Path, port: u16, config: &str, features: &str) -> Peer {
+pub async fn prometheus_with(folder: &Path, port: u16, config: &str, features: &str) -> Peer {
     let dir = folder.display();
     std::fs::write(folder.join("prometheus.yml"), config).unwrap();
     let args = [
@@ -103,18 +103,32 @@ pub async fn node_exporter() -> Peer {
 
 /// The body of an address, when it answers with success.
 pub async fn get(url: &str) -> Option<String> {
+    let (status, body) = ask("GET", url, "", b"").await?;
+    (status == 200).then_some(body)
+}
+
+/// Hands samples to a Prometheus by remote write.
+pub async fn write(peer: &Peer, body: &[u8]) {
+    let headers = "Content-Encoding: snappy\r\nContent-Type: application/x-protobuf\r\n";
+    let answer = ask("POST", &format!("{}/api/v1/write", peer.url), headers, body).await;
+    assert!(answer.as_ref().is_some_and(|(status, _)| (200..300).contains(status)), "{answer:?}");
+}
+
+async fn ask(method: &str, url: &str, headers: &str, body: &[u8]) -> Option<(u16, String)> {
     let address = url.strip_prefix("http://").unwrap();
     let (host, path) = address.split_at(address.find('/').unwrap());
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n");
+    let length = body.len();
+    let request = format!("{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Length: {length}\r\n{headers}\r\n");
     #[expect(clippy::disallowed_methods, reason = "the test itself looks whether the peer is there")]
     let mut stream = tokio::net::TcpStream::connect(host).await.ok()?;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     stream.write_all(request.as_bytes()).await.ok()?;
+    stream.write_all(body).await.ok()?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.ok()?;
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let (head, body) = answer.split_once("\r\n\r\n")?;
-    head.split_whitespace().nth(1).filter(|status| *status == "200").map(|_| body.to_owned())
+    Some((head.split_whitespace().nth(1)?.parse().ok()?, body.to_owned()))
 }
 
 async fn serves(url: &str) {

@@ -50,6 +50,34 @@ impl World {
     }
 }
 
+/// Waits until both have the same series, more than `least`. A Prometheus's own page grows while it works, so both are asked again and
+/// again. Disks that other tests mount and unmount meanwhile would be seen by one of the two alone: hence no loop devices.
+async fn until_same(peer: &peers::Peer, world: &World, least: usize) {
+    let range = "start=0&end=99999999999";
+    let mut last = String::new();
+    let same = async || {
+        let body = peers::get(&format!("{}/api/v1/series?match[]=%7B__name__!=%22%22%7D&{range}", peer.url)).await?;
+        let read: serde_json::Value = serde_json::from_str(&body).ok()?;
+        let theirs: BTreeSet<BTreeMap<String, String>> = serde_json::from_value(read["data"].clone()).unwrap();
+        let all = world.engine.series(1, &[]);
+        let ours: BTreeSet<BTreeMap<String, String>> =
+            all.iter().map(|l| l.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect()).collect();
+        let apart =
+            |a: &BTreeSet<_>, b: &BTreeSet<_>| a.difference(b).cloned().collect::<Vec<BTreeMap<String, String>>>();
+        let (missing, more) = (apart(&theirs, &ours), apart(&ours, &theirs));
+        last = format!(
+            "{} series; missing {:?}; more {:?}",
+            theirs.len(),
+            missing.iter().take(3).collect::<Vec<_>>(),
+            more.iter().take(3).collect::<Vec<_>>()
+        );
+        (missing.is_empty() && more.is_empty() && theirs.len() > least).then_some(theirs.len())
+    };
+    let mut same = same;
+    let found = tokio::time::timeout(std::time::Duration::from_secs(25), until("the same series", &mut same)).await;
+    assert!(found.is_ok(), "{last}");
+}
+
 #[tokio::test]
 async fn the_same_configuration_gives_the_series_that_prometheus_has() {
     let exporter = peers::node_exporter().await;
@@ -67,31 +95,7 @@ async fn the_same_configuration_gives_the_series_that_prometheus_has() {
     );
     let peer = peers::prometheus(dir.path(), port, &config).await;
     let world = start(&config);
-    let range = "start=0&end=99999999999";
-    let mut last = String::new();
-    // Prometheus's own page grows while it works, so both are asked until they are the same. Disks that other tests mount and
-    // unmount meanwhile would be seen by one of the two alone: hence no loop devices.
-    let same = async || {
-        let body = peers::get(&format!("{}/api/v1/series?match[]=%7B__name__!=%22%22%7D&{range}", peer.url)).await?;
-        let read: serde_json::Value = serde_json::from_str(&body).ok()?;
-        let theirs: BTreeSet<BTreeMap<String, String>> = serde_json::from_value(read["data"].clone()).unwrap();
-        let all = world.engine.series(1, &[]);
-        let ours: BTreeSet<BTreeMap<String, String>> =
-            all.iter().map(|l| l.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect()).collect();
-        let apart =
-            |a: &BTreeSet<_>, b: &BTreeSet<_>| a.difference(b).cloned().collect::<Vec<BTreeMap<String, String>>>();
-        let (missing, more) = (apart(&theirs, &ours), apart(&ours, &theirs));
-        last = format!(
-            "{} series; missing {:?}; more {:?}",
-            theirs.len(),
-            missing.iter().take(3).collect::<Vec<_>>(),
-            more.iter().take(3).collect::<Vec<_>>()
-        );
-        (missing.is_empty() && more.is_empty() && theirs.len() > 800).then_some(theirs.len())
-    };
-    let mut same = same;
-    let found = tokio::time::timeout(std::time::Duration::from_secs(25), until("the same series", &mut same)).await;
-    assert!(found.is_ok(), "{last}");
+    until_same(&peer, &world, 800).await;
     assert_eq!(world.scraper.counts(), (4, 3));
     let shown = world.scraper.targets_json(Some("active"), Some("gone"));
     assert_eq!(shown["activeTargets"][0]["health"], "down");
@@ -113,6 +117,41 @@ async fn the_same_configuration_gives_the_series_that_prometheus_has() {
         targets["activeTargets"].as_array().unwrap().iter().map(one).collect()
     };
     assert_eq!(told(&ours), told(&theirs["data"]));
+}
+
+/// A page of one native histogram that has classic buckets too.
+const NATIVE: &[u8] = include_bytes!("../../../../fuzz/corpus/series_families/native");
+
+#[tokio::test]
+async fn protocol_buffers_give_the_series_and_the_native_histograms_that_prometheus_has() {
+    let exporter = peers::node_exporter().await;
+    let node = exporter.url.strip_prefix("http://").unwrap();
+    let counted = Web::start(|request, _| {
+        assert!(request.head.contains("application/vnd.google.protobuf"), "{}", request.head);
+        let media = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+        Answer::status(200).header("content-type", media).with_body(NATIVE)
+    })
+    .await;
+    let (dir, port) = (tempfile::tempdir().unwrap(), peers::free_port());
+    let jobs = format!(
+        "scrape_configs:\n- job_name: all\n  static_configs: [{{targets: ['{node}', '127.0.0.1:{port}', '{}']}}]\n\
+         \x20 metric_relabel_configs: [{{source_labels: [device], regex: '(/dev/)?loop.*', action: drop}}]\n",
+        counted.address
+    );
+    // Prometheus 2 asks for them by a flag of its own.
+    let theirs = format!("global: {{scrape_interval: 1s}}\n{jobs}");
+    let peer = peers::prometheus_with(dir.path(), port, &theirs, "native-histograms").await;
+    let world = start(&format!("global: {{scrape_interval: 1s, scrape_native_histograms: true}}\n{jobs}"));
+    until_same(&peer, &world, 800).await;
+    let asked = peers::get(&format!("{}/api/v1/query?query=lasted_seconds", peer.url)).await.unwrap();
+    let theirs: serde_json::Value = serde_json::from_str(&asked).unwrap();
+    let source = series::promql::EngineSource { engine: &world.engine, tenant: 1 };
+    let query = series::promql::Query::parse("lasted_seconds").unwrap();
+    let answer = query.instant(&source, system_clock()(), &Default::default(), &Default::default()).unwrap();
+    let ours = serde_json::to_value(&answer.value).unwrap();
+    let shown = &ours["result"][0]["histogram"][1];
+    assert_eq!(shown, &theirs["data"]["result"][0]["histogram"][1], "{asked}");
+    assert_eq!(shown["count"], "4");
 }
 
 #[tokio::test]

@@ -44,8 +44,8 @@ impl Answer {
         self
     }
 
-    pub fn with_body(self, body: String) -> Self {
-        Self { body: body.into_bytes(), ..self }
+    pub fn with_body(self, body: impl Into<Vec<u8>>) -> Self {
+        Self { body: body.into(), ..self }
     }
 
     pub fn endless(self) -> Self {

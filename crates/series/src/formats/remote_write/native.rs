@@ -1,7 +1,7 @@
 //! Native histograms as remote write has them; both versions use the same numbers.
 
 use crate::formats::FormatError;
-use crate::formats::proto::{Proto, Width, zigzag};
+use crate::formats::proto::{Field, Proto, Width, zigzag};
 use crate::histogram::{Counts, Histogram, ResetHint, Span, buckets};
 use crate::wire::Put;
 
@@ -9,7 +9,7 @@ use crate::wire::Put;
 pub(super) fn histogram(message: &[u8]) -> Result<(i64, Histogram), FormatError> {
     let mut out = Histogram::default();
     let (mut at_ms, mut message) = (0, Proto::new(message));
-    let (mut above, mut below) = ((Vec::new(), Vec::new(), Vec::new()), (Vec::new(), Vec::new(), Vec::new()));
+    let (mut above, mut below) = (Side::default(), Side::default());
     while let Some((number, field)) = message.field()? {
         match number {
             1 => out.count = field.bits()? as f64,
@@ -19,25 +19,59 @@ pub(super) fn histogram(message: &[u8]) -> Result<(i64, Histogram), FormatError>
             5 => out.zero_threshold = field.f64()?,
             6 => out.zero_count = field.bits()? as f64,
             7 => out.zero_count = field.f64()?,
-            8 => below.0.push(span(field.bytes()?)?),
-            9 => field.repeated(Width::Varint, |raw| below.1.push(zigzag(raw)))?,
-            10 => field.repeated(Width::Eight, |raw| below.2.push(f64::from_bits(raw)))?,
-            11 => above.0.push(span(field.bytes()?)?),
-            12 => field.repeated(Width::Varint, |raw| above.1.push(zigzag(raw)))?,
-            13 => field.repeated(Width::Eight, |raw| above.2.push(f64::from_bits(raw)))?,
+            8 => below.span(field)?,
+            9 => below.deltas(field)?,
+            10 => below.absolute(field)?,
+            11 => above.span(field)?,
+            12 => above.deltas(field)?,
+            13 => above.absolute(field)?,
             14 => out.hint = hint(field.bits()?),
             15 => at_ms = field.bits()? as i64,
             16 => field.repeated(Width::Eight, |raw| out.custom_bounds.push(f64::from_bits(raw)))?,
             _ => {}
         }
     }
-    let side = |(spans, deltas, absolute): (Vec<Span>, Vec<i64>, Vec<f64>)| {
-        let counts = if absolute.is_empty() { Counts::Deltas(deltas) } else { Counts::Absolute(absolute) };
-        buckets(&spans, &counts)
-            .map_err(|_| FormatError::Malformed { at: 0, reason: "runs of buckets that fit their counts" })
-    };
-    (out.positive, out.negative) = (side(above)?, side(below)?);
+    (out.positive, out.negative) = (above.buckets()?, below.buckets()?);
     Ok((at_ms, out))
+}
+
+/// The buckets above or below zero as they come: runs, and their counts in one of two forms.
+#[derive(Default)]
+pub(in crate::formats) struct Side {
+    spans: Vec<Span>,
+    deltas: Vec<i64>,
+    absolute: Vec<f64>,
+}
+
+impl Side {
+    /// Adds a run.
+    pub(in crate::formats) fn span(&mut self, field: Field<'_>) -> Result<(), FormatError> {
+        self.spans.push(span(field.bytes()?)?);
+        Ok(())
+    }
+
+    /// Adds whole counts, each as the difference to the one before.
+    pub(in crate::formats) fn deltas(&mut self, field: Field<'_>) -> Result<(), FormatError> {
+        field.repeated(Width::Varint, |raw| self.deltas.push(zigzag(raw)))
+    }
+
+    /// Adds counts with fractions.
+    pub(in crate::formats) fn absolute(&mut self, field: Field<'_>) -> Result<(), FormatError> {
+        field.repeated(Width::Eight, |raw| self.absolute.push(f64::from_bits(raw)))
+    }
+
+    /// Whether not even a run has come.
+    pub(in crate::formats) fn is_empty(&self) -> bool {
+        self.spans.is_empty() && self.deltas.is_empty() && self.absolute.is_empty()
+    }
+
+    /// The buckets as pairs.
+    pub(in crate::formats) fn buckets(self) -> Result<Vec<(i32, f64)>, FormatError> {
+        let counts =
+            if self.absolute.is_empty() { Counts::Deltas(self.deltas) } else { Counts::Absolute(self.absolute) };
+        buckets(&self.spans, &counts)
+            .map_err(|_| FormatError::Malformed { at: 0, reason: "runs of buckets that fit their counts" })
+    }
 }
 
 fn hint(number: u64) -> ResetHint {

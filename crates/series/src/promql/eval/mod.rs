@@ -4,6 +4,7 @@ mod aggregate;
 mod binary;
 mod calls;
 mod classic;
+mod counts;
 mod dates;
 mod fold;
 mod groups;
@@ -85,6 +86,8 @@ pub(super) struct Evaluator<'a> {
     annotations: RefCell<Annotations>,
     /// Only totals of histograms are wanted here, for which all counter resets are told.
     totals: Cell<bool>,
+    /// Samples that each step of the grid at work looks at; empty when nobody wants to know.
+    counts: RefCell<Vec<u64>>,
 }
 
 impl<'a> Evaluator<'a> {
@@ -98,6 +101,7 @@ impl<'a> Evaluator<'a> {
             end_ms: query.last(),
             annotations,
             totals: Cell::new(false),
+            counts: RefCell::new(if limits.tally.is_some() { vec![0; query.steps] } else { Vec::new() }),
         }
     }
 
@@ -166,7 +170,9 @@ impl<'a> Evaluator<'a> {
 
     /// Evaluates what is the same at all times once.
     fn broadcast(&self, expr: &Expr, grid: Grid) -> Result<Evaluated, QueryError> {
-        Ok(match self.eval(expr, grid.one())? {
+        let (once, looked_at) = self.counted_apart(grid.one(), || self.eval(expr, grid.one()));
+        self.count_for_all(looked_at);
+        Ok(match once? {
             Evaluated::Scalar(values) => {
                 self.budget.column(grid.steps)?;
                 Evaluated::Scalar(vec![values[0]; grid.steps])
@@ -249,7 +255,9 @@ impl<'a> Evaluator<'a> {
         let told = self.source.thinned(what, ends, &mut |metric, values, intervals| {
             self.budget.take(intervals, 16 * intervals)?;
             self.budget.column(values.len())?;
-            sink(Line { metric, drop_name, column: Column::of(values) })
+            let column = Column::of(values);
+            self.count_column(&column);
+            sink(Line { metric, drop_name, column })
         })?;
         let Some(told) = told else { return Ok(false) };
         self.tell(told);

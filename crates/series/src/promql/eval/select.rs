@@ -93,6 +93,7 @@ impl Evaluator<'_> {
             if column.is_empty() {
                 return Ok(());
             }
+            self.count_column(&column);
             sink(Line { metric: series.metric.clone(), drop_name: take == Take::Time, column })
         })
     }

@@ -34,15 +34,18 @@ impl Evaluator<'_> {
         let steps = if last < start_ms { 0 } else { start_ms.abs_diff(last) / step_ms.unsigned_abs() + 1 };
         let steps = usize::try_from(steps).unwrap_or(usize::MAX);
         let inner = Grid { start_ms, step_ms, steps };
-        let mut series = Vec::new();
+        let (mut series, mut looked_at) = (Vec::new(), 0);
         if steps > 0 {
             self.budget.column(steps)?;
-            for line in self.with_totals(false, || self.lines(&subquery.inner, inner))? {
+            let lines;
+            (lines, looked_at) =
+                self.counted_apart(inner, || self.with_totals(false, || self.lines(&subquery.inner, inner)));
+            for line in lines? {
                 self.budget.work(steps)?;
                 series.push(samples(line, inner));
             }
         }
-        let (feed, edges) = (Feed::Ready(series), Edges::Plain);
+        let (feed, edges) = (Feed::Ready(series, looked_at), Edges::Plain);
         Ok(Windows { feed, ends, range_ms, grid, edges, span, of_counters: false, sink: None })
     }
 }

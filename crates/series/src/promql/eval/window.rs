@@ -31,8 +31,8 @@ pub(super) struct Windows<'a> {
 
 /// Where the series come from.
 pub(super) enum Feed<'a> {
-    /// They have been computed.
-    Ready(Vec<Samples>),
+    /// They have been computed, and that looked at so many samples.
+    Ready(Vec<Samples>, u64),
     /// They are read one after another.
     Stored(Select<'a>),
 }
@@ -75,13 +75,23 @@ impl Window<'_> {
 impl Evaluator<'_> {
     /// The samples of the only window, as an answer.
     pub(super) fn matrix_of(&self, windows: Windows<'_>) -> Result<Vec<MatrixSeries>, QueryError> {
-        let (end, range) = (windows.ends[0], windows.range_ms);
-        let inside = |at: i64| at > end.saturating_sub(range) && at <= end;
+        let Windows { feed, ends, range_ms, grid, edges, .. } = windows;
+        let ends = Ends { ends: &ends, range_ms, grid, edges };
+        let computed = match &feed {
+            Feed::Ready(_, looked_at) => Some(*looked_at),
+            Feed::Stored(_) => None,
+        };
+        self.count_for_all(computed.unwrap_or(0));
         let mut all: Vec<MatrixSeries> = Vec::new();
-        self.samples_each(windows.feed, &mut |samples| {
+        self.samples_each(feed, &mut |samples| {
+            if computed.is_none() {
+                self.count_windows(samples, &ends, (0, 0));
+            }
             let metric = if samples.drop_name { samples.metric.without_name() } else { samples.metric.clone() };
-            let floats: Vec<_> = samples.floats.iter().filter(|(at, _)| inside(*at)).copied().collect();
-            let histograms: Vec<_> = samples.histograms.iter().filter(|(at, _)| inside(*at)).cloned().collect();
+            let mut reach = Reach::default();
+            reach.move_to(samples, (ends.ends[0].saturating_sub(range_ms), ends.ends[0]), (0, 0));
+            let (floats, histograms) = reach.of(samples);
+            let (floats, histograms) = (floats.to_vec(), histograms.to_vec());
             if !floats.is_empty() || !histograms.is_empty() {
                 all.push(MatrixSeries { metric, floats, histograms });
             }
@@ -101,7 +111,7 @@ impl Evaluator<'_> {
         each: &mut dyn FnMut(&Samples) -> Result<(), QueryError>,
     ) -> Result<(), QueryError> {
         match feed {
-            Feed::Ready(all) => all.iter().try_for_each(each),
+            Feed::Ready(all, _) => all.iter().try_for_each(each),
             Feed::Stored(what) => self.read_each(what, &mut |series| {
                 // Stale markers end a series for instant selectors; in a range they are as if not there.
                 if series.floats.iter().any(|(_, value)| is_stale(*value)) {
@@ -220,6 +230,7 @@ impl Evaluator<'_> {
                 of_counters = false;
             }
             let mut column = self.absent(grid)?;
+            self.count_windows(samples, &ends, self.extended(edges));
             let found = match along(samples, &ends, &mut column) {
                 Some(found) => {
                     self.budget.work(2 * samples.floats.len() + grid.steps)?;
@@ -237,6 +248,15 @@ impl Evaluator<'_> {
         Ok(lines)
     }
 
+    /// How far windows reach beyond their start and their end for floats.
+    fn extended(&self, edges: Edges) -> (i64, i64) {
+        match edges {
+            Edges::Plain => (0, 0),
+            Edges::Anchored => (self.settings.lookback_ms, 0),
+            Edges::Smoothed => (self.settings.lookback_ms, self.settings.lookback_ms),
+        }
+    }
+
     /// One series, window by window; whether any step has a value.
     fn by_window(
         &self,
@@ -246,30 +266,24 @@ impl Evaluator<'_> {
         column: &mut Column,
         run: &mut impl FnMut(&Window<'_>) -> Result<Cell, QueryError>,
     ) -> Result<bool, QueryError> {
-        let (before, after) = match ends.edges {
-            Edges::Plain => (0, 0),
-            Edges::Anchored => (self.settings.lookback_ms, 0),
-            Edges::Smoothed => (self.settings.lookback_ms, self.settings.lookback_ms),
-        };
-        let (mut floats, mut histograms) = ((0, 0), (0, 0));
+        let extended = self.extended(ends.edges);
+        let mut reach = Reach::default();
         let mut found = false;
         for (step, end) in ends.ends.iter().enumerate() {
             let start = end.saturating_sub(ends.range_ms);
-            floats.0 = passed(&samples.floats, floats.0, start.saturating_sub(before));
-            floats.1 = passed(&samples.floats, floats.1.max(floats.0), end.saturating_add(after));
-            histograms.0 = passed(&samples.histograms, histograms.0, start);
-            histograms.1 = passed(&samples.histograms, histograms.1.max(histograms.0), *end);
+            reach.move_to(samples, (start, *end), extended);
+            let (floats, histograms) = reach.of(samples);
             let window = Window {
                 metric: &samples.metric,
-                floats: &samples.floats[floats.0..floats.1],
-                histograms: &samples.histograms[histograms.0..histograms.1],
+                floats,
+                histograms,
                 start_ms: start,
                 end_ms: *end,
                 range_ms: ends.range_ms,
                 step,
                 at_ms: ends.grid.at(step),
                 series,
-                first_float: floats.0,
+                first_float: reach.floats.0,
                 edges: ends.edges,
             };
             if window.floats.is_empty() && window.histograms.is_empty() {
@@ -285,6 +299,30 @@ impl Evaluator<'_> {
             }
         }
         Ok(found)
+    }
+}
+
+/// Where a window that moves along a series begins and ends.
+#[derive(Default)]
+pub(super) struct Reach {
+    floats: (usize, usize),
+    histograms: (usize, usize),
+}
+
+impl Reach {
+    /// Moves on to the window after its start and up to its end; floats count from so much before and so much after.
+    pub(super) fn move_to(&mut self, samples: &Samples, (start, end): (i64, i64), (before, after): (i64, i64)) {
+        let (floats, histograms) = (&mut self.floats, &mut self.histograms);
+        floats.0 = passed(&samples.floats, floats.0, start.saturating_sub(before));
+        floats.1 = passed(&samples.floats, floats.1.max(floats.0), end.saturating_add(after));
+        histograms.0 = passed(&samples.histograms, histograms.0, start);
+        histograms.1 = passed(&samples.histograms, histograms.1.max(histograms.0), end);
+    }
+
+    /// What is in it.
+    pub(super) fn of<'a>(&self, samples: &'a Samples) -> (&'a [(i64, f64)], &'a [(i64, Arc<Histogram>)]) {
+        let (floats, histograms) = (self.floats, self.histograms);
+        (&samples.floats[floats.0..floats.1], &samples.histograms[histograms.0..histograms.1])
     }
 }
 

@@ -171,3 +171,43 @@ proptest! {
         }
     }
 }
+
+/// Native and classic histograms of one family, and a gauge whose value is not a number.
+fn families() -> Vec<u8> {
+    let native = include_bytes!("../../../../../fuzz/corpus/series_families/native");
+    let gauge = b"\x12\x0a\x01g\x18\x01\x22\x0b\x12\x09\x09\x02\x00\x00\x00\x00\x00\xf0\x7f";
+    [&native[..], gauge].concat()
+}
+
+#[test]
+fn a_page_of_protocol_buffers_is_read_with_its_native_histograms_and_their_end() {
+    use series::formats::families::Buckets;
+    let of = |at_ms, wanted| reading(at_ms, Format::Families(wanted));
+    let (mut cache, mut out) = (Cache::default(), Vec::new());
+    let counts = cache.read(&families(), &of(5, Buckets::Native), &mut out).unwrap();
+    assert_eq!(counts, Counts { scraped: 2, kept: 2, added: 2 });
+    let batch = decode_plain(Version::One, std::mem::take(&mut out), Limits::default()).unwrap();
+    assert_eq!((batch.histograms[0].at_ms, batch.histograms[0].histogram.count), (5, 4.0));
+    let names: Vec<_> = batch.series().map(|s| (s.labels.unwrap().name().to_owned(), s.points.len())).collect();
+    assert_eq!(names, [("lasted_seconds".into(), 0), ("g".into(), 1)]);
+    let value = batch.series().nth(1).unwrap().points[0].1;
+    assert!(value.is_nan() && !is_stale(value), "what a target shows does not end a series");
+    assert_eq!(batch.metadata.iter().map(|about| about.family.as_str()).collect::<Vec<_>>(), ["lasted_seconds", "g"]);
+    let again = cache.read(&families(), &of(6, Buckets::Native), &mut out).unwrap();
+    assert_eq!((again.added, again.kept), (0, 2));
+    out.clear();
+    cache.read("g 7\n", &reading(7, Format::Text), &mut out).unwrap();
+    assert_eq!(shown(&out), ["g{}@7=7", "lasted_seconds{path=/}@7=stale"], "the same series, written in another way");
+    out.clear();
+    let classic = cache.read(&families(), &of(8, Buckets::Classic), &mut out).unwrap();
+    assert_eq!((classic.scraped, shown(&out).len()), (5, 5), "two buckets, count and sum, and the other");
+}
+
+#[test]
+fn a_page_of_protocol_buffers_that_is_cut_short_is_not_taken() {
+    let (mut cache, mut out) = (Cache::default(), Vec::new());
+    let page = families();
+    let how = reading(5, Format::Families(series::formats::families::Buckets::Native));
+    let cut = cache.read(&page[..page.len() - 1], &how, &mut out);
+    assert!(matches!(cut, Err(PageError::Families(_))) && out.is_empty(), "{cut:?}");
+}
