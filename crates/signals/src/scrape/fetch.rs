@@ -11,7 +11,7 @@ use http::header::{
 };
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use probe::Net;
@@ -25,6 +25,9 @@ use super::http_client::Client;
 const REDIRECTS: usize = 10;
 /// Addresses of one name that are tried.
 const ADDRESSES: usize = 4;
+
+/// Bytes that are made room for because a target says that they come.
+const LIKELY: u64 = 1 << 20;
 
 /// What was fetched.
 pub(crate) struct Page {
@@ -181,7 +184,8 @@ async fn read(answer: &mut Response<Incoming>, limit: u64) -> Result<Page, Strin
         |name: HeaderName| answer.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
     let (content_type, encoding) = (header(CONTENT_TYPE), header(CONTENT_ENCODING));
     let too_long = || format!("the page is longer than {limit} bytes, which is its limit");
-    let mut raw = Vec::new();
+    let told = answer.body().size_hint().lower().min(limit).min(LIKELY);
+    let mut raw = Vec::with_capacity(told as usize);
     while let Some(frame) = answer.body_mut().frame().await {
         let frame = frame.map_err(|error| format!("the page broke off: {}", chain(&error)))?;
         let Ok(data) = frame.into_data() else { continue }; // Trailers.

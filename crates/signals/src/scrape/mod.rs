@@ -10,6 +10,7 @@ pub mod duration;
 mod fetch;
 mod http_client;
 pub mod page;
+mod post;
 pub mod relabel;
 mod target;
 mod text;
@@ -83,7 +84,9 @@ impl Scraper {
         let config = Config::parse(&parts.file, &text)?;
         tell(&config);
         let shown = Arc::new(Mutex::new(Shown::default()));
-        let world = World { metrics: parts.metrics, env: parts.env, clock: parts.clock, tenant: parts.tenant };
+        let mut tasks = JoinSet::new();
+        let post = post::Post::open(&mut tasks, parts.metrics, parts.tenant);
+        let world = World { post, env: parts.env, clock: parts.clock };
         let keeper = Keeper {
             file: parts.file,
             world,
@@ -93,7 +96,6 @@ impl Scraper {
             groups: HashMap::new(),
             workers: JoinSet::new(),
         };
-        let mut tasks = JoinSet::new();
         tasks.spawn(keeper.run(config, xxh3_64(text.as_bytes())));
         Ok(Self { shown, _tasks: tasks })
     }
@@ -332,7 +334,10 @@ pub mod parsers {
             let mut cache = page::Cache::default();
             for at_ms in 0..2 {
                 let how = page::Reading { format, at_ms, own_times: true, sample_limit: 0, prepare: &prepare };
-                kept += cache.read(&text, &how, &mut Vec::new()).map_or(0, |counts| counts.kept);
+                let read = cache.read(&text, &how).map_or(0, |counts| counts.kept);
+                let made: usize = cache.take(page::Tail::default()).iter().map(|batch| batch.samples()).sum();
+                assert_eq!(made, read, "what is kept is what is stored");
+                kept += read;
             }
         }
         kept
