@@ -113,7 +113,9 @@ impl Remembered {
 }
 
 pub(super) fn csv(text: &mut dyn BufRead, reader: &mut Reader<'_>) -> io::Result<()> {
-    let mut table = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(text);
+    // Only so are its lines those that people count, also when they end as on Windows.
+    let ends = csv::Terminator::Any(b'\n');
+    let mut table = csv::ReaderBuilder::new().trim(csv::Trim::Headers).terminator(ends).from_reader(text);
     let header = match table.headers() {
         Ok(header) => header.clone(),
         Err(error) => return fault(error, 1, reader),
@@ -137,7 +139,10 @@ pub(super) fn csv(text: &mut dyn BufRead, reader: &mut Reader<'_>) -> io::Result
             }
         }
         line = row.position().map_or(line + 1, csv::Position::line);
-        let cell = |at: usize| row.get(at).unwrap_or_default();
+        let cell = |at: usize| {
+            let text = row.get(at).unwrap_or_default();
+            if at + 1 == row.len() { text.strip_suffix('\r').unwrap_or(text) } else { text }
+        };
         let series = known.number(reader, unquoted(cell(metric)), unquoted(cell(others)));
         let sample = series.and_then(|series| Ok((series, moment(cell(time))?, number(cell(value))?)));
         match sample {

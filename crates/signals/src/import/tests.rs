@@ -71,7 +71,8 @@ fn what_is_wrong_is_told_with_its_line() {
         (Form::Csv, format!("{head}up,{{}},1,one\n"), 2, "value: \"one\""),
         (Form::Csv, format!("{head}up,x,1,1\n"), 2, "labels: no JSON"),
         (Form::Csv, format!("{head}up,{{}},1\n"), 2, "field"),
-        (Form::Csv, format!("{head},{{}},1,1\n"), 2, "no name"),
+        (Form::Csv, format!("{head},{{}},1,1\n"), 2, "at least one label"),
+        (Form::Csv, format!("{head},\"{{\"\"a\"\":\"\"b\"\"}}\",1,1\n"), 2, "no name"),
         (Form::Csv, format!("{head}up,\"{{\"\"__name__\"\":\"\"x\"\"}}\",1,1\n"), 2, "column metric"),
         (Form::JsonLines, "{}\n".to_owned(), 1, "missing field"),
         (

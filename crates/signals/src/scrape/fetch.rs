@@ -1,7 +1,6 @@
 //! One page over HTTP: the connection is kept for the next time, the answer is bounded in size after decompression, and whoever asks
 //! bounds it in time. All connections go through `probe`'s network, and so through its address policy.
 
-use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -19,6 +18,7 @@ use rustls_pki_types::ServerName;
 use tokio::task::JoinSet;
 use url::Url;
 
+use super::gunzip::{Broken, gunzip};
 use super::http_client::Client;
 
 /// Redirects that are followed.
@@ -196,16 +196,11 @@ async fn read(answer: &mut Response<Incoming>, limit: u64) -> Result<Page, Strin
     }
     let body = match encoding.trim() {
         "" | "identity" => raw,
-        "gzip" | "x-gzip" => {
-            let mut out = Vec::with_capacity(raw.len() * 8);
-            // One byte more than is allowed tells that there is more.
-            let mut reader = flate2::bufread::MultiGzDecoder::new(raw.as_slice()).take(limit + 1);
-            reader.read_to_end(&mut out).map_err(|error| format!("the page is not gzip as it says: {error}"))?;
-            if out.len() as u64 > limit {
-                return Err(too_long());
-            }
-            out
-        }
+        "gzip" | "x-gzip" => match gunzip(&raw, usize::try_from(limit).unwrap_or(usize::MAX)) {
+            Ok(page) => page,
+            Err(Broken::TooLong) => return Err(too_long()),
+            Err(Broken::NoGzip(why)) => return Err(format!("the page is not gzip as it says: {why}")),
+        },
         other => return Err(format!("the page is compressed with {other:?}, which was not asked for")),
     };
     Ok(Page { content_type, body })

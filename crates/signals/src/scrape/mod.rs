@@ -8,6 +8,7 @@ mod config;
 mod discover;
 pub mod duration;
 mod fetch;
+mod gunzip;
 mod http_client;
 pub mod page;
 mod post;
@@ -325,8 +326,11 @@ pub mod parsers {
         discover::parse_list(bytes, "http://sd/").is_ok()
     }
 
-    /// A page, twice, as text and as OpenMetrics.
+    /// A page, twice, as text and as OpenMetrics; and the bytes as a packed one.
     pub fn page(bytes: &[u8]) -> usize {
+        if let Ok(page) = gunzip::gunzip(bytes, 1 << 16) {
+            assert!(page.len() <= 1 << 16, "the limit holds");
+        }
         let prepare = |labels: &series::Labels| Ok(Some(crate::relay::encode::key(labels, ("job", "a"))));
         let text = String::from_utf8_lossy(bytes);
         let mut kept = 0;

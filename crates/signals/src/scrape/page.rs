@@ -179,7 +179,7 @@ impl Cache {
         let mut order = Vec::with_capacity(before.len());
         self.sheet.expect(before.len());
         let mut comments = 0_u64;
-        for (at, line) in page.split('\n').enumerate() {
+        for (at, line) in lines_of(page).enumerate() {
             let line = if how.format == Format::Text {
                 line.trim_start_matches([' ', '\t']).trim_end_matches('\r')
             } else {
@@ -362,6 +362,16 @@ impl Cache {
         });
         self.order.iter_mut().for_each(|place| *place = moved[place]);
     }
+}
+
+/// The lines of a page. The standard library's own way looks at fewer bytes at once, which is felt with a thousand lines.
+fn lines_of(page: &str) -> impl Iterator<Item = &str> {
+    let mut begin = 0;
+    memchr::memchr_iter(b'\n', page.as_bytes()).chain([page.len()]).map(move |end| {
+        let line = &page[begin..end];
+        begin = end + 1;
+        line
+    })
 }
 
 /// Whether a line is a sample of the series of that text. A name alone must not be followed by a label set.
