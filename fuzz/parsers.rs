@@ -56,6 +56,7 @@ pub const ALL: &[(&str, Parser)] = &[
     ("series_otlp", series_otlp),
     ("series_lines", series_lines),
     ("signals_requests", signals_requests),
+    ("signals_import", signals_import),
     ("promql", promql),
     ("rule_file", rule_file),
     ("rule_tests", rule_tests),
@@ -569,6 +570,11 @@ pub fn series_lines(bytes: &[u8]) {
     batch(influx::decode(bytes, influx::Precision::Milliseconds, 1_800_000_000_000, format_limits()));
     batch(graphite::decode(bytes, 1_800_000_000_000, format_limits()));
     batch(statsd::decode(bytes, 1_800_000_000_000, format_limits()));
+}
+
+/// A file of samples to import, as CSV, JSON lines and OpenMetrics.
+pub fn signals_import(bytes: &[u8]) {
+    signals::untrusted::import(bytes);
 }
 
 /// What a request for or with measurements may hold beside its samples.

@@ -115,6 +115,24 @@ impl Client {
         serde_json::from_str(&text).map_err(|e| Failure::new(format!("the answer is not JSON: {e}")))
     }
 
+    /// Sends a file as it is, and reads the answer piece by piece.
+    ///
+    /// # Errors
+    /// What the server refuses, or a connection that breaks.
+    pub async fn send_file(
+        &self,
+        path: &str,
+        file: std::fs::File,
+        mut each: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let body = reqwest::Body::from(tokio::fs::File::from_std(file));
+        let mut response = self.send(self.request("POST", path)?.body(body)).await?;
+        while let Some(chunk) = response.chunk().await.map_err(|e| self.unreachable(&e))? {
+            each(&chunk)?;
+        }
+        Ok(())
+    }
+
     /// Reads an answer piece by piece.
     ///
     /// # Errors

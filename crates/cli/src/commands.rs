@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::output::{self, Format, cell};
 
 mod carry;
+mod history;
 mod look;
 mod series;
 
@@ -105,12 +106,27 @@ pub enum Command {
         /// The text.
         text: String,
     },
-    /// Delete a record; its key stays taken.
+    /// Delete a record, whose key stays taken; or measurements for good, with `delete series`.
     Delete {
-        /// Class.
+        /// Class, or `series`.
         class: String,
-        /// Key.
-        key: String,
+        /// Key of the record.
+        key: Option<String>,
+        /// Of series: which, such as 'up{job="old"}'; may be given several times.
+        #[arg(long = "match")]
+        matches: Vec<String>,
+        /// Of series: from when, RFC 3339 or Unix seconds; from the first sample on when left out.
+        #[arg(long)]
+        from: Option<String>,
+        /// Of series: until when; up to the last sample when left out.
+        #[arg(long)]
+        to: Option<String>,
+        /// Of series: why they have to go; it stays in the journal.
+        #[arg(long)]
+        reason: Option<String>,
+        /// Of series: only count what would go.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Take back what a journal entry tells of.
     Undo {
@@ -228,15 +244,18 @@ pub enum Command {
         #[arg(long, short, value_enum, default_value_t)]
         output: Format,
     },
-    /// Take a table of records in, by key: CSV, or a YAML or JSON list.
+    /// Take a table of records in, by key: CSV, or a YAML or JSON list; or measurements of any age, with `import series`.
     Import {
-        /// Class.
+        /// Class, or `series`.
         class: String,
         /// File, or - for standard input.
         file: String,
         /// Only tell what would be done.
         #[arg(long)]
         dry_run: bool,
+        /// Of series: csv, jsonl, parquet or openmetrics; by the file's name when left out.
+        #[arg(long)]
+        form: Option<String>,
     },
     /// Start a runbook: mainstay run restart-nginx --on web-1 --param unit=nginx.service.
     Run {
@@ -292,9 +311,8 @@ pub async fn run(client: &Client, command: Command) -> Result<(), Failure> {
             client.json("POST", &format!("{}/notes", path(&class, &key)), Some(&json!({"text": text}))).await?;
             output::line(&format!("noted on {key}\n"))
         }
-        Command::Delete { class, key } => {
-            client.json("DELETE", &path(&class, &key), None).await?;
-            output::line(&format!("deleted {class} {key}\n"))
+        Command::Delete { class, key, matches, from, to, reason, dry_run } => {
+            delete(client, &class, key, history::Deletion { matches, from, to, reason, dry_run }).await
         }
         Command::Undo { class, key, seq } => {
             let record =
@@ -323,11 +341,33 @@ pub async fn run(client: &Client, command: Command) -> Result<(), Failure> {
         Command::Query { promql, time, range, step, output } => {
             series::query(client, &promql, time, range.map(|range| (range, step)), output).await
         }
-        Command::Import { class, file, dry_run } => import(client, &class, &file, dry_run).await,
+        Command::Import { class, file, dry_run, form } if class == "series" => {
+            history::import(client, &file, form, dry_run).await
+        }
+        Command::Import { class, file, dry_run, .. } => import(client, &class, &file, dry_run).await,
         Command::Run { runbook, on, params, no_wait, dry_run } => {
             crate::runbook(client, &runbook, on, &params, crate::Go { wait: !no_wait, dry: dry_run }).await
         }
         Command::Controllers { output } => controllers(client, output).await,
+    }
+}
+
+async fn delete(
+    client: &Client,
+    class: &str,
+    key: Option<String>,
+    measurements: history::Deletion,
+) -> Result<(), Failure> {
+    match key {
+        None if class == "series" => history::delete(client, measurements).await,
+        None => Err(Failure::usage(format!("say which: mainstay delete {class} KEY"))),
+        Some(_) if measurements.is_asked_for() => {
+            Err(Failure::usage("--match, --from, --to, --reason and --dry-run are for `mainstay delete series`"))
+        }
+        Some(key) => {
+            client.json("DELETE", &path(class, &key), None).await?;
+            output::line(&format!("deleted {class} {key}\n"))
+        }
     }
 }
 

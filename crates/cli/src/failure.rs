@@ -32,6 +32,13 @@ impl Failure {
             said = text("error").to_owned();
         }
         if said.is_empty() {
+            // What is not ready says so of each dependency.
+            let all = problem.get("dependencies").and_then(Value::as_object);
+            let wrong =
+                all.into_iter().flatten().filter_map(|(name, d)| Some(format!("{name}: {}", d.get("why")?.as_str()?)));
+            said = wrong.collect::<Vec<_>>().join("\n  ");
+        }
+        if said.is_empty() {
             said = format!("the server answered with status {status}");
         }
         for error in problem.get("errors").and_then(Value::as_array).into_iter().flatten() {
@@ -71,5 +78,18 @@ impl std::error::Error for Failure {}
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Self::new(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_not_ready_is_named_with_its_reason() {
+        let said = json!({"ready": false, "dependencies": {"store": {"ready": true}, "metrics": {"ready": false, "why": "it answered 401"}}});
+        assert_eq!(Failure::of_problem(503, &said).text, "metrics: it answered 401");
+        assert_eq!(Failure::of_problem(503, &Value::Null).text, "the server answered with status 503");
     }
 }

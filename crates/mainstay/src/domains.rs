@@ -2,7 +2,7 @@
 
 use kernel::{Domain, Registry};
 
-/// What the kernel and the eight verbs bring.
+/// What the kernel, the eight verbs and the ways of measurements bring.
 pub fn all() -> Vec<Domain> {
     vec![
         kernel::own::domain(),
@@ -14,6 +14,7 @@ pub fn all() -> Vec<Domain> {
         protect::domain(),
         plan::domain(),
         prove::domain(),
+        signals::domain(),
     ]
 }
 

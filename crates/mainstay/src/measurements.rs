@@ -10,6 +10,7 @@ use signals::listen::{Bound, Listen, Protocol, Source};
 use signals::scrape::duration;
 use signals::{Parts, RulesView, Settings, Signals, number};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use watch::rules::Rules;
@@ -94,9 +95,13 @@ fn whole(most: u64) -> usize {
 }
 
 /// The ways in and out of an engine.
-pub fn signals(metrics: Arc<dyn Metrics>, rules: Rules, linked: &Arc<Linked>, serve: &Serve) -> Signals {
-    let settings =
-        Settings { query_timeout: serve.query_timeout.0, query_samples: serve.query_samples, ..Settings::default() };
+pub fn signals(data: &Path, metrics: Arc<dyn Metrics>, rules: Rules, linked: &Arc<Linked>, serve: &Serve) -> Signals {
+    let settings = Settings {
+        query_timeout: serve.query_timeout.0,
+        query_samples: serve.query_samples,
+        spool: data.join("incoming"),
+        ..Settings::default()
+    };
     Signals::new(Parts {
         metrics,
         clock: series::system_clock(),

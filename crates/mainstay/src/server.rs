@@ -100,7 +100,10 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
         .clone()
         .unwrap_or_else(|| format!("{}://{address}", if serve.tls_certificate.is_some() { "https" } else { "http" }));
     let rules = rules_engine(&running, public_url.clone(), alive_until);
-    let signals = measurements::signals(running.metrics.clone(), rules.clone(), &linked, serve);
+    let signals = measurements::signals(&data.data, running.metrics.clone(), rules.clone(), &linked, serve);
+    for controller in signals::controllers(&signals) {
+        tokio::spawn(kernel::driver::drive(kernel.clone(), controller));
+    }
     let listeners = measurements::bind(&kernel, serve).await?;
     let runner =
         Runner::new(kernel.clone(), Arc::new(env), Arc::new(samples::Series(running.metrics.clone())), alive_until);

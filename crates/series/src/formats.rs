@@ -11,6 +11,7 @@ mod batch;
 mod lines;
 mod made;
 mod proto;
+mod roster;
 
 pub mod exposition;
 pub mod families;
@@ -22,6 +23,7 @@ pub mod remote_write;
 pub mod statsd;
 
 pub use batch::{Batch, Exemplar, HistogramPoint, Metadata, MetricKind, RejectedLine, SeriesPoints};
+pub use roster::Roster;
 
 use crate::labels::LabelsError;
 

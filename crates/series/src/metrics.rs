@@ -3,14 +3,19 @@
 //!
 //! It must never give a tenant another tenant's series, and never say that something is stored before it is on a disk.
 
+use std::collections::HashSet;
+use std::convert::Infallible;
+
 use async_trait::async_trait;
+use serde::Serialize;
 
 use crate::engine::Engine;
 use crate::error::SeriesError;
 use crate::formats::{Batch, Exemplar, Metadata};
 use crate::labels::Labels;
 use crate::matcher::Matcher;
-use crate::promql::{Answer, EngineSource, Limits, Query, QueryError, Settings, SharedSource};
+use crate::promql::{Answer, EngineSource, Limits, Query, QueryError, Select, Settings, SharedSource};
+use crate::visit::Found;
 use crate::writer::Appended;
 
 /// Why a query or a look-up has no answer.
@@ -54,6 +59,15 @@ pub struct SeriesExemplars {
     pub labels: Labels,
     /// Its exemplars in order of time; `series` of each is 0.
     pub exemplars: Vec<Exemplar>,
+}
+
+/// How much some matchers mean.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counted {
+    /// Series that have samples in the time.
+    pub series: u64,
+    /// Samples of theirs in the time, native histograms included.
+    pub samples: u64,
 }
 
 /// Measurements of all tenants, wherever they are kept.
@@ -133,6 +147,26 @@ pub trait Metrics: Send + Sync + 'static {
     /// # Errors
     /// [`MetricsError`].
     async fn exemplars(&self, tenant: u64, query: Query, time: Span) -> Result<Vec<SeriesExemplars>, MetricsError>;
+
+    /// How many series and samples any of the sets of matchers means in a time. Reads all of them.
+    ///
+    /// # Errors
+    /// [`MetricsError`].
+    async fn count(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Counted, MetricsError>;
+
+    /// Deletes what any of the sets of matchers means in a time, for good; see [`Engine::delete`]. Done again it deletes what has come
+    /// since, and nothing twice.
+    ///
+    /// # Errors
+    /// [`MetricsError::Refused`] by an engine far away that cannot. Some sets may be deleted after another error: ask again.
+    async fn delete(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<(), MetricsError>;
+
+    /// Stores samples of any age that is kept; see [`Engine::import`]. An engine far away gets them as it gets all others, and
+    /// decides by itself how old they may be.
+    ///
+    /// # Errors
+    /// Some of it may be stored; it may be sent again.
+    async fn import(&self, tenant: u64, batch: Batch) -> Result<Appended, MetricsError>;
 }
 
 #[async_trait]
@@ -224,6 +258,54 @@ impl Metrics for std::sync::Arc<Engine> {
         let sets: Vec<&[Matcher]> = sets.iter().map(|selector| selector.matchers.as_slice()).collect();
         Ok(Engine::exemplars(self, tenant, &sets, time))
     }
+
+    async fn count(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Counted, MetricsError> {
+        beside(self, move |engine: &Engine| counted(engine, tenant, &sets, time)).await
+    }
+
+    async fn delete(&self, tenant: u64, sets: Vec<Vec<Matcher>>, (from_ms, to_ms): Span) -> Result<(), MetricsError> {
+        let delete = move |engine: &Engine| {
+            sets.iter().try_for_each(|matchers| Engine::delete(engine, tenant, matchers, from_ms, to_ms))
+        };
+        Ok(beside(self, delete).await??)
+    }
+
+    async fn import(&self, tenant: u64, batch: Batch) -> Result<Appended, MetricsError> {
+        Ok(beside(self, move |engine: &Engine| Engine::import(engine, tenant, batch)).await??)
+    }
+}
+
+/// A series that several sets mean counts once.
+fn counted(engine: &Engine, tenant: u64, sets: &[Vec<Matcher>], (from_ms, to_ms): Span) -> Counted {
+    let (mut all, mut met) = (Counted::default(), HashSet::new());
+    for matchers in sets {
+        let what = Select {
+            matchers,
+            from_ms,
+            to_ms,
+            step_ms: 0,
+            range_ms: 0,
+            function: None,
+            newest: false,
+            most_samples: u64::MAX,
+        };
+        let visited = engine.visit(tenant, &what, &mut |found| {
+            let (labels, samples) = match found {
+                Found::Points(labels, points) => (labels, points.len()),
+                Found::Careful(data) => (data.labels, data.points.len() + data.histograms.len()),
+            };
+            if samples > 0 && (sets.len() == 1 || met.insert(labels)) {
+                all.series += 1;
+                all.samples += samples as u64;
+            }
+            Ok::<(), Infallible>(())
+        });
+        match visited {
+            Ok(()) => {}
+            Err(never) => match never {},
+        }
+    }
+    all
 }
 
 /// Look-ups of a tenant with many series take a while: they are done where they hold up nobody.

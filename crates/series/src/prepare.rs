@@ -82,8 +82,11 @@ impl Prepared {
         self.points.len() + 8 * self.beside.histograms.len() + self.beside.exemplars.len() + self.beside.metadata.len()
     }
 
-    /// Looks up every series of `batch`. Known ones cost a hash and a probe each.
+    /// Looks up every series of `batch`. Known ones cost a hash and a probe each, and nothing when a roster has their numbers.
     pub(crate) fn new(store: &Store, tenant: u64, batch: &mut Batch) -> Self {
+        if let Some(known) = Self::of_roster(store, tenant, batch) {
+            return known;
+        }
         let seed = store.seed;
         let count = batch.series.len();
         let hashes: Vec<KeyHash> = (0..count).map(|i| Index::hash(seed, tenant, batch.key(i))).collect();
@@ -99,9 +102,26 @@ impl Prepared {
             };
             parts.push((who, batch.points_of(i).len() as u32));
         }
+        if let Some(roster) = &batch.roster {
+            let ids = parts.iter().map(|(who, _)| if let Who::Known(id) = who { Some(*id) } else { None });
+            if let Some(ids) = ids.collect() {
+                roster.remember(tenant, &lease, ids);
+            }
+        }
         let points = std::mem::take(&mut batch.points);
         let beside = Beside::of(store, tenant, batch);
         Self { tenant, points, parts, fresh, unnamed, beside, lease }
+    }
+
+    /// A batch whose numbers were found before, and are still the same.
+    fn of_roster(store: &Store, tenant: u64, batch: &mut Batch) -> Option<Self> {
+        let roster = batch.roster.as_ref()?;
+        let lease = store.index.read().lease();
+        let ids = roster.numbers(tenant, &lease).filter(|ids| ids.len() == batch.points.len())?;
+        let parts = ids.iter().map(|id| (Who::Known(*id), 1)).collect();
+        let points = std::mem::take(&mut batch.points);
+        let beside = Beside::of(store, tenant, batch);
+        Some(Self { tenant, points, parts, fresh: Vec::new(), unnamed: Vec::new(), beside, lease })
     }
 }
 

@@ -55,6 +55,21 @@ impl Refusal {
         Self::parameter(name, format!("{line}:{column}: parse error: {}", error.reason))
     }
 
+    /// What was asked for cannot be done.
+    pub fn execution(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "execution", message)
+    }
+
+    /// It is not done yet.
+    pub fn unfinished(message: impl Into<String>) -> Self {
+        Self { retry_after: Some(5), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message) }
+    }
+
+    /// The sentence.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Too many queries at once.
     pub fn busy() -> Self {
         let text = "too many queries at the same time; query timed out in query queue";

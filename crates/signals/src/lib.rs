@@ -8,8 +8,10 @@ mod answer;
 mod asked;
 mod batch;
 mod caller;
+pub mod deletion;
 pub mod export;
 pub mod grpc;
+pub mod import;
 mod influx;
 mod intake;
 pub mod listen;
@@ -32,9 +34,28 @@ mod tree;
 #[doc(hidden)]
 pub mod untrusted;
 
+use std::sync::Arc;
+
+use kernel::controller::Controller;
+use kernel::define::class;
+use kernel::{Domain, Verb};
+
 pub use selector::selector_of;
 pub use state::{Counters, Parts, RulesView, Settings, Signals, TargetsView};
 pub use tenant::number;
+
+/// The records that tell what was done to measurements. Only administrators make them: what is gone stays gone.
+pub fn domain() -> Domain {
+    Domain {
+        classes: vec![class::<deletion::SeriesDeletion>(Verb::Kernel), class::<import::SeriesImport>(Verb::Kernel)],
+        lenses: Vec::new(),
+    }
+}
+
+/// What does and ends what those records ask for.
+pub fn controllers(signals: &Signals) -> Vec<Arc<dyn Controller>> {
+    vec![Arc::new(deletion::Delete(signals.metrics().clone())), Arc::new(import::Orphans(signals.clone()))]
+}
 
 /// All operations on measurements. The router that serves them needs [`Signals`] as an extension.
 pub fn operations() -> Vec<api::Operation> {
@@ -45,6 +66,8 @@ pub fn operations() -> Vec<api::Operation> {
         push::operations(),
         influx::operations(),
         export::operations(),
+        import::operations(),
+        deletion::operations(),
     ];
     parts.into_iter().flatten().collect()
 }

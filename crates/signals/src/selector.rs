@@ -13,7 +13,11 @@ pub fn sets<'a>(texts: impl Iterator<Item = &'a str>) -> Result<Vec<Vec<Matcher>
     texts.map(set).collect()
 }
 
-fn set(text: &str) -> Result<Vec<Matcher>, Refusal> {
+/// The set of matchers that a text names.
+///
+/// # Errors
+/// It is no selector.
+pub fn set(text: &str) -> Result<Vec<Matcher>, Refusal> {
     let query = Query::parse(text).map_err(|e| Refusal::parse("match[]", text, &e))?;
     match &query.expr().kind {
         ExprKind::Selector(selector) if selector.shift == Shift::default() => Ok(selector.matchers.clone()),

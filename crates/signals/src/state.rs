@@ -1,5 +1,6 @@
 //! What all ways in and out share: the engine behind its seam, limits, and counters of what was refused. No protocol is here.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -8,6 +9,11 @@ use kernel::TenantId;
 use serde_json::Value;
 use series::{Clock, Metrics};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::import::Underway;
+
+/// Imports at the same time: each holds some tens of megabytes, and keeps the engine busy.
+const IMPORTS: usize = 2;
 
 /// What the rules engine shows of itself. Implemented where it is linked; without one there are no rules.
 pub trait RulesView: Send + Sync + 'static {
@@ -44,6 +50,10 @@ pub struct Settings {
     pub unpacked_bytes: usize,
     /// Samples in one body. Default 100,000, which is what the engine takes at once.
     pub body_samples: usize,
+    /// Where files to import are laid down while they are read. Default the system's folder for such.
+    pub spool: PathBuf,
+    /// Bytes of a file to import. Default 16 GiB.
+    pub import_bytes: u64,
 }
 
 impl Default for Settings {
@@ -58,6 +68,8 @@ impl Default for Settings {
             body_bytes: 16 << 20,
             unpacked_bytes: 32 << 20,
             body_samples: 100_000,
+            spool: std::env::temp_dir(),
+            import_bytes: 16 << 30,
         }
     }
 }
@@ -140,6 +152,8 @@ struct Inner {
     queries: Arc<Semaphore>,
     /// In KiB.
     intakes: Arc<Semaphore>,
+    imports: Arc<Semaphore>,
+    underway: Underway,
 }
 
 impl Signals {
@@ -151,6 +165,8 @@ impl Signals {
             counters: Counters::default(),
             queries: Arc::new(Semaphore::new(queries)),
             intakes: Arc::new(Semaphore::new(intakes)),
+            imports: Arc::new(Semaphore::new(IMPORTS)),
+            underway: Underway::default(),
         }))
     }
 
@@ -203,6 +219,16 @@ impl Signals {
         let weight = u32::try_from(weight).unwrap_or(u32::MAX);
         let wait = self.settings().intake_wait.min(Duration::from_secs(5));
         tokio::time::timeout(wait, self.0.intakes.clone().acquire_many_owned(weight)).await.ok()?.ok()
+    }
+
+    /// A place for an import; none when others have them all.
+    pub(crate) fn import_place(&self) -> Option<OwnedSemaphorePermit> {
+        self.0.imports.clone().try_acquire_owned().ok()
+    }
+
+    /// Imports that are at work.
+    pub(crate) fn underway(&self) -> &Underway {
+        &self.0.underway
     }
 
     /// What one body may hold.

@@ -3,6 +3,7 @@
 
 use crate::asked::{Asked, duration, time};
 use crate::batch::labelled;
+use crate::import::{Faults, Form, read_text};
 use crate::listen::Source;
 
 /// Reads the bytes as all that a stranger may send: a query, a form, a gRPC frame, something packed, names and labels.
@@ -32,5 +33,21 @@ pub fn read(bytes: &[u8]) {
         if let Ok(batch) = labelled(batch, &labels) {
             assert_eq!(batch.samples(), samples, "labels take nothing away");
         }
+    }
+}
+
+/// Reads the bytes as a file of samples of every text form.
+pub fn import(bytes: &[u8]) {
+    struct Nobody;
+    impl crate::import::Sink for Nobody {
+        fn row(&mut self, names: &crate::import::Names, row: crate::import::Row) -> std::io::Result<()> {
+            assert!(!names.of(row.series).name().is_empty(), "a series has a name");
+            Ok(())
+        }
+    }
+    for form in [Form::Csv, Form::JsonLines, Form::OpenMetrics] {
+        let mut faults = Faults::default();
+        let read = read_text(form, bytes, &mut faults, &mut Nobody);
+        assert!(read.is_ok(), "what is wrong with a file in memory is a fault of its");
     }
 }

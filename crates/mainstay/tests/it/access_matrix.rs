@@ -111,6 +111,7 @@ fn body(operation: &Operation, things: &Things) -> Value {
         "apply" => {
             json!({"files": [{"path": "a.yaml", "text": "kind: site\nmetadata: { name: tried }\nspec: { name: Tried }\n"}]})
         }
+        "delete_series" => json!({"match": ["nothing_of_this_name"], "reason": "tried"}),
         "explain" | "host_explain" => json!({"person": "nobody", "operation": "read", "class": "incident"}),
         _ => least(&operation.body),
     }
@@ -127,9 +128,11 @@ fn path(operation: &Operation, things: &Things) -> String {
     assert!(!path.contains('{'), "{}: say in access_matrix.rs what stands for the names in {path}", operation.id);
     let query = match operation.id.as_str() {
         "import" => "?class=site",
+        "import_series" => "?format=csv",
         "search" => "?q=shop",
         "list_series" | "range_series" => "?check=itself",
         "export_series" => "?match[]=up",
+        id if id.starts_with("admin_delete_series") => "?match[]=nothing_of_this_name",
         id if id.starts_with("prometheus_") => "?query=up&match[]=up&start=0&end=1&step=1",
         _ => "",
     };
@@ -148,7 +151,14 @@ fn status(operation: &Operation, things: &Things, http: &Http) -> (u16, bool) {
     }
     let answer = match operation.media.as_deref() {
         Some("application/json") => http.ask(&operation.method, &path, &body(operation, things)),
-        Some(media) => http.send(&operation.method, &path, &[("Content-Type", media)], b"key,name\ntried,Tried\n"),
+        Some(media) => {
+            let table: &[u8] = match operation.id.as_str() {
+                "import_series" => b"metric,labels,time,value\n",
+                id if id.starts_with("admin_delete_series") => b"reason=tried",
+                _ => b"key,name\ntried,Tried\n",
+            };
+            http.send(&operation.method, &path, &[("Content-Type", media)], table)
+        }
         None => http.ask(&operation.method, &path, &Value::Null),
     };
     let answer = answer.unwrap_or_else(|error| panic!("{} {path}: {error}", operation.method));

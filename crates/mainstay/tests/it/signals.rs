@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::http::{Http, escaped};
 
 mod export;
+mod history;
 mod kills;
 mod limits;
 mod otel;

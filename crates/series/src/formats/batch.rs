@@ -3,8 +3,11 @@
 //! Labels stay bytes. For remote write they are slices of the decompressed body itself, so a series that the engine knows
 //! costs no allocation. Nothing here decides whether a sample is taken.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
+use super::roster::Roster;
 use super::{FormatError, Limits, within};
 use crate::chunk::Point;
 use crate::histogram::Histogram;
@@ -17,8 +20,10 @@ const LISTED_LINES: usize = 100;
 /// Samples of many series, as decoded.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    /// Where the keys are slices of.
+    /// Where the keys are slices of, unless there is a roster.
     pub(crate) text: Vec<u8>,
+    /// Where they are then.
+    pub(crate) roster: Option<Arc<Roster>>,
     pub(crate) series: Vec<Part>,
     pub(crate) points: Vec<Point>,
     /// Type, unit and help of metric families.
@@ -148,7 +153,10 @@ impl Batch {
 
     pub(crate) fn key(&self, series: usize) -> &[u8] {
         let part = self.series[series];
-        &self.text[part.from as usize..part.to as usize]
+        match &self.roster {
+            Some(roster) => roster.key(part),
+            None => &self.text[part.from as usize..part.to as usize],
+        }
     }
 
     pub(crate) fn points_of(&self, series: usize) -> &[Point] {
@@ -169,6 +177,7 @@ impl Batch {
 
     /// Begins a series whose key is in `text` already.
     pub(crate) fn begin(&mut self, from: usize, to: usize) -> Result<(), FormatError> {
+        debug_assert!(self.roster.is_none(), "a roster is complete");
         within("series", self.series.len() + 1, self.limits.series)?;
         self.series.push(Part { from: from as u32, to: to as u32, first: self.points.len() as u32 });
         Ok(())

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use series::formats::{Batch, Roster};
+
 use crate::world::{HOUR, SECOND, T0, World, all, copy, points, put, sample};
 
 /// Six hours of one sample a minute of two series.
@@ -200,4 +202,50 @@ async fn a_copy_made_while_samples_arrive_opens_and_holds_what_was_acknowledged_
     let second = engine.clone();
     let again = tokio::task::spawn_blocking(move || second.snapshot_to(target.path())).await.unwrap();
     assert!(again.is_err(), "a folder that holds something is not written over");
+}
+
+/// Series of these names as remote write has their labels.
+fn roster(names: &[&str]) -> Arc<Roster> {
+    let (mut text, mut keys) = (Vec::new(), Vec::new());
+    for name in names {
+        let from = text.len() as u32;
+        let (label, length) = (b"__name__", name.len() as u8);
+        text.extend_from_slice(&[0x0a, 12 + length, 0x0a, 8]);
+        text.extend_from_slice(label);
+        text.extend_from_slice(&[0x12, length]);
+        text.extend_from_slice(name.as_bytes());
+        keys.push((from, text.len() as u32));
+    }
+    Arc::new(Roster::new(Arc::new(text), keys).unwrap())
+}
+
+#[tokio::test]
+async fn a_roster_means_its_series_also_after_their_numbers_were_given_to_others() {
+    let mut world = World::new();
+    world.options.retention_ms = 24 * HOUR;
+    let engine = Arc::new(world.open().0);
+    world.now(T0 + 10);
+    let roster = roster(&["a", "b"]);
+    let write = async |at_ms: i64| {
+        let batch = Batch::of_roster(&roster, vec![(at_ms, 1.0), (at_ms, 2.0)]).unwrap();
+        assert_eq!(engine.append_batch(1, batch).await.unwrap().accepted, 2);
+    };
+    for at_ms in [T0, T0 + 1, T0 + 2] {
+        write(at_ms).await;
+    }
+    assert_eq!(points(&engine, 1, "b"), [(T0, 2.0), (T0 + 1, 2.0), (T0 + 2, 2.0)]);
+    for hours in [4, 40] {
+        world.now(T0 + hours * HOUR);
+        put(&engine, 1, vec![sample("keeps", "x", T0 + hours * HOUR, 1.0)]).await;
+        flush(&engine).await.unwrap().unwrap();
+    }
+    assert!(engine.series(1, &[]).iter().all(|labels| labels.name() == "keeps"), "a and b are forgotten");
+    let now = T0 + 40 * HOUR;
+    put(&engine, 1, ["c", "d", "e"].map(|name| sample(name, "x", now, 3.0)).to_vec()).await;
+    for at_ms in [now, now + 1] {
+        write(at_ms).await;
+    }
+    assert_eq!(points(&engine, 1, "a"), [(now, 1.0), (now + 1, 1.0)]);
+    assert_eq!(points(&engine, 1, "b"), [(now, 2.0), (now + 1, 2.0)]);
+    assert_eq!(points(&engine, 1, "c"), [(now, 3.0)], "whoever has their numbers now has nothing of theirs");
 }

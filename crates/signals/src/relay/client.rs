@@ -129,6 +129,28 @@ impl Peer {
             let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
             self.http.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body)
         };
+        self.answered(request, within, max_bytes).await
+    }
+
+    /// Asks what is asked by GET alone, without parameters.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub async fn look(
+        &self,
+        path: &str,
+        within: Duration,
+        max_bytes: usize,
+    ) -> Result<(StatusCode, Vec<u8>), MetricsError> {
+        self.answered(self.http.get(self.address.question(path)), within, max_bytes).await
+    }
+
+    async fn answered(
+        &self,
+        request: reqwest::RequestBuilder,
+        within: Duration,
+        max_bytes: usize,
+    ) -> Result<(StatusCode, Vec<u8>), MetricsError> {
         let answer = request.headers(self.headers()).timeout(within).send().await;
         let answer = answer.map_err(|error| self.away(chain(error)))?;
         let status = answer.status();
@@ -172,7 +194,7 @@ async fn read(mut answer: reqwest::Response, max_bytes: usize) -> Result<Vec<u8>
 /// A status about the samples themselves (400, 409, 413, 422 …) is final. One about the way there (who we are, where we knock, how
 /// often) is mended by a person or by time, so nothing is dropped for it.
 fn judge(form: Form, status: StatusCode, headers: &HeaderMap, text: &str) -> Delivery {
-    let why = format!("it answered {status}: {}", short(text));
+    let why = format!("it answered {status}: {}{}", short(text), hint(status));
     if form == Form::Two && matches!(status.as_u16(), 400 | 404 | 405 | 415 | 501) {
         return Delivery::NotTwo;
     }
@@ -182,6 +204,16 @@ fn judge(form: Form, status: StatusCode, headers: &HeaderMap, text: &str) -> Del
             Delivery::Later { why, after: seconds.map(Duration::from_secs).map(|wait| wait.min(LONGEST_WAIT)) }
         }
         _ => Delivery::Refused(why),
+    }
+}
+
+/// What a person can do about a status that time does not mend.
+pub fn hint(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 | 407 => "; it does not know us: give the right --metrics-credentials and start again",
+        403 => "; it knows us and does not let us: give us the right there, or other --metrics-credentials",
+        404 | 405 => "; nothing listens for us there: look at --metrics and --metrics-write",
+        _ => "",
     }
 }
 
@@ -227,5 +259,10 @@ mod tests {
             }
         }
         assert_eq!(judge(Form::Two, StatusCode::UNSUPPORTED_MEDIA_TYPE, &headers, ""), Delivery::NotTwo);
+        for (status, named) in [(401, "--metrics-credentials"), (403, "the right there"), (404, "--metrics-write")] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let said = judge(Form::One, status, &headers, "");
+            assert!(matches!(&said, Delivery::Later { why, .. } if why.contains(named)), "{said:?}");
+        }
     }
 }

@@ -59,26 +59,6 @@ pub fn series(out: &mut Vec<u8>, key: &[u8], content: Content<'_>) {
     bytes(out, 1, &inner);
 }
 
-/// Appends a series with a single point: what a scrape makes a thousand times.
-pub fn one_point(out: &mut Vec<u8>, key: &[u8], at_ms: i64, value: f64) {
-    let mut sample = [0_u8; 24];
-    sample[2] = 0x09;
-    sample[3..11].copy_from_slice(&value.to_bits().to_le_bytes());
-    sample[11] = 0x10;
-    let (mut at, mut rest) = (12, at_ms as u64);
-    while rest >= 0x80 {
-        sample[at] = (rest as u8) | 0x80;
-        rest >>= 7;
-        at += 1;
-    }
-    sample[at] = rest as u8;
-    (sample[0], sample[1]) = (0x12, at as u8 - 1);
-    out.push(0x0a);
-    varint(out, (key.len() + at + 1) as u64);
-    out.extend_from_slice(key);
-    out.extend_from_slice(&sample[..=at]);
-}
-
 /// Points, histograms and exemplars with the field numbers `(points, histograms, exemplars)` of either version.
 fn put_content(
     out: &mut Vec<u8>,
@@ -285,15 +265,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn a_quick_point_is_the_same_as_a_point(at in any::<i64>(), value in any::<f64>(), name in "[a-z]{1,200}") {
-            let key = key(&Labels::metric(&name, &[]).unwrap(), ("zz", "1"));
-            let (mut quick, mut usual) = (Vec::new(), Vec::new());
-            one_point(&mut quick, &key, at, value);
-            series(&mut usual, &key, Content { points: &[(at, value)], ..Content::default() });
-            prop_assert_eq!(quick, usual);
-        }
-
         #[test]
         fn labels_keep_their_order_wherever_the_tenant_falls(
             names in prop::collection::btree_set("[a-z_]{1,6}", 1..8), more in "[a-z_]{1,6}",

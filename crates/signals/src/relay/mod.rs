@@ -6,11 +6,12 @@
 //! tenant, and never show a credential.
 
 mod address;
-mod answer;
+pub(crate) mod answer;
 mod client;
 pub(crate) mod encode;
 mod frame;
-mod histogram;
+pub(crate) mod histogram;
+mod history;
 mod queue;
 mod reading;
 pub(crate) mod secret;
@@ -30,7 +31,7 @@ use parking_lot::Mutex;
 use series::formats::{Batch, Metadata};
 use series::metrics::Span;
 use series::promql::{Answer, Limits, Query};
-use series::{Appended, Labels, Matcher, Metrics, MetricsError, SeriesExemplars};
+use series::{Appended, Counted, Labels, Matcher, Metrics, MetricsError, SeriesExemplars};
 use tokio::task::JoinSet;
 
 pub use address::{Address, AddressError};
@@ -135,7 +136,7 @@ impl Remote {
         }
         if let Some(why) = self.sending.trouble.lock().clone() {
             return Err(format!(
-                "{} does not take samples: {why}; {bytes} bytes wait on disk",
+                "{} does not take samples: {why}; {bytes} bytes wait on disk and go on as soon as it does",
                 self.sending.peer.name()
             ));
         }
@@ -143,7 +144,9 @@ impl Remote {
             self.sending.peer.ask("/api/v1/query", &[("query", "1".into())], Duration::from_secs(2), 1 << 16).await;
         match asked {
             Ok((status, _)) if status.is_success() => Ok(()),
-            Ok((status, _)) => Err(format!("{} answers {status}", self.sending.peer.name())),
+            Ok((status, _)) => {
+                Err(format!("{} answers a question with {status}{}", self.sending.peer.name(), client::hint(status)))
+            }
             Err(error) => Err(error.to_string()),
         }
     }
@@ -227,6 +230,18 @@ impl Metrics for Remote {
 
     async fn exemplars(&self, tenant: u64, query: Query, time: Span) -> Result<Vec<SeriesExemplars>, MetricsError> {
         self.ask_exemplars(tenant, &query, time).await
+    }
+
+    async fn count(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Counted, MetricsError> {
+        self.ask_count(tenant, sets, time).await
+    }
+
+    async fn delete(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<(), MetricsError> {
+        self.ask_delete(tenant, sets, time).await
+    }
+
+    async fn import(&self, tenant: u64, batch: Batch) -> Result<Appended, MetricsError> {
+        self.queue(tenant, batch).await
     }
 }
 

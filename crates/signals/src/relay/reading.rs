@@ -20,11 +20,11 @@ const ANSWER_BYTES: u64 = 512 << 20;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Milliseconds as the API takes them.
-fn seconds(ms: i64) -> String {
+pub(super) fn seconds(ms: i64) -> String {
     format!("{}.{:03}", ms.div_euclid(1000), ms.rem_euclid(1000))
 }
 
-fn unscoped(error: &ScopeError) -> MetricsError {
+pub(super) fn unscoped(error: &ScopeError) -> MetricsError {
     QueryError::Execution(error.to_string()).into()
 }
 

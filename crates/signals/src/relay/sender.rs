@@ -199,18 +199,6 @@ fn halves(request: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     Some((request[..cut].to_vec(), request[cut..].to_vec()))
 }
 
-/// The request as several of at most about so many samples each, in order.
-pub(crate) fn in_pieces(request: Vec<u8>, most: u64) -> Vec<Vec<u8>> {
-    let (mut waiting, mut out) = (vec![request], Vec::new());
-    while let Some(piece) = waiting.pop() {
-        match if count(&piece) > most { halves(&piece) } else { None } {
-            Some((first, second)) => waiting.extend([second, first]),
-            None => out.push(piece),
-        }
-    }
-    out
-}
-
 /// A request of one series in two of the same series.
 fn one_series_halved(request: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let mut at = 0;
@@ -262,9 +250,6 @@ mod tests {
         let (first, second) = halves(&request).unwrap();
         assert_eq!((count(&first), count(&second)), (4, 6));
         assert_eq!([first.as_slice(), &second].concat(), request);
-        let pieces = in_pieces(request.clone(), 4);
-        assert_eq!(pieces.iter().map(|p| count(p)).collect::<Vec<_>>(), [4, 2, 4]);
-        assert_eq!(pieces.concat(), request);
         let (one, _) = halves(&first).unwrap();
         let (earlier, later) = halves(&one).unwrap();
         assert_eq!((count(&earlier), count(&later)), (1, 1));
@@ -280,7 +265,7 @@ mod tests {
         use series::formats::{Limits, remote_write};
         let mut request = Vec::new();
         let key = encode::key(&Labels::metric("m", &[]).unwrap(), ("t", "1"));
-        encode::one_point(&mut request, &key, 5, 1.5);
+        encode::series(&mut request, &key, Content { points: &[(5, 1.5)], ..Content::default() });
         for (form, version) in [(Form::One, remote_write::Version::One), (Form::Two, remote_write::Version::Two)] {
             let body = compressed(form, &request).unwrap();
             let batch = remote_write::decode(version, &body, Limits::default()).unwrap();

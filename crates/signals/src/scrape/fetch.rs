@@ -1,7 +1,6 @@
 //! One page over HTTP: the connection is kept for the next time, the answer is bounded in size after decompression, and whoever asks
 //! bounds it in time. All connections go through `probe`'s network, and so through its address policy.
 
-use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use http::header::{
 };
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use probe::Net;
@@ -19,12 +18,16 @@ use rustls_pki_types::ServerName;
 use tokio::task::JoinSet;
 use url::Url;
 
+use super::gunzip::{Broken, gunzip};
 use super::http_client::Client;
 
 /// Redirects that are followed.
 const REDIRECTS: usize = 10;
 /// Addresses of one name that are tried.
 const ADDRESSES: usize = 4;
+
+/// Bytes that are made room for because a target says that they come.
+const LIKELY: u64 = 1 << 20;
 
 /// What was fetched.
 pub(crate) struct Page {
@@ -181,7 +184,8 @@ async fn read(answer: &mut Response<Incoming>, limit: u64) -> Result<Page, Strin
         |name: HeaderName| answer.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
     let (content_type, encoding) = (header(CONTENT_TYPE), header(CONTENT_ENCODING));
     let too_long = || format!("the page is longer than {limit} bytes, which is its limit");
-    let mut raw = Vec::new();
+    let told = answer.body().size_hint().lower().min(limit).min(LIKELY);
+    let mut raw = Vec::with_capacity(told as usize);
     while let Some(frame) = answer.body_mut().frame().await {
         let frame = frame.map_err(|error| format!("the page broke off: {}", chain(&error)))?;
         let Ok(data) = frame.into_data() else { continue }; // Trailers.
@@ -192,16 +196,11 @@ async fn read(answer: &mut Response<Incoming>, limit: u64) -> Result<Page, Strin
     }
     let body = match encoding.trim() {
         "" | "identity" => raw,
-        "gzip" | "x-gzip" => {
-            let mut out = Vec::with_capacity(raw.len() * 8);
-            // One byte more than is allowed tells that there is more.
-            let mut reader = flate2::bufread::MultiGzDecoder::new(raw.as_slice()).take(limit + 1);
-            reader.read_to_end(&mut out).map_err(|error| format!("the page is not gzip as it says: {error}"))?;
-            if out.len() as u64 > limit {
-                return Err(too_long());
-            }
-            out
-        }
+        "gzip" | "x-gzip" => match gunzip(&raw, usize::try_from(limit).unwrap_or(usize::MAX)) {
+            Ok(page) => page,
+            Err(Broken::TooLong) => return Err(too_long()),
+            Err(Broken::NoGzip(why)) => return Err(format!("the page is not gzip as it says: {why}")),
+        },
         other => return Err(format!("the page is compressed with {other:?}, which was not asked for")),
     };
     Ok(Page { content_type, body })

@@ -8,9 +8,11 @@ mod config;
 mod discover;
 pub mod duration;
 mod fetch;
+mod gunzip;
 mod http_client;
 pub mod page;
 mod protocols;
+mod post;
 pub mod relabel;
 mod target;
 mod text;
@@ -84,7 +86,9 @@ impl Scraper {
         let config = Config::parse(&parts.file, &text)?;
         tell(&config);
         let shown = Arc::new(Mutex::new(Shown::default()));
-        let world = World { metrics: parts.metrics, env: parts.env, clock: parts.clock, tenant: parts.tenant };
+        let mut tasks = JoinSet::new();
+        let post = post::Post::open(&mut tasks, parts.metrics, parts.tenant);
+        let world = World { post, env: parts.env, clock: parts.clock };
         let keeper = Keeper {
             file: parts.file,
             world,
@@ -94,7 +98,6 @@ impl Scraper {
             groups: HashMap::new(),
             workers: JoinSet::new(),
         };
-        let mut tasks = JoinSet::new();
         tasks.spawn(keeper.run(config, xxh3_64(text.as_bytes())));
         Ok(Self { shown, _tasks: tasks })
     }
@@ -324,8 +327,16 @@ pub mod parsers {
         discover::parse_list(bytes, "http://sd/").is_ok()
     }
 
-    /// A page, twice, in each format.
+    /// A packed page of up to a megabyte.
+    pub fn unpack(bytes: &[u8]) -> Option<Vec<u8>> {
+        gunzip::gunzip(bytes, 1 << 20).ok()
+    }
+
+    /// A page, twice, in each format; and the bytes as a packed one.
     pub fn page(bytes: &[u8]) -> usize {
+        if let Some(page) = unpack(bytes) {
+            assert!(page.len() <= 1 << 20, "the limit holds");
+        }
         let prepare = |labels: &series::Labels| Ok(Some(crate::relay::encode::key(labels, ("job", "a"))));
         let text = String::from_utf8_lossy(bytes);
         let families = page::Format::Families(series::formats::families::Buckets::Both);
@@ -335,7 +346,10 @@ pub mod parsers {
             let mut cache = page::Cache::default();
             for at_ms in 0..2 {
                 let how = page::Reading { format, at_ms, own_times: true, sample_limit: 0, prepare: &prepare };
-                kept += cache.read(bytes, &how, &mut Vec::new()).map_or(0, |counts| counts.kept);
+                let read = cache.read(bytes, &how).map_or(0, |counts| counts.kept);
+                let made: usize = cache.take(page::Tail::default()).iter().map(|batch| batch.samples()).sum();
+                assert_eq!(made, read, "what is kept is what is stored");
+                kept += read;
             }
         }
         kept

@@ -1,18 +1,23 @@
-//! A page of a target, read against what was read before: a series whose text is known costs a comparison and a copy of its bytes.
+//! A page of a target, read against what was read before: a series whose text is known costs a comparison, and nothing of it is
+//! copied.
 //!
-//! A text is taken apart by `series::formats` only when it is new, and what relabelling makes of it is kept with it. Nothing here
-//! opens a socket or reads a clock. It must never take a part of a page that is wrong somewhere.
+//! A text is taken apart by `series::formats` only when it is new, and what relabelling makes of it is kept with it; what a page
+//! comes to is a [`sheet`]. Nothing here opens a socket or reads a clock. It must never take a part of a page that is wrong somewhere.
+
+mod sheet;
 
 mod families;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use series::formats::families::Buckets;
-use series::formats::{Batch, FormatError, Limits, exposition, openmetrics};
+use series::formats::{Batch, Exemplar, FormatError, Limits, Metadata, exposition, openmetrics};
 use series::{Labels, stale_marker};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use crate::relay::encode::{self, Content};
+use sheet::Sheet;
+pub use sheet::Tail;
 
 /// Which format a page is in; its content type says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,10 +127,10 @@ pub struct Counts {
 }
 
 struct Known {
-    /// As it stands on its line; empty when the page has no lines.
-    text: Box<str>,
-    /// None: dropped by relabelling.
-    key: Option<Box<[u8]>>,
+    /// Where its text is among the cache's texts.
+    text: Key,
+    /// Where its labels are among the cache's names; none: dropped by relabelling.
+    key: Option<Key>,
     /// The round in which it was seen last; 0 when its end has been told.
     seen: u64,
     /// The same before this round, to go back to when the page turns out to be wrong.
@@ -134,9 +139,21 @@ struct Known {
     tracked: bool,
 }
 
+/// From and to, in bytes.
+type Key = (u32, u32);
+
 /// What is known of one target's series.
 #[derive(Default)]
 pub struct Cache {
+    /// How the series are written on the page, one behind the other in the order in which they came first: a page in that order is
+    /// held against memory that is read from front to back.
+    texts: String,
+    /// Labels of all series, one behind the other.
+    names: Arc<Vec<u8>>,
+    /// Where those of the tail are.
+    tail: Vec<Key>,
+    /// What the page that was read last comes to.
+    sheet: Sheet,
     known: Vec<Known>,
     places: HashMap<u128, u32>,
     /// The places in the order of the page before.
@@ -146,38 +163,45 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// Reads a page and appends a write request of version 1 to `out`: its samples, the ends of series that are gone, and what is said
-    /// of families when that is new.
+    /// Reads a page. What it comes to is there to be [taken](Self::take): its samples, the ends of series that are gone, and what is
+    /// said of families when that is new.
     ///
     /// # Errors
-    /// [`PageError`]. `out` is as it was, and everything counts as not seen: [`end_all`](Self::end_all) is to be called.
-    pub fn read(
-        &mut self,
-        page: &(impl AsRef<[u8]> + ?Sized),
-        how: &Reading<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<Counts, PageError> {
+    /// [`PageError`]. There is nothing to be taken, and everything counts as not seen: [`end_all`](Self::end_all) is to be called.
+    pub fn read(&mut self, page: &(impl AsRef<[u8]> + ?Sized), how: &Reading<'_>) -> Result<Counts, PageError> {
         self.round += 1;
-        let start = out.len();
+        self.sheet.clear();
         let read = match how.format {
-            Format::Families(wanted) => self.families(page.as_ref(), wanted, how, out),
+            Format::Families(wanted) => self.families(page.as_ref(), wanted, how),
             Format::Text | Format::OpenMetrics => std::str::from_utf8(page.as_ref())
                 .map_err(|error| PageError::NotText { at: error.valid_up_to() })
-                .and_then(|page| self.lines(page, how, out)),
+                .and_then(|page| self.lines(page, how)),
         };
         if read.is_err() {
-            out.truncate(start);
+            self.sheet.clear();
             // Nothing of this page was seen: what was on the one before is still to be ended.
             let round = self.round;
             self.known.iter_mut().filter(|k| k.seen == round).for_each(|k| k.seen = k.seen_before);
         } else {
-            self.end_gone(how.at_ms, out);
-            self.forget();
+            self.end_gone(how.at_ms);
         }
         read
     }
 
-    fn lines(&mut self, page: &str, how: &Reading<'_>, out: &mut Vec<u8>) -> Result<Counts, PageError> {
+    /// What the page came to, with the tail behind its samples.
+    pub fn take(&mut self, tail: Tail<'_>) -> Vec<Batch> {
+        if self.tail.len() != tail.names.len() {
+            let keys = tail.names.iter().map(|name| self.name(name)).collect::<Result<Vec<_>, _>>();
+            self.tail = keys.unwrap_or_default();
+        }
+        let keys = self.order.iter().filter_map(|place| self.known[*place as usize].key);
+        let behind = &tail.points[..tail.points.len().min(self.tail.len())];
+        let batches = self.sheet.take(&self.names, keys, (&self.tail, behind));
+        self.forget();
+        batches
+    }
+
+    fn lines(&mut self, page: &str, how: &Reading<'_>) -> Result<Counts, PageError> {
         let page = page.strip_suffix('\n').unwrap_or(page);
         if how.format == Format::OpenMetrics && !(page == "# EOF" || page.ends_with("\n# EOF")) {
             return Err(PageError::CutShort);
@@ -185,8 +209,9 @@ impl Cache {
         let mut counts = Counts::default();
         let before = std::mem::take(&mut self.order);
         let mut order = Vec::with_capacity(before.len());
+        self.sheet.expect(before.len());
         let mut comments = 0_u64;
-        for (at, line) in page.split('\n').enumerate() {
+        for (at, line) in lines_of(page).enumerate() {
             let line = if how.format == Format::Text {
                 line.trim_start_matches([' ', '\t']).trim_end_matches('\r')
             } else {
@@ -202,20 +227,26 @@ impl Cache {
             }
             let wrong = |reason: String| PageError::Line { line: at + 1, reason };
             // Pages mostly come in the same order: the next line is guessed, and only a wrong guess is looked for.
-            let guess = before.get(order.len()).copied().filter(|place| is_of(line, &self.known[*place as usize].text));
+            let guess = before.get(order.len()).copied().filter(|place| is_of(line, self.text(*place)));
             let place = match guess {
                 Some(place) => place,
-                None => self.look_up(line, how).map_err(wrong)?,
+                None => {
+                    self.sheet.changed();
+                    self.look_up(line, how).map_err(wrong)?
+                }
             };
             order.push(place);
-            self.sample(place, line, how, out, &mut counts).map_err(wrong)?;
+            self.sample(place, line, how, &mut counts).map_err(wrong)?;
             if how.sample_limit > 0 && counts.kept > how.sample_limit {
                 return Err(PageError::TooManySamples { limit: how.sample_limit });
             }
         }
+        if order.len() != before.len() {
+            self.sheet.changed();
+        }
         self.order = order;
         if comments != self.comments {
-            about_families(page, how.format, out)?;
+            self.sheet.metadata = about_families(page, how.format)?;
             self.comments = comments;
         }
         Ok(counts)
@@ -240,44 +271,56 @@ impl Cache {
     }
 
     /// A place for a series that is new.
-    fn known_from(&mut self, hash: u128, text: &str, key: Option<Vec<u8>>) -> Result<u32, String> {
-        let key = key.map(Vec::into_boxed_slice);
+    fn known_from(&mut self, hash: u128, text: &str, name: Option<Vec<u8>>) -> Result<u32, String> {
+        let key = name.map(|name| self.name(&name)).transpose()?;
         let place = u32::try_from(self.known.len()).map_err(|_| "too many series")?;
-        self.known.push(Known { text: text.into(), key, seen: 0, seen_before: 0, tracked: true });
+        let from = u32::try_from(self.texts.len()).map_err(|_| "too long a page")?;
+        self.texts.push_str(text);
+        let to = u32::try_from(self.texts.len()).map_err(|_| "too long a page")?;
+        self.known.push(Known { text: (from, to), key, seen: 0, seen_before: 0, tracked: true });
         self.places.insert(hash, place);
         Ok(place)
     }
 
+    fn text(&self, place: u32) -> &str {
+        let (from, to) = self.known[place as usize].text;
+        &self.texts[from as usize..to as usize]
+    }
+
+    /// Keeps the labels of a series.
+    fn name(&mut self, name: &[u8]) -> Result<Key, String> {
+        let names = Arc::make_mut(&mut self.names);
+        let from = names.len();
+        names.extend_from_slice(name);
+        let place = |at: usize| u32::try_from(at).map_err(|_| "the labels of the page are too long");
+        Ok((place(from)?, place(names.len())?))
+    }
+
     /// What follows the series on its line: value, time, exemplar.
-    fn sample(
-        &mut self,
-        place: u32,
-        line: &str,
-        how: &Reading<'_>,
-        out: &mut Vec<u8>,
-        counts: &mut Counts,
-    ) -> Result<(), String> {
-        let text = self.known[place as usize].text.len();
-        let (value, rest) = word(&line[text..]);
+    fn sample(&mut self, place: u32, line: &str, how: &Reading<'_>, counts: &mut Counts) -> Result<(), String> {
+        let text = self.known[place as usize].text;
+        let (value, rest) = word(&line[(text.1 - text.0) as usize..]);
         let value = number(value).ok_or_else(|| format!("{:?} is not a number", short(value)))?;
         let (at, example) = if rest.is_empty() { ("", "") } else { split_time(rest, how.format)? };
         let own_ms = if at.is_empty() { None } else { Some(time(at, how.format)?) };
         let at_ms = own_ms.filter(|_| how.own_times).unwrap_or(how.at_ms);
-        let known = self.seen(place, own_ms.is_none() || !how.own_times, counts);
-        let Some(key) = &known.key else { return Ok(()) };
-        counts.kept += 1;
-        if example.is_empty() {
-            encode::one_point(out, key, at_ms, value);
+        if self.seen(place, own_ms.is_none() || !how.own_times, counts).is_none() {
             return Ok(());
         }
-        let read = how.format.decode(&how.format.page_of(line)).map_err(|error| error.to_string())?;
-        let exemplars: Vec<_> = read.exemplars.iter().collect();
-        encode::series(out, key, Content { points: &[(at_ms, value)], exemplars: &exemplars, histograms: &[] });
+        counts.kept += 1;
+        if !example.is_empty() {
+            let read = how.format.decode(&how.format.page_of(line)).map_err(|error| error.to_string())?;
+            let series = self.sheet.points.len();
+            // One without a time of its own is as old as its sample.
+            let placed = |e: Exemplar| Exemplar { series, at_ms: e.at_ms.or(Some(at_ms)), ..e };
+            self.sheet.exemplars.extend(read.exemplars.into_iter().map(placed));
+        }
+        self.sheet.points.push((at_ms, value));
         Ok(())
     }
 
-    /// Notes that a series is on this page.
-    fn seen(&mut self, place: u32, tracked: bool, counts: &mut Counts) -> &Known {
+    /// Notes that a series is on this page; where its labels are, unless it is dropped.
+    fn seen(&mut self, place: u32, tracked: bool, counts: &mut Counts) -> Option<Key> {
         let round = self.round;
         let known = &mut self.known[place as usize];
         counts.scraped += 1;
@@ -286,49 +329,47 @@ impl Cache {
             known.seen_before = std::mem::replace(&mut known.seen, round);
         }
         known.tracked = tracked;
-        known
+        known.key
     }
 
     /// Tells the end of what was on the page before and is not on this one.
-    fn end_gone(&mut self, at_ms: i64, out: &mut Vec<u8>) {
+    fn end_gone(&mut self, at_ms: i64) {
         let round = self.round;
         let gone = |k: &Known| k.seen + 1 == round && k.tracked && k.key.is_some() && k.seen > 0;
         if !self.known.iter().any(gone) {
             return;
         }
+        let names = &self.names;
+        let name = |key: Key| &names[key.0 as usize..key.1 as usize];
         // The same series may be written in another way now.
-        let here: HashSet<Vec<u8>> = self
-            .known
-            .iter()
-            .filter(|k| k.seen == round)
-            .filter_map(|k| k.key.as_deref().map(<[u8]>::to_vec))
-            .collect();
+        let here: HashSet<&[u8]> =
+            self.known.iter().filter(|k| k.seen == round).filter_map(|k| k.key.map(name)).collect();
         for known in self.known.iter_mut().filter(|k| gone(k)) {
             known.seen = 0;
-            let key = known.key.as_deref().unwrap_or_default();
-            if !here.contains(key) {
-                encode::one_point(out, key, at_ms, stale_marker());
+            if let Some(key) = known.key.filter(|key| !here.contains(name(*key))) {
+                self.sheet.ends.push((key, (at_ms, stale_marker())));
             }
         }
     }
 
     /// Tells the end of everything that was on the last page: the target is gone, or does not answer. Says how many.
-    pub fn end_all(&mut self, at_ms: i64, out: &mut Vec<u8>) -> usize {
-        let mut ended = 0;
+    pub fn end_all(&mut self, at_ms: i64) -> usize {
+        self.sheet.clear();
+        self.sheet.changed();
+        self.order.clear();
         for known in self.known.iter_mut().filter(|k| k.seen > 0) {
             let told = known.seen + 1 >= self.round && known.tracked;
             known.seen = 0;
-            if let Some(key) = known.key.as_deref().filter(|_| told) {
-                encode::one_point(out, key, at_ms, stale_marker());
-                ended += 1;
+            if let Some(key) = known.key.filter(|_| told) {
+                self.sheet.ends.push((key, (at_ms, stale_marker())));
             }
         }
-        ended
+        self.sheet.ends.len()
     }
 
     /// Lets go of series that are not on the page any more, when they are many.
     fn forget(&mut self) {
-        if self.known.len() <= 2 * self.order.len() + 100 {
+        if self.order.is_empty() || self.known.len() <= 2 * self.order.len() + 100 {
             return;
         }
         let round = self.round;
@@ -341,6 +382,20 @@ impl Cache {
             }
         }
         self.known = kept;
+        let old = std::mem::take(&mut self.names);
+        let names = Arc::make_mut(&mut self.names);
+        let texts = std::mem::take(&mut self.texts);
+        for known in &mut self.known {
+            let from = self.texts.len() as u32;
+            self.texts.push_str(&texts[known.text.0 as usize..known.text.1 as usize]);
+            known.text = (from, self.texts.len() as u32);
+            let Some(key) = &mut known.key else { continue };
+            let from = names.len() as u32;
+            names.extend_from_slice(&old[key.0 as usize..key.1 as usize]);
+            *key = (from, names.len() as u32);
+        }
+        self.tail.clear();
+        self.sheet.changed();
         self.places.retain(|_, place| match moved.get(place) {
             Some(new) => {
                 *place = *new;
@@ -350,6 +405,16 @@ impl Cache {
         });
         self.order.iter_mut().for_each(|place| *place = moved[place]);
     }
+}
+
+/// The lines of a page. The standard library's own way looks at fewer bytes at once, which is felt with a thousand lines.
+fn lines_of(page: &str) -> impl Iterator<Item = &str> {
+    let mut begin = 0;
+    memchr::memchr_iter(b'\n', page.as_bytes()).chain([page.len()]).map(move |end| {
+        let line = &page[begin..end];
+        begin = end + 1;
+        line
+    })
 }
 
 /// Whether a line is a sample of the series of that text. A name alone must not be followed by a label set.
@@ -427,14 +492,12 @@ fn short(text: &str) -> String {
     text.chars().take(64).collect()
 }
 
-/// What the page says of families, appended.
-fn about_families(page: &str, format: Format, out: &mut Vec<u8>) -> Result<(), PageError> {
+/// What the page says of families.
+fn about_families(page: &str, format: Format) -> Result<Vec<Metadata>, PageError> {
     let lines: Vec<&str> =
         page.split('\n').filter(|line| line.trim_start().starts_with('#') && *line != "# EOF").collect();
     let read = format.decode(&format.page_of(&lines.join("\n")));
-    let batch = read.map_err(|error| PageError::Comments(error.to_string()))?;
-    batch.metadata.iter().for_each(|about| encode::metadata(out, about));
-    Ok(())
+    Ok(read.map_err(|error| PageError::Comments(error.to_string()))?.metadata)
 }
 
 #[cfg(test)]

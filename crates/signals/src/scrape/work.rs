@@ -6,25 +6,21 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use probe::Env;
-use series::formats::{Batch, Limits, remote_write};
-use series::{Clock, Labels, Metrics, NAME, stale_marker};
+use series::{Clock, Labels, NAME, stale_marker};
 use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::config::{Job, LabelLimits};
 use super::duration;
 use super::fetch::{Asking, Fetcher};
-use super::page::{Cache, Counts, Format, Reading};
+use super::page::{Cache, Counts, Format, Reading, Tail};
+use super::post::Post;
 use super::relabel::{LabelSet, apply};
 use super::target::Target;
 use crate::relay::encode;
-use crate::relay::sender::in_pieces;
 
 /// A page longer than this is read on a thread of its own.
 const LONG_PAGE: usize = 256 << 10;
-/// A write request that is shorter has fewer samples than the engine takes at once.
-const LONG_REQUEST: usize = 1 << 20;
-const PIECE_SAMPLES: u64 = 50_000;
 /// A time that is this near to the planned one is taken for it: samples at even distances need less room.
 const NEAR_MS: i64 = 2;
 
@@ -53,14 +49,12 @@ pub(crate) struct Health {
 /// Where samples go and what time it is.
 #[derive(Clone)]
 pub(crate) struct World {
-    pub(crate) metrics: Arc<dyn Metrics>,
+    pub(crate) post: Post,
     pub(crate) env: Env,
     pub(crate) clock: Clock,
-    /// Whose the samples are.
-    pub(crate) tenant: u64,
 }
 
-/// The keys of the five series about the scrape itself.
+/// The names of the five series about the scrape itself.
 struct Reports([Vec<u8>; 5]);
 
 const REPORTS: [&str; 5] = [
@@ -74,10 +68,6 @@ const REPORTS: [&str; 5] = [
 impl Reports {
     fn new(labels: &LabelSet) -> Self {
         Self(REPORTS.map(|name| key(labels.iter().map(|(n, v)| (n.as_str(), v.as_str())), name)))
-    }
-
-    fn put(&self, out: &mut Vec<u8>, at_ms: i64, values: [f64; 5]) {
-        self.0.iter().zip(values).for_each(|(key, value)| encode::one_point(out, key, at_ms, value));
     }
 }
 
@@ -127,10 +117,9 @@ impl Worker {
             }
         }
         if *self.orders.borrow() == Order::Gone {
-            let (mut out, now) = (Vec::new(), (self.world.clock)());
-            state.cache.end_all(now, &mut out);
-            state.reports.put(&mut out, now, [stale_marker(); 5]);
-            self.write(out).await;
+            let now = (self.world.clock)();
+            state.cache.end_all(now);
+            self.post(&mut state, now, [stale_marker(); 5]).await;
         }
     }
 
@@ -138,20 +127,17 @@ impl Worker {
         let now = (self.world.clock)();
         let at_ms = if now.abs_diff(planned_ms) <= NEAR_MS.unsigned_abs() { planned_ms } else { now };
         let begun = self.world.env.clock.monotonic();
-        let mut out = Vec::new();
         let read = match self.fetch(state).await {
-            Ok(page) => self.read(state, page, at_ms, &mut out).await,
+            Ok(page) => self.read(state, page, at_ms).await,
             Err(why) => Err(why),
         };
         if read.is_err() {
-            out.clear();
-            state.cache.end_all(at_ms, &mut out);
+            state.cache.end_all(at_ms);
         }
         let took = self.world.env.clock.monotonic().saturating_sub(begun);
         let counts = read.as_ref().copied().unwrap_or_default();
         let up = f64::from(u8::from(read.is_ok()));
         let values = [up, took.as_secs_f64(), counts.scraped as f64, counts.kept as f64, counts.added as f64];
-        state.reports.put(&mut out, at_ms, values);
         {
             let mut health = self.health.lock();
             let error = read.err().unwrap_or_default();
@@ -160,7 +146,15 @@ impl Worker {
             }
             *health = Health { up: Some(error.is_empty()), error, at_ms, took };
         }
-        self.write(out).await;
+        self.post(state, at_ms, values).await;
+    }
+
+    /// Hands on what a page came to, with what is to be said of the scrape itself.
+    async fn post(&self, state: &mut State, at_ms: i64, values: [f64; 5]) {
+        let points = values.map(|value| (at_ms, value));
+        for batch in state.cache.take(Tail { names: &state.reports.0, points: &points }) {
+            self.world.post.hand_in(self.target.clone(), batch).await;
+        }
     }
 
     /// The page and its format.
@@ -178,55 +172,19 @@ impl Worker {
         })
     }
 
-    async fn read(
-        &self,
-        state: &mut State,
-        (format, body): (Format, Vec<u8>),
-        at_ms: i64,
-        out: &mut Vec<u8>,
-    ) -> Result<Counts, String> {
+    async fn read(&self, state: &mut State, (format, body): (Format, Vec<u8>), at_ms: i64) -> Result<Counts, String> {
+        if body.len() <= LONG_PAGE {
+            return read_page(&mut state.cache, &self.job, &self.target, format, &body, at_ms);
+        }
         let mut cache = std::mem::take(&mut state.cache);
         let (job, target) = (self.job.clone(), self.target.clone());
-        let is_long = body.len() > LONG_PAGE;
         let work = move || {
-            let mut out = Vec::with_capacity(body.len());
-            let read = read_page(&mut cache, &job, &target, format, &body, at_ms, &mut out);
-            (cache, out, read)
+            let read = read_page(&mut cache, &job, &target, format, &body, at_ms);
+            (cache, read)
         };
-        let done =
-            if is_long { tokio::task::spawn_blocking(work).await.map_err(|_| "reading was ended")? } else { work() };
-        let (cache, made, read) = done;
+        let (cache, read) = tokio::task::spawn_blocking(work).await.map_err(|_| "reading was ended")?;
         state.cache = cache;
-        *out = made;
         read
-    }
-
-    /// Hands a write request to the engine, which takes so many samples at once.
-    async fn write(&self, request: Vec<u8>) {
-        if request.len() < LONG_REQUEST {
-            return self.write_piece(request).await;
-        }
-        for piece in in_pieces(request, PIECE_SAMPLES) {
-            self.write_piece(piece).await;
-        }
-    }
-
-    async fn write_piece(&self, request: Vec<u8>) {
-        let limits = Limits { bytes: usize::MAX, series: usize::MAX, samples: usize::MAX, extras: usize::MAX };
-        let batch: Batch = match remote_write::decode_plain(remote_write::Version::One, request, limits) {
-            Ok(batch) => batch,
-            Err(error) => {
-                return tracing::error!(%error, url = %self.target.url, "what was scraped cannot be read back");
-            }
-        };
-        match self.world.metrics.write(self.world.tenant, batch).await {
-            Ok(appended) if appended.refused.is_empty() => {}
-            Ok(appended) => tracing::debug!(
-                url = %self.target.url, refused = appended.refused.len(), first = ?appended.refused.first(),
-                "some samples of a scrape were not taken"
-            ),
-            Err(error) => tracing::warn!(%error, url = %self.target.url, "a scrape could not be stored"),
-        }
     }
 }
 
@@ -245,12 +203,11 @@ pub(crate) fn read_page(
     format: Format,
     body: &[u8],
     at_ms: i64,
-    out: &mut Vec<u8>,
 ) -> Result<Counts, String> {
     let prepare = |labels: &Labels| prepare(job, &target.labels, labels);
     let how =
         Reading { format, at_ms, own_times: job.honor_timestamps, sample_limit: job.sample_limit, prepare: &prepare };
-    cache.read(body, &how, out).map_err(|error| error.to_string())
+    cache.read(body, &how).map_err(|error| error.to_string())
 }
 
 /// What becomes of a series: the target's labels put on it, relabelled, held to the limits; nothing when it is dropped.

@@ -52,9 +52,7 @@ fn start(program: &str, package: &str, port: u16, args: &[String]) -> Peer {
 pub async fn engine(kind: Kind, folder: &Path, port: u16) -> Peer {
     let dir = folder.display();
     match kind {
-        Kind::Prometheus => {
-            prometheus_with(folder, port, "global: {scrape_interval: 1h}\n", "native-histograms,exemplar-storage").await
-        }
+        Kind::Prometheus => prometheus_with(folder, port, IDLE, "native-histograms,exemplar-storage", &[]).await,
         Kind::VictoriaMetrics => {
             let args = [
                 format!("-storageDataPath={dir}/data"),
@@ -72,14 +70,22 @@ pub async fn engine(kind: Kind, folder: &Path, port: u16) -> Peer {
 
 /// Starts a Prometheus with that configuration.
 pub async fn prometheus(folder: &Path, port: u16, config: &str) -> Peer {
-    prometheus_with(folder, port, config, "").await
+    prometheus_with(folder, port, config, "", &[]).await
 }
 
+/// Starts a Prometheus whose administration interface is switched on.
+pub async fn prometheus_that_deletes(folder: &Path, port: u16) -> Peer {
+    prometheus_with(folder, port, IDLE, "", &["--web.enable-admin-api"]).await
+}
+
+/// A configuration without targets.
+const IDLE: &str = "global: {scrape_interval: 1h}\n";
+
 /// The same with features that are off unless asked for; it takes remote write.
-pub async fn prometheus_with(folder: &Path, port: u16, config: &str, features: &str) -> Peer {
+pub async fn prometheus_with(folder: &Path, port: u16, config: &str, features: &str, more: &[&str]) -> Peer {
     let dir = folder.display();
     std::fs::write(folder.join("prometheus.yml"), config).unwrap();
-    let args = [
+    let mut args = vec![
         format!("--config.file={dir}/prometheus.yml"),
         format!("--storage.tsdb.path={dir}/data"),
         format!("--web.listen-address=127.0.0.1:{port}"),
@@ -87,6 +93,7 @@ pub async fn prometheus_with(folder: &Path, port: u16, config: &str, features: &
         format!("--enable-feature={features}"),
         "--log.level=error".to_owned(),
     ];
+    args.extend(more.iter().map(|arg| (*arg).to_owned()));
     let peer = start("prometheus", "prometheus", port, &args);
     serves(&format!("{}/-/ready", peer.url)).await;
     peer

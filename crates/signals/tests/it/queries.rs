@@ -27,7 +27,7 @@ impl Worlds {
         let dir = tempfile::tempdir().unwrap();
         let port = peers::free_port();
         let config = "global: {scrape_interval: 1h}\n";
-        let peer = peers::prometheus_with(dir.path(), port, config, "promql-per-step-stats").await;
+        let peer = peers::prometheus_with(dir.path(), port, config, "promql-per-step-stats", &[]).await;
         let end_ms = system_clock()().div_euclid(60_000) * 60_000 - 60_000 + 500;
         let all: Vec<(Labels, Vec<(i64, f64)>)> = (0..3_u32)
             .map(|host| {

@@ -291,3 +291,56 @@ async fn a_receiver_of_version_two_is_spoken_to_in_version_two_and_patience_is_k
     let away = remote.instant(3, query("two"), 0, Limits::default()).await.unwrap_err();
     assert!(!format!("{away} {away:?}").contains("hunter2"), "{away}");
 }
+
+/// Writes some samples of two tenants and answers when they are there.
+async fn filled(remote: &Remote) -> i64 {
+    let start = system_clock()() - 60_000;
+    let page: String = (0..4).map(|i| format!("gone{{n=\"1\"}} {i} {0}\nstays 1 {0}\n", start + i * 1000)).collect();
+    for tenant in [1, 2] {
+        remote.write(tenant, batch(&page)).await.unwrap();
+    }
+    for tenant in [1, 2] {
+        until("what was written is there", async || {
+            let counted = remote.count(tenant, sets("{__name__=~\".+\"}"), (start, start + 5000)).await.ok()?;
+            (counted.samples == 8 && counted.series == 2).then_some(())
+        })
+        .await;
+    }
+    start
+}
+
+fn sets(selector: &str) -> Vec<Vec<Matcher>> {
+    match &query(selector).expr().kind {
+        series::promql::ExprKind::Selector(selector) => vec![selector.matchers.clone()],
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_prometheus_that_deletes_does_it_for_one_tenant_and_the_time_that_is_meant() {
+    let (folder, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let peer = peers::prometheus_that_deletes(folder.path(), peers::free_port()).await;
+    let remote = remote(dir.path(), &peer.url);
+    let start = filled(&remote).await;
+    let (meant, all) = (sets("gone"), (start, start + 5000));
+    let before = remote.count(1, meant.clone(), (start, start + 1000)).await.unwrap();
+    assert_eq!((before.series, before.samples), (1, 2));
+    remote.delete(1, meant.clone(), (start, start + 1000)).await.unwrap();
+    assert_eq!(remote.count(1, meant.clone(), all).await.unwrap().samples, 2, "two of four are of another time");
+    assert_eq!(remote.count(1, sets("stays"), all).await.unwrap().samples, 4, "another series");
+    assert_eq!(remote.count(2, meant, all).await.unwrap().samples, 4, "another tenant");
+}
+
+#[tokio::test]
+async fn an_engine_that_does_not_say_that_it_deletes_a_stretch_of_time_is_not_asked_to() {
+    for kind in [Kind::Prometheus, Kind::VictoriaMetrics] {
+        let (folder, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let peer = peers::engine(kind, folder.path(), peers::free_port()).await;
+        let remote = remote(dir.path(), &peer.url);
+        let start = filled(&remote).await;
+        let error = remote.delete(1, sets("gone"), (start, start + 1000)).await.unwrap_err();
+        let said = error.to_string();
+        assert!(matches!(error, MetricsError::Refused { .. }) && said.contains("delete"), "{kind:?}: {said}");
+        assert_eq!(remote.count(1, sets("gone"), (start, start + 5000)).await.unwrap().samples, 4, "{kind:?}");
+    }
+}

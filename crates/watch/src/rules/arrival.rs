@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use series::formats::{Batch, Metadata};
 use series::promql::{Answer, Limits, Query};
-use series::{Appended, Labels, Matcher, Metrics, MetricsError, SeriesExemplars};
+use series::{Appended, Counted, Labels, Matcher, Metrics, MetricsError, SeriesExemplars};
 use std::sync::{Arc, OnceLock};
 
 use super::engine::Rules;
@@ -101,5 +101,19 @@ impl Metrics for Heard {
         time: (i64, i64),
     ) -> Result<Vec<SeriesExemplars>, MetricsError> {
         self.inner.exemplars(tenant, query, time).await
+    }
+
+    async fn count(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: (i64, i64)) -> Result<Counted, MetricsError> {
+        self.inner.count(tenant, sets, time).await
+    }
+
+    /// Rules look again at their own times: what was deleted is no news that cannot wait.
+    async fn delete(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: (i64, i64)) -> Result<(), MetricsError> {
+        self.inner.delete(tenant, sets, time).await
+    }
+
+    /// What is of long ago wakes no rule.
+    async fn import(&self, tenant: u64, batch: Batch) -> Result<Appended, MetricsError> {
+        self.inner.import(tenant, batch).await
     }
 }

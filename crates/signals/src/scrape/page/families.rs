@@ -1,19 +1,12 @@
 //! Pages in protocol buffers: the format reads them whole, and what is known of a series is looked up by its labels. Native histograms
 //! arrive this way.
 
-use series::formats::{Exemplar, Limits, families};
+use series::formats::{Exemplar, Limits, Metadata, families};
 use series::{Histogram, Labels};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Cache, Counts, Known, NAN, PageError, Reading};
-use crate::relay::encode::{self, Content};
-
-/// The series of a page as it is written on: one point or one histogram, and its examples.
-struct Line<'a> {
-    point: Option<(i64, f64)>,
-    histogram: Option<(i64, Histogram)>,
-    exemplars: Vec<&'a Exemplar>,
-}
+use super::sheet::Native;
+use super::{Cache, Counts, Key, NAN, PageError, Reading};
 
 impl Cache {
     pub(super) fn families(
@@ -21,40 +14,44 @@ impl Cache {
         page: &[u8],
         wanted: families::Buckets,
         how: &Reading<'_>,
-        out: &mut Vec<u8>,
     ) -> Result<Counts, PageError> {
-        let batch = families::decode(page, how.at_ms, wanted, Limits::default()).map_err(PageError::Families)?;
-        let extras = encode::extras(&batch);
+        let mut batch = families::decode(page, how.at_ms, wanted, Limits::default()).map_err(PageError::Families)?;
+        let mut histograms = std::mem::take(&mut batch.histograms).into_iter().peekable();
+        let mut exemplars = std::mem::take(&mut batch.exemplars).into_iter().peekable();
         let mut counts = Counts::default();
-        let mut order = Vec::with_capacity(self.order.len());
+        let before = std::mem::take(&mut self.order);
+        let mut order = Vec::with_capacity(before.len());
         for (at, series) in batch.series().enumerate() {
             let wrong = |reason: String| PageError::Series { number: at + 1, reason };
             let labels = series.labels.map_err(|error| wrong(error.to_string()))?;
             let place = self.place_of(&labels, how).map_err(wrong)?;
-            let extra = extras.get(&at);
-            let line = Line {
-                point: series.points.first().map(|(at, value)| (*at, plain(*value))),
-                histogram: extra.and_then(|(histograms, _)| {
-                    let (at, histogram) = *histograms.first()?;
-                    Some((at, Histogram { sum: plain(histogram.sum), ..histogram.clone() }))
-                }),
-                exemplars: extra.map(|(_, exemplars)| exemplars.clone()).unwrap_or_default(),
-            };
-            order.push(place);
-            self.line(place, &line, how, out, &mut counts);
+            let examples: Vec<_> = std::iter::from_fn(|| exemplars.next_if(|one| one.series == at)).collect();
+            if let Some((own_ms, value)) = series.points.first() {
+                order.push(place);
+                if let Some((_, at_ms)) = self.placed(place, *own_ms, how, &mut counts) {
+                    let series = self.sheet.points.len();
+                    self.sheet.exemplars.extend(of_series(&examples, series, at_ms));
+                    self.sheet.points.push((at_ms, plain(*value)));
+                }
+            }
+            while let Some(one) = histograms.next_if(|one| one.series == at) {
+                if let Some((key, at_ms)) = self.placed(place, one.at_ms, how, &mut counts) {
+                    let histogram = Histogram { sum: plain(one.histogram.sum), ..one.histogram };
+                    self.sheet.natives.push(Native { key, at_ms, histogram, exemplars: examples.clone() });
+                }
+            }
             if how.sample_limit > 0 && counts.kept > how.sample_limit {
                 return Err(PageError::TooManySamples { limit: how.sample_limit });
             }
         }
-        self.order = order;
-        let mut said = Xxh3::new();
-        for about in &batch.metadata {
-            [&about.family, &about.help, &about.unit].iter().for_each(|text| said.update(text.as_bytes()));
-            said.update(&[about.kind as u8]);
+        if order != before {
+            self.sheet.changed();
         }
-        if said.digest() != self.comments {
-            batch.metadata.iter().for_each(|about| encode::metadata(out, about));
-            self.comments = said.digest();
+        self.order = order;
+        let said = digest(&batch.metadata);
+        if said != self.comments {
+            self.sheet.metadata = std::mem::take(&mut batch.metadata);
+            self.comments = said;
         }
         Ok(counts)
     }
@@ -74,26 +71,28 @@ impl Cache {
         }
     }
 
-    /// Writes a series on, and notes that it is there.
-    fn line(&mut self, place: u32, line: &Line<'_>, how: &Reading<'_>, out: &mut Vec<u8>, counts: &mut Counts) {
-        let at_ms = line.point.map(|(at, _)| at).or(line.histogram.as_ref().map(|(at, _)| *at)).unwrap_or(how.at_ms);
+    /// Notes that a series is there; its labels and its time, unless it is dropped.
+    fn placed(&mut self, place: u32, own_ms: i64, how: &Reading<'_>, counts: &mut Counts) -> Option<(Key, i64)> {
         // A time of its own that is the scrape's own is as good as none.
-        let own = how.own_times && at_ms != how.at_ms;
-        let at_ms = if own { at_ms } else { how.at_ms };
-        let known: &Known = self.seen(place, !own, counts);
-        let Some(key) = &known.key else { return };
+        let own = how.own_times && own_ms != how.at_ms;
+        let key = self.seen(place, !own, counts)?;
         counts.kept += 1;
-        match line {
-            Line { point: Some((_, value)), exemplars, histogram: None } if exemplars.is_empty() => {
-                encode::one_point(out, key, at_ms, *value);
-            }
-            Line { point, histogram, exemplars } => {
-                let points: Vec<_> = point.iter().map(|(_, value)| (at_ms, *value)).collect();
-                let histograms: Vec<_> = histogram.iter().map(|(_, histogram)| (at_ms, histogram)).collect();
-                encode::series(out, key, Content { points: &points, histograms: &histograms, exemplars });
-            }
-        }
+        Some((key, if own { own_ms } else { how.at_ms }))
     }
+}
+
+/// Examples of the series at a place; one without a time of its own is as old as its sample.
+fn of_series(examples: &[Exemplar], series: usize, at_ms: i64) -> impl Iterator<Item = Exemplar> {
+    examples.iter().map(move |one| Exemplar { series, at_ms: one.at_ms.or(Some(at_ms)), ..one.clone() })
+}
+
+fn digest(metadata: &[Metadata]) -> u64 {
+    let mut said = Xxh3::new();
+    for about in metadata {
+        [&about.family, &about.help, &about.unit].iter().for_each(|text| said.update(text.as_bytes()));
+        said.update(&[about.kind as u8]);
+    }
+    said.digest()
 }
 
 /// A value of a page is never the mark that a series has ended, which is a NaN.
