@@ -341,11 +341,13 @@ fn router(
     (signals, linked): (Signals, Arc<elsewhere::Linked>),
 ) -> (App, axum::Router) {
     let counters = runner.counters.clone();
-    let (held, asked, evaluated) = (runner.clone(), runner.clone(), rules.clone());
+    let (held, asked, evaluated, own) = (runner.clone(), runner.clone(), rules.clone(), rules.clone());
     let (engine, told) = (running.engine.clone(), signals.clone());
     let also = linked.clone();
-    let metrics =
-        move || own_metrics(&counters, held.len(), &engine) + &told.counters().exposition() + &also.own_metrics();
+    let metrics = move || {
+        let checks = own_metrics(&counters, held.len(), &engine);
+        checks + &own.own_metrics() + &told.counters().exposition() + &also.own_metrics()
+    };
     let app = App {
         kernel: running.kernel.clone(),
         gate: Arc::new(door),

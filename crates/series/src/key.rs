@@ -45,6 +45,7 @@ pub(crate) fn of(labels: &Labels) -> Vec<u8> {
 }
 
 /// The pairs of a key or of a sender's labels, in the order given; an item is `None` where the bytes have no meaning.
+#[derive(Clone)]
 pub(crate) struct Pairs<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Iterator for Pairs<'a> {

@@ -40,6 +40,8 @@ pub struct Rule {
     /// How often it is evaluated.
     #[serde(default = "interval_default")]
     pub interval: Dur,
+    /// How far before the present it looks, for measurements that arrive late; not at all when left out.
+    pub query_offset: Option<Dur>,
     /// Alerts of this rule at most, 10,000 when left out; more are an error of the rule.
     pub limit: Option<u32>,
     /// After how long without data an alert is given up; never when left out.

@@ -4,14 +4,20 @@
 //! through [`series::Metrics`], so that an engine far away works as well, and writes alerts only through the kernel. It never
 //! tells people, and never takes missing data for good news.
 
+mod allowance;
 mod arrival;
+mod asking;
+mod board;
 pub mod compile;
 pub mod engine;
 pub mod file;
+mod hear;
 pub mod hold;
 mod keep;
+mod narrow;
 pub mod presence;
 mod publish;
+mod readers;
 pub mod replay;
 mod round;
 pub mod see;
@@ -19,6 +25,7 @@ pub mod state;
 pub mod template;
 pub mod unit;
 mod view;
+mod writing;
 
 pub use arrival::Heard;
 pub use engine::{Counters, Number, Rules};

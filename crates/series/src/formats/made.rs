@@ -31,6 +31,18 @@ impl Batch {
             (std::mem::replace(&mut last, name) != name).then_some(name)
         })
     }
+
+    /// The labels of each series as they were sent, pairs of name and value. Costs no allocation.
+    pub fn each_labels(&self) -> impl Iterator<Item = impl Iterator<Item = (&str, &str)> + Clone> {
+        (0..self.series.len()).map(move |i| {
+            let pairs = Pairs(self.key(i)).map_while(|pair| pair);
+            pairs.filter_map(|(name, value)| Some((text(name)?, text(value)?)))
+        })
+    }
+}
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]
@@ -57,5 +69,8 @@ mod tests {
         assert_eq!(shown[..2], up[..]);
         assert_eq!(shown[2], ("load{host=b}".into(), vec![(1, 0.5)]));
         assert_eq!(batch.names().collect::<Vec<_>>(), ["up", "load"]);
+        let pairs: Vec<Vec<_>> = batch.each_labels().map(Iterator::collect).collect();
+        assert_eq!(pairs[2], [("__name__", "load"), ("host", "b")]);
+        assert_eq!((pairs.len(), pairs[1][1]), (3, ("host", "b")));
     }
 }

@@ -32,7 +32,7 @@ impl Metrics for Heard {
     async fn write(&self, tenant: u64, batch: Batch) -> Result<Appended, MetricsError> {
         let Some(rules) = self.rules.get() else { return self.inner.write(tenant, batch).await };
         // Before it is handed on, since the engine takes the batch apart; awake only after it is on disk.
-        let readers = rules.readers(tenant, batch.names());
+        let readers = rules.readers(tenant, &batch);
         let written = self.inner.write(tenant, batch).await?;
         rules.wake(readers);
         Ok(written)

@@ -3,6 +3,7 @@
 use kernel::Dur;
 use series::promql::{Limits, MemorySource, Query, Settings, Type};
 
+use super::narrow::narrowed;
 use super::presence::{Reads, presence};
 use super::state::{Missing, Terms};
 use super::template::Template;
@@ -28,7 +29,7 @@ pub struct Fault {
 pub struct Compiled {
     /// As it was written.
     pub rule: Rule,
-    /// The condition, or what is kept.
+    /// The condition, or what is kept, such that it reads no more than it must.
     pub query: Query,
     /// For what there is data; `None` when the condition has an answer whatever there is.
     pub presence: Option<Query>,
@@ -46,6 +47,8 @@ pub struct Compiled {
     pub reads: Reads,
     /// What the query costs where there is nothing to read; an answer that cost no more has looked at nothing.
     pub idle_samples: u64,
+    /// How far before the present it looks, in milliseconds.
+    pub offset_ms: i64,
 }
 
 impl Compiled {
@@ -54,7 +57,7 @@ impl Compiled {
     /// # Errors
     /// The first [`Fault`].
     pub fn new(rule: &Rule) -> Result<Self, Fault> {
-        let query = query("expression", &rule.expression)?;
+        let query = narrowed(&query("expression", &rule.expression)?);
         let recovery = rule.recovery.as_deref().map(|text| self::query("recovery", text)).transpose()?;
         if rule.interval.0.is_zero() {
             return Err(fault("interval", "must be longer than 0"));
@@ -98,7 +101,20 @@ impl Compiled {
         let limits = Limits { max_samples: 100_000, ..Limits::default() };
         let idle = query.instant(&nothing, 0, &Settings::default(), &limits);
         let idle_samples = idle.map_or(0, |answer| answer.samples);
-        Ok(Self { rule: rule.clone(), query, presence, recovery, labels, annotations, say, terms, reads, idle_samples })
+        let offset_ms = rule.query_offset.map_or(0, ms);
+        Ok(Self {
+            rule: rule.clone(),
+            query,
+            presence,
+            recovery,
+            labels,
+            annotations,
+            say,
+            terms,
+            reads,
+            idle_samples,
+            offset_ms,
+        })
     }
 
     /// The name of the series that it keeps; `None` for a rule that raises alerts.

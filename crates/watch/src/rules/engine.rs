@@ -1,74 +1,42 @@
-//! Holds the rules, knows when each is due, and evaluates them: regularly, and at once when what they read is written.
+//! Holds the rules and has them evaluated: regularly, at once when what they read is written, and when a wait is over.
 //!
-//! One loop evaluates all, so that no rule is evaluated twice at a time; the work itself is the measurements engine's. What was
-//! written wakes the rules that read it after a few milliseconds, but all such wake-ups together may take a tenth of a core:
-//! somebody who writes without a pause cannot keep the machine busy with rules, and waits for their interval instead.
+//! One loop says who is evaluated when, so that no rule is evaluated twice at a time; rounds go on beside each other, so that a
+//! slow rule holds up only its own. What was written wakes the rules that read it at once, but all such wake-ups together may take a tenth of a
+//! core: somebody who writes without a pause cannot keep the machine busy with rules, and waits for their interval instead.
 
 use kernel::{ActError, Id, Kernel, Record, TenantId, Time};
-use parking_lot::Mutex;
-use series::{Labels, Metrics};
+use parking_lot::{Mutex, RwLock};
+use series::Metrics;
+use series::formats::Batch;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
 
+use super::allowance::Allowance;
+use super::board::{Board, Held};
 use super::compile::Compiled;
 use super::keep;
+use super::presence::Want;
+use super::readers::Readers;
 use super::see::Outside;
-use super::state::{Health, LabelSet, State};
+use super::state::{Health, State};
 use crate::rule::Rule;
 
 /// First evaluations after a start are spread over at most this span.
 const SPREAD_MS: i64 = 3_000;
-/// How long writes are gathered before the rules that read them are evaluated.
-const GATHER: Duration = Duration::from_millis(3);
-/// Evaluations on arrival rest so many times as long as they took.
-const REST: u32 = 9;
-/// And never longer than this.
-const MOST_REST: Duration = Duration::from_secs(2);
 
 /// How a tenant is called in the measurements.
 pub type Number = fn(TenantId) -> u64;
-
-/// A rule that is held.
-pub(super) struct Held {
-    pub(super) tenant: TenantId,
-    pub(super) key: String,
-    /// The record's fields without those that Mainstay computes: another definition is another rule.
-    pub(super) definition: String,
-    pub(super) compiled: Arc<Compiled>,
-    pub(super) active: bool,
-    pub(super) state: State,
-    /// The state was made by another definition.
-    pub(super) changed: bool,
-    /// The alert records' texts, by fingerprint.
-    pub(super) texts: BTreeMap<String, LabelSet>,
-    /// Series that were written last time, to be ended when they are no longer there.
-    pub(super) written: BTreeSet<Labels>,
-    pub(super) health: Health,
-    pub(super) error: Option<String>,
-    pub(super) last: Option<Time>,
-    pub(super) took: Duration,
-    /// It is being evaluated, so its state here is the one before.
-    pub(super) busy: bool,
-    due_ms: i64,
-}
-
-#[derive(Default)]
-pub(super) struct Board {
-    pub(super) held: HashMap<Id, Held>,
-    /// Which rules read a metric, by tenant and name; those that may read any are under the empty name.
-    by_name: HashMap<TenantId, HashMap<String, Vec<Id>>>,
-    dirty: BTreeSet<Id>,
-}
 
 /// Counters, for Mainstay's own metrics.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Evaluations of one rule.
     pub evaluated: AtomicU64,
-    /// Those of them that were made because something was written.
+    /// Those of them that were made because something was written, or a wait was over.
     pub on_arrival: AtomicU64,
     /// Those that failed.
     pub failed: AtomicU64,
@@ -86,7 +54,14 @@ pub struct Rules {
     pub(super) number: Number,
     pub(super) outside: Arc<Outside>,
     pub(super) board: Arc<Mutex<Board>>,
-    changed: Arc<Notify>,
+    /// By the engine's number of the tenant; apart from the board, since whoever writes looks here.
+    readers: Arc<RwLock<HashMap<u64, Readers>>>,
+    pub(super) changed: Arc<Notify>,
+    pub(super) allowance: Arc<Mutex<Allowance>>,
+    /// How many questions may be worked on at a time.
+    pub(super) askers: Arc<Semaphore>,
+    /// In how many parts the questions of one round are asked at most.
+    pub(super) cores: usize,
     /// Counters.
     pub counters: Arc<Counters>,
     alive_until: Time,
@@ -95,13 +70,19 @@ pub struct Rules {
 impl Rules {
     /// An engine that holds no rule yet. `alive_until`: when the process that ran before was last alive.
     pub fn new(kernel: Kernel, metrics: Arc<dyn Metrics>, number: Number, outside: Outside, alive_until: Time) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let allowance = Allowance::full(kernel.now());
         Self {
             kernel,
             metrics,
             number,
             outside: Arc::new(outside),
             board: Arc::default(),
+            readers: Arc::default(),
             changed: Arc::default(),
+            allowance: Arc::new(Mutex::new(allowance)),
+            askers: Arc::new(Semaphore::new(cores * 2)),
+            cores,
             counters: Arc::default(),
             alive_until,
         }
@@ -120,8 +101,10 @@ impl Rules {
         let active = record.state == "active";
         {
             let mut board = self.board.lock();
-            if let Some(held) = board.held.get_mut(&record.id).filter(|held| held.definition == definition) {
-                held.active = active;
+            if board.get(record.id).is_some_and(|held| *held.definition == *definition) {
+                board.set_active(record.id, active);
+                drop(board);
+                self.changed.notify_one();
                 return Ok(());
             }
         }
@@ -134,52 +117,68 @@ impl Rules {
             }
         };
         let kept = keep::load(&self.kernel, record.id).await?;
+        self.put(record, compiled, definition, kept);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    fn put(&self, record: &Record, compiled: Arc<Compiled>, definition: String, kept: Option<keep::Kept>) {
         let now_ms = self.kernel.now().as_millis();
         let spread = compiled.interval_ms().min(SPREAD_MS);
         let jitter = (record.id.0.as_u128() % spread.unsigned_abs().max(1) as u128) as i64;
+        let wants = woken_by(&compiled);
         let mut board = self.board.lock();
-        let before = board.held.remove(&record.id);
-        let (mut state, made_by) = match before {
-            Some(held) => (held.state, held.definition),
-            None => kept.map_or_else(|| (State::default(), definition.clone()), |kept| (kept.state, kept.definition)),
+        let (mut state, made_by, written, round, before) = match board.take(record.id) {
+            // Who evaluates the one before gives back what it made of the alerts; until then this one waits.
+            Some(held) => (held.state, held.definition, held.written, held.round, Some(held.compiled)),
+            None => {
+                let none = || (State::default(), definition.clone());
+                let (state, made_by) = kept.map_or_else(none, |kept| (kept.state, kept.definition));
+                (state, made_by.into(), Vec::new(), None, None)
+            }
         };
         // What was written down last is older than what was seen last.
         state.evaluated_ms = state.evaluated_ms.map(|at| at.max(self.alive_until.as_millis()));
         let held = Held {
             tenant: record.tenant,
-            key: record.key.clone(),
-            changed: made_by != definition,
-            definition,
+            key: record.key.as_str().into(),
+            changed: *made_by != *definition,
+            definition: definition.into(),
             compiled,
-            active,
+            active: record.state == "active",
             state,
             texts: BTreeMap::new(),
-            written: BTreeSet::new(),
+            written,
             health: health_of(record),
             error: None,
             last: None,
             took: Duration::ZERO,
-            busy: false,
+            samples: 0,
+            round,
             due_ms: now_ms + jitter,
+            end_ms: None,
         };
-        board.held.insert(record.id, held);
-        board.index(record.tenant);
+        board.put(record.id, held);
         drop(board);
-        self.changed.notify_one();
-        Ok(())
+        let mut readers = self.readers.write();
+        let readers = readers.entry((self.number)(record.tenant)).or_default();
+        if let Some(before) = before {
+            readers.remove(record.id, &woken_by(&before));
+        }
+        readers.add(record.id, &wants);
     }
 
     /// Evaluates a rule no more. Its alerts stay as they are.
     pub fn forget(&self, id: Id) {
-        let mut board = self.board.lock();
-        if let Some(held) = board.held.remove(&id) {
-            board.index(held.tenant);
+        let Some(held) = self.board.lock().take(id) else { return };
+        if let Some(readers) = self.readers.write().get_mut(&(self.number)(held.tenant)) {
+            readers.remove(id, &woken_by(&held.compiled));
         }
     }
 
     /// How many rules are held.
     pub fn len(&self) -> usize {
-        self.board.lock().held.len()
+        self.board.lock().len()
     }
 
     /// Whether none is held.
@@ -187,26 +186,9 @@ impl Rules {
         self.len() == 0
     }
 
-    /// What was just written: the rules that read it are evaluated in a moment. Cheap when no rule does.
-    pub fn on_written<'a>(&self, tenant: TenantId, names: impl IntoIterator<Item = &'a str>) {
-        self.wake(self.readers((self.number)(tenant), names));
-    }
-
-    /// The rules that read metrics of these names; the tenant by the engine's number.
-    pub(super) fn readers<'a>(&self, tenant: u64, names: impl IntoIterator<Item = &'a str>) -> BTreeSet<Id> {
-        let mut ids = BTreeSet::new();
-        let board = self.board.lock();
-        let of_tenant = board.by_name.iter().find(|(id, _)| (self.number)(**id) == tenant);
-        let Some((_, readers)) = of_tenant.filter(|(_, readers)| !readers.is_empty()) else { return ids };
-        let mut any = false;
-        for name in names {
-            any = true;
-            ids.extend(readers.get(name).into_iter().flatten());
-        }
-        if any {
-            ids.extend(readers.get("").into_iter().flatten());
-        }
-        ids
+    /// The rules that read series of this batch; the tenant by the engine's number. Cheap when no rule does.
+    pub(super) fn readers(&self, tenant: u64, batch: &Batch) -> BTreeSet<Id> {
+        self.readers.read().get(&tenant).map_or_else(BTreeSet::new, |readers| readers.of(batch.each_labels()))
     }
 
     /// Has rules evaluated in a moment.
@@ -214,92 +196,81 @@ impl Rules {
         if ids.is_empty() {
             return;
         }
-        self.board.lock().dirty.extend(ids);
+        self.board.lock().wake(ids);
         self.changed.notify_one();
     }
 
     /// Evaluates until the future is dropped.
     pub async fn run(&self) {
-        let mut rest_until = self.kernel.now();
+        let mut rounds = JoinSet::new();
         loop {
+            while rounds.try_join_next().is_some() {}
             let now = self.kernel.now();
-            let due = self.board.lock().take_due(now.as_millis());
-            if !due.is_empty() {
-                self.round(&due).await;
-                continue;
+            let wait = self.allowance.lock().wait(now);
+            let orders = self.board.lock().orders(now.as_millis(), wait.is_zero());
+            self.counters.on_arrival.fetch_add(orders.woken.1.len() as u64, Relaxed);
+            for (on_arrival, (round, ids)) in [(true, orders.woken), (false, orders.due)] {
+                if !ids.is_empty() {
+                    let rules = self.clone();
+                    rounds.spawn(async move { rules.one_round(round, &ids, on_arrival).await });
+                }
             }
-            let waiting = !self.board.lock().dirty.is_empty();
-            if waiting && now >= rest_until {
-                tokio::time::sleep(GATHER).await;
-                let dirty = self.board.lock().take_dirty();
-                let before = self.counters.asking_micros.load(Relaxed);
-                self.counters.on_arrival.fetch_add(dirty.len() as u64, Relaxed);
-                self.round(&dirty).await;
-                let asked = self.counters.asking_micros.load(Relaxed).saturating_sub(before);
-                rest_until = self.kernel.now().plus((Duration::from_micros(asked) * REST).min(MOST_REST));
-                continue;
-            }
-            let next = self.board.lock().next_due_ms();
-            let until = next.map_or(Duration::from_secs(60), |ms| Time::from_micros(ms * 1000).since(now));
-            let until = if waiting { until.min(rest_until.since(now)) } else { until };
-            drop(tokio::time::timeout(until.max(Duration::from_millis(1)), self.changed.notified()).await);
+            let next = orders.next_ms.map_or(Duration::from_secs(60), |ms| Time::from_micros(ms * 1000).since(now));
+            let next = if orders.waiting { next.min(wait) } else { next };
+            drop(tokio::time::timeout(next.max(Duration::from_millis(1)), self.changed.notified()).await);
         }
+    }
+
+    /// One round, and what it took of the allowance.
+    async fn one_round(&self, round: u64, ids: &[Id], on_arrival: bool) {
+        let asked = self.round(round, ids).await;
+        if on_arrival {
+            self.allowance.lock().spend(asked, self.kernel.now());
+        }
+        // Some of them may have been woken meanwhile.
+        self.changed.notify_one();
     }
 
     /// Evaluates these rules now, whether or not they are due; for whoever moves the clock by hand.
     pub async fn evaluate_now(&self, ids: &[Id]) {
-        self.round(ids).await;
+        let round = self.board.lock().begin(ids);
+        self.round(round, ids).await;
     }
 
     /// All rules that are held.
     pub fn ids(&self) -> Vec<Id> {
-        self.board.lock().held.keys().copied().collect()
+        self.board.lock().ids().collect()
+    }
+
+    /// Its own figures in the exposition format.
+    pub fn own_metrics(&self) -> String {
+        let count = |counter: &AtomicU64| counter.load(Relaxed);
+        let seconds = |counter: &AtomicU64| count(counter) as f64 / 1e6;
+        let own = &self.counters;
+        format!(
+            "# TYPE mainstay_rules gauge\nmainstay_rules {}\n\
+             # TYPE mainstay_rule_evaluations_total counter\nmainstay_rule_evaluations_total {}\n\
+             # TYPE mainstay_rule_evaluations_on_arrival_total counter\nmainstay_rule_evaluations_on_arrival_total {}\n\
+             # TYPE mainstay_rule_evaluations_failed_total counter\nmainstay_rule_evaluations_failed_total {}\n\
+             # TYPE mainstay_rule_evaluation_seconds_total counter\nmainstay_rule_evaluation_seconds_total {}\n\
+             # TYPE mainstay_rule_asking_seconds_total counter\nmainstay_rule_asking_seconds_total {}\n",
+            self.len(),
+            count(&own.evaluated),
+            count(&own.on_arrival),
+            count(&own.failed),
+            seconds(&own.micros),
+            seconds(&own.asking_micros),
+        )
     }
 }
 
-impl Board {
-    /// Makes anew which rules of a tenant read what.
-    fn index(&mut self, tenant: TenantId) {
-        let mut readers: HashMap<String, Vec<Id>> = HashMap::new();
-        for (id, held) in self.held.iter().filter(|(_, held)| held.tenant == tenant) {
-            for name in &held.compiled.reads.names {
-                readers.entry(name.clone()).or_default().push(*id);
-            }
-            if held.compiled.reads.any {
-                readers.entry(String::new()).or_default().push(*id);
-            }
-        }
-        self.by_name.insert(tenant, readers);
+/// What wakes a rule. What it records itself does not; and one that looks back sees what is written only later.
+fn woken_by(rule: &Compiled) -> Vec<Want> {
+    if rule.offset_ms > 0 {
+        return Vec::new();
     }
-
-    fn take_due(&mut self, now_ms: i64) -> Vec<Id> {
-        let mut due = Vec::new();
-        for (id, held) in self.held.iter_mut().filter(|(_, held)| held.active && held.due_ms <= now_ms) {
-            held.due_ms = next_due(held, *id, now_ms);
-            due.push(*id);
-        }
-        due
-    }
-
-    fn take_dirty(&mut self) -> Vec<Id> {
-        let dirty = std::mem::take(&mut self.dirty);
-        dirty.into_iter().filter(|id| self.held.get(id).is_some_and(|held| held.active)).collect()
-    }
-
-    fn next_due_ms(&self) -> Option<i64> {
-        self.held.values().filter(|held| held.active).map(|held| held.due_ms).min()
-    }
-}
-
-/// The next time on the grid of the rule's interval; rules of a group share it, groups differ.
-fn next_due(held: &Held, id: Id, now_ms: i64) -> i64 {
-    let every = held.compiled.interval_ms();
-    let seed = match &held.compiled.rule.group {
-        Some(group) => xxhash_rust::xxh3::xxh3_64_with_seed(group.as_bytes(), held.tenant.0.unsigned_abs()),
-        None => id.0.as_u128() as u64,
-    };
-    let offset = (seed % every.unsigned_abs()) as i64;
-    (now_ms - offset).div_euclid(every) * every + every + offset
+    let own = |want: &&Want| rule.record() != Some(want.name.as_str());
+    rule.reads.wants.iter().filter(own).cloned().collect()
 }
 
 /// The rule of a record, and its definition as text.

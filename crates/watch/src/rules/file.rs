@@ -2,6 +2,8 @@
 //!
 //! Nothing is stored here. What a file says and Mainstay has no use for is an error and not left out silently.
 
+mod write;
+
 use kernel::Dur;
 use kernel::error::near;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -12,6 +14,8 @@ use super::compile::{Compiled, is_metric_name};
 use super::state::Health;
 use crate::rule::{NoData, Rule};
 use crate::severity::Severity;
+
+pub use write::export;
 
 /// How often rules are evaluated when neither group nor caller says: Prometheus's own default.
 pub const INTERVAL: Duration = Duration::from_secs(60);
@@ -34,6 +38,9 @@ pub struct Group {
     /// How often.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "maybe_text")]
     pub interval: Option<String>,
+    /// How far before the present its rules look.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "maybe_text")]
+    pub query_offset: Option<String>,
     /// Alerts or series of one rule at most; 0 for no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
@@ -204,6 +211,7 @@ fn rule_of(group: &Group, position: usize, node: &RuleNode) -> Result<Rule, (Str
         Some(text) => duration(text).map(|d| Some(Dur(d))).map_err(|message| wrong(field, message)),
     };
     let interval = span("interval", &group.interval)?.filter(|d| !d.0.is_zero()).unwrap_or(Dur(INTERVAL));
+    // What a rule says itself counts.
     let mut labels = group.labels.clone();
     labels.extend(node.labels.clone());
     let nonzero = |span: Option<Dur>| span.filter(|d| !d.0.is_zero());
@@ -217,6 +225,7 @@ fn rule_of(group: &Group, position: usize, node: &RuleNode) -> Result<Rule, (Str
         for_at_least: nonzero(span("for_at_least", &node.hold)?),
         keep_firing_for: nonzero(span("keep_firing_for", &node.keep_firing_for)?),
         interval,
+        query_offset: nonzero(span("query_offset", &group.query_offset)?),
         limit: group.limit.filter(|limit| *limit > 0),
         labels,
         annotations: node.annotations.clone(),
@@ -240,6 +249,7 @@ pub(super) fn plain() -> Rule {
         keep_firing_for: None,
         recovery: None,
         interval: Dur(INTERVAL),
+        query_offset: None,
         limit: None,
         forget_after: None,
         no_data: NoData::default(),
@@ -332,46 +342,6 @@ impl<'a> Places<'a> {
         let at = if last { found.next_back() } else { found.next() };
         at.map_or(1, |at| at + 1)
     }
-}
-
-/// Rules as a file of Prometheus: by group, in order of position; rules without a group are groups of their own.
-///
-/// # Errors
-/// YAML that cannot be written: a defect.
-pub fn export(rules: &[(String, Rule)]) -> Result<String, yaml_serde::Error> {
-    let mut groups: BTreeMap<String, Vec<&Rule>> = BTreeMap::new();
-    for (key, rule) in rules {
-        groups.entry(rule.group.clone().unwrap_or_else(|| key.clone())).or_default().push(rule);
-    }
-    let group = |(name, mut rules): (String, Vec<&Rule>)| {
-        rules.sort_by_key(|rule| rule.position);
-        let interval = rules.iter().map(|rule| rule.interval).min().map(written);
-        let limit = rules.iter().find_map(|rule| rule.limit);
-        let node = |rule: &&Rule| RuleNode {
-            alert: rule.record.is_none().then(|| rule.title.clone()),
-            record: rule.record.clone(),
-            expr: rule.expression.clone(),
-            hold: rule.for_at_least.map(written),
-            keep_firing_for: rule.keep_firing_for.map(written),
-            labels: rule.labels.clone(),
-            annotations: annotations(rule),
-        };
-        Group { name, interval, limit, labels: BTreeMap::new(), rules: rules.iter().map(node).collect() }
-    };
-    yaml_serde::to_string(&RuleFile { groups: groups.into_iter().map(group).collect() })
-}
-
-/// What the page says is a summary there, when there is none of its own.
-fn annotations(rule: &Rule) -> BTreeMap<String, String> {
-    let mut all = rule.annotations.clone();
-    if let Some(say) = &rule.say {
-        all.entry("summary".into()).or_insert_with(|| say.clone());
-    }
-    all
-}
-
-fn written(span: Dur) -> String {
-    kernel::clock::format_duration(span.0)
 }
 
 #[cfg(test)]

@@ -79,19 +79,17 @@ impl Controller for Heed {
 impl Rules {
     /// What a rule that is held remembers.
     pub fn state_of(&self, id: Id) -> Option<State> {
-        self.board.lock().held.get(&id).map(|held| held.state.clone())
+        self.board.lock().get(id).map(|held| held.state.clone())
     }
 
     /// An alert is resolved while its rule still holds it: by a person, or a moment before the rule takes note itself.
     async fn heed_resolved(&self, cx: &Cx, alert: &Record, rule: &str, key: &str) -> Result<Looked, ActError> {
         let standing = {
             let mut board = self.board.lock();
-            let Some((id, held)) =
-                board.held.iter_mut().find(|(_, held)| held.tenant == cx.tenant && held.key == rule && held.active)
-            else {
+            let Some((id, held)) = board.named(cx.tenant, rule) else {
                 return Ok(Looked::settled("its rule is not evaluated"));
             };
-            if held.busy {
+            if held.round.is_some() {
                 // The rule itself may just have resolved it, and what it remembers follows.
                 let soon = cx.kernel.now().plus(Duration::from_secs(1));
                 return Ok(Looked::again(soon, "its rule is being evaluated"));
@@ -105,7 +103,7 @@ impl Rules {
             if unknown {
                 held.state.instances.remove(key);
             }
-            (*id, held.compiled.clone(), held.definition.clone(), held.state.clone(), held.texts.clone(), unknown)
+            (id, held.compiled.clone(), held.definition.clone(), held.state.clone(), held.texts.clone(), unknown)
         };
         let (id, compiled, definition, state, texts, unknown) = standing;
         if unknown {

@@ -13,6 +13,33 @@ pub struct Reads {
     pub names: Vec<String>,
     /// A selector names none, so that it may read any.
     pub any: bool,
+    /// What each selector asks of a series, as far as it is equal or not equal.
+    pub wants: Vec<Want>,
+}
+
+/// What a selector asks of a series. A series that does not fit is not read; one that fits may still not be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Want {
+    /// The metric's name; empty for any.
+    pub name: String,
+    /// Label, whether it must be equal or must not be, and the value; a missing label is an empty one.
+    pub conditions: Vec<(String, bool, String)>,
+}
+
+impl Want {
+    fn of(selector: &Selector) -> Self {
+        let mut want = Self::default();
+        for matcher in &selector.matchers {
+            let (label, value) = (matcher.name().to_owned(), matcher.value().to_owned());
+            match matcher.op() {
+                MatchOp::Eq if label == series::NAME => want.name = value,
+                MatchOp::Eq => want.conditions.push((label, true, value)),
+                MatchOp::Ne => want.conditions.push((label, false, value)),
+                MatchOp::Re | MatchOp::Nre => {}
+            }
+        }
+        want
+    }
 }
 
 impl Reads {
@@ -21,15 +48,18 @@ impl Reads {
         let mut reads = Self::default();
         for expression in expressions {
             each_selector(expression, &mut |selector| {
-                let name = |m: &&series::Matcher| m.name() == series::NAME && m.op() == MatchOp::Eq;
-                match selector.matchers.iter().find(name) {
-                    Some(matcher) => reads.names.push(matcher.value().to_owned()),
-                    None => reads.any = true,
+                let want = Want::of(selector);
+                match want.name.as_str() {
+                    "" => reads.any = true,
+                    name => reads.names.push(name.to_owned()),
                 }
+                reads.wants.push(want);
             });
         }
         reads.names.sort_unstable();
         reads.names.dedup();
+        reads.wants.sort_unstable();
+        reads.wants.dedup();
         reads
     }
 
@@ -165,6 +195,12 @@ mod tests {
         assert!(reads("a > 1").has("a") && !reads("a > 1").has("b"));
         assert!(reads("{job=\"x\"} > 1").any && reads("{job=\"x\"}").has("whatever"));
         assert!(reads("max_over_time(sum(x)[1h:])").has("x"));
+        let condition = |label: &str, equal, value: &str| (label.to_owned(), equal, value.to_owned());
+        let want = reads("a{host=\"x\",job!=\"y\",dc=~\"e.*\"} > 1").wants.remove(0);
+        assert_eq!(
+            (want.name.as_str(), &want.conditions[..]),
+            ("a", &[condition("host", true, "x"), condition("job", false, "y")][..])
+        );
     }
 
     proptest! {

@@ -1,6 +1,6 @@
 //! Writes down what became of alerts: records of class `alert`, which the rest of Mainstay folds into incidents and pages.
 //!
-//! All that one evaluation of a rule changed is one commit. A change that is written twice, because a process ended between the
+//! All that one round changed is one commit. A change that is written twice, because a process ended between the
 //! commit and what the rule remembers of it, is the same as written once.
 
 use kernel::act::{Act, Create, Target};
@@ -41,6 +41,21 @@ pub(super) async fn publish(
     events: &[Event],
 ) -> Result<(), ActError> {
     let session = Session::controller(NAME, tenant);
+    let acts = acts(kernel, &session, about, state, events).await?;
+    if !acts.is_empty() {
+        kernel.acts(&session, acts, None).await?;
+    }
+    Ok(())
+}
+
+/// What is to be written down of what happened.
+pub(super) async fn acts(
+    kernel: &Kernel,
+    session: &Session,
+    about: &About<'_>,
+    state: &State,
+    events: &[Event],
+) -> Result<Vec<Act>, ActError> {
     let mut acts = Vec::new();
     for event in events {
         match event {
@@ -49,26 +64,23 @@ pub(super) async fn publish(
             Event::Found(key) if !state.instances.contains_key(key) => {}
             Event::Fired(key) => {
                 if let Some(instance) = state.instances.get(key) {
-                    acts.extend(fired(kernel, &session, about, key, instance).await?);
+                    acts.extend(fired(kernel, session, about, key, instance).await?);
                 }
             }
             Event::Resolved(key, instance) => {
                 let note = format!("{} no longer holds", about.rule.title);
-                acts.extend(resolved(kernel, &session, about.key, key, instance, note).await?);
+                acts.extend(resolved(kernel, session, about.key, key, instance, note).await?);
             }
             Event::Lost(key) | Event::Found(key) => {
                 let since = state.instances.get(key).and_then(|i| i.unknown_since_ms).map(time);
-                if let Some(alert) = alert_of(kernel, &session, about.key, key).await?.filter(|a| a.state == "firing") {
+                if let Some(alert) = alert_of(kernel, session, about.key, key).await?.filter(|a| a.state == "firing") {
                     let fields = fields(json!({"unknown_since": since}));
                     acts.push(Act::Update { target: Target::Id(alert.id), fields, owner: None, expect: None });
                 }
             }
         }
     }
-    if !acts.is_empty() {
-        kernel.acts(&session, acts, None).await?;
-    }
-    Ok(())
+    Ok(acts)
 }
 
 /// Ends all alerts of a rule that is no longer there.
@@ -230,17 +242,9 @@ pub(super) async fn is_in_scope(
 }
 
 /// Tells the record of a rule how its evaluation goes.
-pub(super) async fn health(
-    kernel: &Kernel,
-    tenant: TenantId,
-    id: Id,
-    health: Health,
-    error: Option<&str>,
-) -> Result<(), ActError> {
-    let session = Session::controller(NAME, tenant);
-    let fields = fields(json!({"evaluation": health, "last_error": error, "last_evaluated": kernel.now()}));
-    kernel.act(&session, Act::Update { target: Target::Id(id), fields, owner: None, expect: None }).await?;
-    Ok(())
+pub(super) fn health(id: Id, health: Health, error: Option<&str>, now: Time) -> Act {
+    let fields = fields(json!({"evaluation": health, "last_error": error, "last_evaluated": now}));
+    Act::Update { target: Target::Id(id), fields, owner: None, expect: None }
 }
 
 fn time(ms: i64) -> Time {

@@ -98,16 +98,16 @@ pub async fn replay(
     let mut from = past.from_ms;
     while from <= past.to_ms {
         let to = (from + past.step_ms * (STRETCH - 1)).min(past.to_ms);
-        let times = (from, to, past.step_ms);
+        let asked = (from - rule.offset_ms, to - rule.offset_ms, past.step_ms);
+        let moments = |answer| Moments::of(answer, asked, rule.offset_ms);
         let limits = Limits { cancel: cancel.clone(), ..Limits::default() };
-        let holds = metrics.range(tenant, rule.query.clone(), times, limits.clone()).await?;
-        let holds = Moments::of(holds, times);
+        let holds = moments(metrics.range(tenant, rule.query.clone(), asked, limits.clone()).await?);
         let data = match rule.presence.clone() {
-            Some(query) => Some(Moments::of(metrics.range(tenant, query, times, limits.clone()).await?, times)),
+            Some(query) => Some(moments(metrics.range(tenant, query, asked, limits.clone()).await?)),
             None => None,
         };
         let recovered = match rule.recovery.clone() {
-            Some(query) => Some(Moments::of(metrics.range(tenant, query, times, limits).await?, times)),
+            Some(query) => Some(moments(metrics.range(tenant, query, asked, limits).await?)),
             None => None,
         };
         let mut at = from;
@@ -135,7 +135,8 @@ struct Moments {
 }
 
 impl Moments {
-    fn of(answer: Answer, (from, to, step): (i64, i64, i64)) -> Self {
+    /// An answer about other times, which stands for those so much later.
+    fn of(answer: Answer, (from, to, step): (i64, i64, i64), later: i64) -> Self {
         let mut at: BTreeMap<i64, Vec<(usize, f64)>> = BTreeMap::new();
         let series = match answer.value {
             Value::Matrix(series) => series,
@@ -148,10 +149,10 @@ impl Moments {
         };
         for (place, one) in series.iter().enumerate() {
             for (ms, value) in &one.floats {
-                at.entry(*ms).or_default().push((place, *value));
+                at.entry(*ms + later).or_default().push((place, *value));
             }
             for (ms, histogram) in &one.histograms {
-                at.entry(*ms).or_default().push((place, histogram.count));
+                at.entry(*ms + later).or_default().push((place, histogram.count));
             }
         }
         Self { series, at }

@@ -1,121 +1,128 @@
-//! One round: the rules that are due, asked together, decided one by one.
+//! One round: the rules that are due, asked together, decided one by one, written down together.
 //!
 //! Rules of one moment share what they read. A rule that reads what another one of the round records comes after it, when that
 //! is written. A rule whose alerts could not be written down keeps the state it had, and is decided again next time.
 
-use kernel::{Id, Session, TenantId, Time};
+use futures::future::join_all;
+use kernel::{Id, TenantId, Time};
 use series::formats::Batch;
-use series::promql::{Answer, Limits, Query};
+use series::promql::Answer;
 use series::{Labels, MetricsError, Sample};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
+use super::asking::{Present, Question};
 use super::compile::Compiled;
 use super::engine::Rules;
-use super::see::{self, Answers, Outside, Unseen};
-use super::state::{Data, Event, Health, LabelSet, Look, Missing, Sighting, State, decide};
-use super::template::MAX_QUERIES;
-use super::{keep, publish};
-use crate::rule::NoData;
-
-/// What one query of a rule may take.
-const PATIENCE_MS: i64 = 20_000;
+use super::hear::Heard;
+use super::see;
+use super::state::{Event, Health, LabelSet, Look, Missing, State, decide};
 
 /// A rule on its way through a round.
-struct Turn {
-    id: Id,
-    tenant: TenantId,
-    key: String,
-    definition: String,
-    compiled: Arc<Compiled>,
-    state: State,
-    changed: bool,
-    texts: BTreeMap<String, LabelSet>,
-    written: BTreeSet<Labels>,
-    health: Health,
+pub(super) struct Turn {
+    pub(super) id: Id,
+    pub(super) tenant: TenantId,
+    pub(super) key: Arc<str>,
+    pub(super) definition: Arc<str>,
+    pub(super) compiled: Arc<Compiled>,
+    pub(super) state: State,
+    pub(super) changed: bool,
+    pub(super) texts: BTreeMap<String, LabelSet>,
+    written: Vec<Labels>,
+    pub(super) health: Health,
+    pub(super) samples: u64,
 }
 
-/// What the questions of a rule came to.
-struct Heard {
-    look: Look,
-    health: Health,
-    error: Option<String>,
-    /// For texts: the whole labels of a series by those without its name.
-    answers: Answers,
+/// What a rule's turn has come to.
+pub(super) struct Judged {
+    pub(super) turn: Turn,
+    /// What it remembers from now on; none when that could not be written down, and it keeps what it had.
+    pub(super) state: Option<State>,
+    pub(super) events: Vec<Event>,
+    /// A restart must find what it remembers.
+    pub(super) lasting: bool,
+    pub(super) health: Health,
+    pub(super) error: Option<String>,
+    /// The question had no answer.
+    failed: bool,
+    /// The series that it records; none when it has none to tell, or raises alerts.
+    records: Option<Vec<(Labels, f64)>>,
+}
+
+/// At the end of a round, whatever came of it, its rules are free again.
+struct Over<'a> {
+    rules: &'a Rules,
+    ids: &'a [Id],
+    round: u64,
+}
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.rules.board.lock().end(self.ids, self.round);
+    }
 }
 
 impl Rules {
-    /// Evaluates rules at the present moment.
-    pub(super) async fn round(&self, ids: &[Id]) {
-        let turns: Vec<Turn> = {
-            let mut board = self.board.lock();
-            let turn = |id: &Id| {
-                let held = board.held.get_mut(id)?;
-                held.busy = true;
-                Some(Turn {
-                    id: *id,
-                    tenant: held.tenant,
-                    key: held.key.clone(),
-                    definition: held.definition.clone(),
-                    compiled: held.compiled.clone(),
-                    state: held.state.clone(),
-                    changed: held.changed,
-                    texts: held.texts.clone(),
-                    written: held.written.clone(),
-                    health: held.health,
-                })
-            };
-            ids.iter().filter_map(turn).collect()
-        };
+    /// Evaluates the rules of a round at the present moment; how long was asked for that.
+    pub(super) async fn round(&self, round: u64, ids: &[Id]) -> Duration {
+        let _over = Over { rules: self, ids, round };
         let mut tenants: BTreeMap<TenantId, Vec<Turn>> = BTreeMap::new();
-        for turn in turns {
+        for turn in self.turns(round, ids) {
             tenants.entry(turn.tenant).or_default().push(turn);
         }
-        for (tenant, turns) in tenants {
-            for layer in layers(turns) {
-                self.layer(tenant, layer).await;
-            }
+        let rounds = tenants.into_iter().map(|(tenant, turns)| self.of_tenant(tenant, turns, round));
+        join_all(rounds).await.into_iter().sum()
+    }
+
+    fn turns(&self, round: u64, ids: &[Id]) -> Vec<Turn> {
+        let board = self.board.lock();
+        let turn = |id: &Id| {
+            let held = board.get(*id).filter(|held| held.round == Some(round))?;
+            Some(Turn {
+                id: *id,
+                tenant: held.tenant,
+                key: held.key.clone(),
+                definition: held.definition.clone(),
+                compiled: held.compiled.clone(),
+                state: held.state.clone(),
+                changed: held.changed,
+                texts: held.texts.clone(),
+                written: held.written.clone(),
+                health: held.health,
+                samples: held.samples,
+            })
+        };
+        ids.iter().filter_map(turn).collect()
+    }
+
+    async fn of_tenant(&self, tenant: TenantId, turns: Vec<Turn>, round: u64) -> Duration {
+        let mut asked = Duration::ZERO;
+        for layer in layers(turns) {
+            asked += self.layer(tenant, layer, round).await;
         }
+        asked
     }
 
     /// Rules of which none reads what another records.
-    async fn layer(&self, tenant: TenantId, turns: Vec<Turn>) {
+    async fn layer(&self, tenant: TenantId, turns: Vec<Turn>, round: u64) -> Duration {
+        self.board.lock().calm(turns.iter().map(|turn| turn.id));
         let begun = self.kernel.now();
-        let at_ms = begun.as_millis();
-        let answers = self.ask(tenant, turns.iter().map(|t| t.compiled.query.clone()).collect(), at_ms).await;
-        let asking = self.kernel.now().since(begun).as_micros();
-        self.counters.asking_micros.fetch_add(u64::try_from(asking).unwrap_or(u64::MAX), Relaxed);
-        let mut samples = Vec::new();
-        let count = turns.len() as u32;
-        let mut recorded = BTreeSet::new();
-        for (mut turn, answer) in turns.into_iter().zip(answers) {
-            let (health, error) = if turn.compiled.record().is_some() {
-                recorded.extend(turn.compiled.record().map(str::to_owned));
-                record(&mut turn, answer, at_ms, &mut samples)
-            } else {
-                self.alert(&mut turn, answer, at_ms, &mut samples).await
-            };
-            self.put_back(turn, health, error, begun, count).await;
-        }
+        let present = Present::new(self, tenant, begun.as_millis());
+        let question = |turn: &Turn| Question {
+            query: turn.compiled.query.clone(),
+            at_ms: present.at_ms.saturating_sub(turn.compiled.offset_ms),
+            samples: turn.samples,
+        };
+        let answers = present.ask(turns.iter().map(question).collect()).await;
+        let mut judged = present.judge(turns, answers).await;
+        self.write_down(tenant, &mut judged).await;
+        let samples = self.put_back(judged, begun, round);
         if let Err(error) = self.write(tenant, samples).await {
             tracing::warn!(%error, "what rules say could not be kept as series");
         }
-        self.on_written_by_rules(tenant, &recorded);
-    }
-
-    async fn ask(&self, tenant: TenantId, queries: Vec<Query>, at_ms: i64) -> Vec<Result<Answer, MetricsError>> {
-        if queries.is_empty() {
-            return Vec::new();
-        }
-        let limits = Limits::default();
-        let deadline_ms = Some((limits.clock)().saturating_add(PATIENCE_MS));
-        self.metrics.instants((self.number)(tenant), queries, at_ms, Limits { deadline_ms, ..limits }).await
-    }
-
-    async fn ask_one(&self, tenant: TenantId, query: &Query, at_ms: i64) -> Result<Answer, String> {
-        let answer = self.ask(tenant, vec![query.clone()], at_ms).await.pop();
-        answer.unwrap_or(Err(MetricsError::Ended)).map_err(|e| e.to_string())
+        present.asked()
     }
 
     async fn write(&self, tenant: TenantId, samples: Vec<Sample>) -> Result<(), MetricsError> {
@@ -125,25 +132,58 @@ impl Rules {
         Ok(())
     }
 
-    /// Rules that read what was just recorded follow at once; what a rule records never wakes the rule itself.
-    fn on_written_by_rules(&self, tenant: TenantId, names: &BTreeSet<String>) {
-        if !names.is_empty() {
-            self.on_written(tenant, names.iter().map(String::as_str));
+    /// Puts the rules of a layer back; what they say as series.
+    fn put_back(&self, judged: Vec<Judged>, begun: Time, round: u64) -> Vec<Sample> {
+        let at_ms = begun.as_millis();
+        let took = self.kernel.now().since(begun) / u32::try_from(judged.len()).unwrap_or(u32::MAX).max(1);
+        let failed = judged.iter().filter(|one| one.health == Health::Error).count();
+        self.counters.evaluated.fetch_add(judged.len() as u64, Relaxed);
+        self.counters.failed.fetch_add(failed as u64, Relaxed);
+        let micros = took.as_micros().saturating_mul(judged.len() as u128);
+        self.counters.micros.fetch_add(u64::try_from(micros).unwrap_or(u64::MAX), Relaxed);
+        let mut samples = Vec::new();
+        let done: Vec<Judged> = judged.into_iter().map(|one| one.done(at_ms, &mut samples)).collect();
+        let mut board = self.board.lock();
+        for Judged { turn, state, health, error, .. } in done {
+            let state = state.unwrap_or(turn.state);
+            let end_ms = state.next_end(&turn.compiled.terms, at_ms);
+            // Another definition may have come meanwhile; it goes on from what this one made of the alerts.
+            let Some(held) = board.get_mut(turn.id) else { continue };
+            if held.round == Some(round) {
+                held.round = None;
+            }
+            held.changed = turn.changed || *held.definition != *turn.definition;
+            (held.state, held.texts, held.written) = (state, turn.texts, turn.written);
+            (held.health, held.error, held.last, held.took) = (health, error, Some(begun), took);
+            held.samples = turn.samples;
+            board.plan_end(turn.id, end_ms);
         }
+        samples
+    }
+}
+
+impl Present<'_> {
+    /// What the answers make of the rules.
+    async fn judge(&self, turns: Vec<Turn>, answers: Vec<Result<Answer, MetricsError>>) -> Vec<Judged> {
+        let (mut alerting, mut answered, mut all) = (Vec::new(), Vec::new(), Vec::with_capacity(turns.len()));
+        for (mut turn, answer) in turns.into_iter().zip(answers) {
+            turn.samples = answer.as_ref().map_or(turn.samples, |answer| answer.samples);
+            if turn.compiled.record().is_some() {
+                all.push(recorded(turn, answer, self.at_ms));
+            } else {
+                alerting.push(turn);
+                answered.push(answer);
+            }
+        }
+        let heard = self.hear(&alerting, answered).await;
+        for (turn, heard) in alerting.into_iter().zip(heard) {
+            all.push(self.decide(turn, heard).await);
+        }
+        all
     }
 
-    /// One alerting rule: what it sees, what that means, and what is written down of it.
-    async fn alert(
-        &self,
-        turn: &mut Turn,
-        answer: Result<Answer, MetricsError>,
-        at_ms: i64,
-        samples: &mut Vec<Sample>,
-    ) -> (Health, Option<String>) {
-        let heard = match answer {
-            Ok(answer) => self.hear(turn, &answer, at_ms).await,
-            Err(error) => Heard::failed(error.to_string()),
-        };
+    /// One alerting rule.
+    async fn decide(&self, mut turn: Turn, heard: Heard) -> Judged {
         let mut terms = turn.compiled.terms;
         if turn.changed {
             // Alerts that another definition made are not this one's to keep.
@@ -151,249 +191,102 @@ impl Rules {
         }
         let failed = matches!(heard.look, Look::Failed);
         let mut state = turn.state.clone();
-        let events = decide(&mut state, heard.look, &terms, at_ms);
-        self.fill_texts(turn, &state, &events, heard.answers, at_ms).await;
-        if !events.is_empty() || (turn.changed && !failed) {
-            let written = self.write_down(turn, &state, &events).await;
-            if let Err(error) = written {
-                tracing::warn!(rule = turn.key, %error, "alerts could not be written down; they will be next time");
-                return (Health::Error, Some(format!("alerts could not be written down: {error}")));
-            }
+        let events = decide(&mut state, heard.look, &terms, self.at_ms);
+        let fired: BTreeSet<&String> =
+            events.iter().filter_map(|e| if let Event::Fired(key) = e { Some(key) } else { None }).collect();
+        let wanted = state.instances.iter().filter(|(key, _)| !turn.texts.contains_key(*key) || fired.contains(key));
+        let wanted: Vec<_> = wanted.map(|(key, i)| (key.clone(), i.series.clone(), i.value)).collect();
+        if !wanted.is_empty() {
+            turn.texts.extend(self.texts(&turn.compiled, wanted.into_iter(), heard.answers).await);
         }
-        turn.changed &= failed;
-        turn.state = state;
-        turn.texts.retain(|key, _| turn.state.instances.contains_key(key));
-        say(turn, see::alert_series(&turn.state), at_ms, samples);
-        (heard.health, heard.error)
-    }
-
-    async fn write_down(&self, turn: &Turn, state: &State, events: &[Event]) -> Result<(), kernel::ActError> {
-        let about = publish::About { key: &turn.key, rule: &turn.compiled.rule, texts: &turn.texts };
-        publish::publish(&self.kernel, turn.tenant, &about, state, events).await?;
-        keep::store(&self.kernel, turn.id, &turn.definition, state).await
-    }
-
-    /// What a rule sees: for what its condition holds and, when something is no longer among it, for what there is data.
-    async fn hear(&self, turn: &Turn, answer: &Answer, at_ms: i64) -> Heard {
-        let compiled = &turn.compiled;
-        let mut answers = Answers::new();
-        let holds = loop {
-            match see::sightings(compiled, answer, at_ms, &self.outside, &answers) {
-                Ok(holds) => break holds,
-                Err(Unseen::Needs(query)) if answers.len() < MAX_QUERIES => {
-                    self.answer_text(turn.tenant, query, &mut answers, at_ms).await;
-                }
-                Err(Unseen::Needs(query)) => return Heard::failed(format!("a label asks too much: {query}")),
-                Err(Unseen::Twice(labels)) => {
-                    return Heard::failed(format!("two series would be the alert {labels:?}"));
-                }
-            }
-        };
-        if holds.len() > compiled.terms.limit {
-            return Heard::failed(format!(
-                "{} alerts are more than its limit of {}",
-                holds.len(),
-                compiled.terms.limit
-            ));
-        }
-        let holds = match self.in_scope(turn, holds).await {
-            Ok(holds) => holds,
-            Err(reason) => return Heard::failed(reason),
-        };
-        let misses = turn.state.misses(&holds);
-        let blind = holds.is_empty() && answer.samples <= compiled.idle_samples;
-        let data = match &compiled.presence {
-            Some(query) if misses || blind => match self.ask_one(turn.tenant, query, at_ms).await {
-                Ok(answer) => Data::Of(see::label_sets(&answer)),
-                Err(reason) => return Heard::failed(reason),
-            },
-            _ => Data::Always,
-        };
-        let recovered = match &compiled.recovery {
-            Some(query) if misses => match self.ask_one(turn.tenant, query, at_ms).await {
-                Ok(answer) => Some(see::label_sets(&answer)),
-                Err(reason) => return Heard::failed(reason),
-            },
-            _ => None,
-        };
-        let nothing = blind && matches!(&data, Data::Of(there) if there.is_empty());
-        let health = if nothing { Health::Unknown } else { Health::Ok };
-        let (holds, data) = with_no_data(compiled, holds, data, nothing);
-        Heard { look: Look::Seen { holds, data, recovered }, health, error: None, answers }
-    }
-
-    /// Only those whose record the rule's scope means.
-    async fn in_scope(&self, turn: &Turn, holds: Vec<Sighting>) -> Result<Vec<Sighting>, String> {
-        let Some(scope) = turn.compiled.rule.scope.as_deref().filter(|s| !s.trim().is_empty()) else {
-            return Ok(holds);
-        };
-        let session = Session::controller(publish::NAME, turn.tenant);
-        let mut kept = Vec::with_capacity(holds.len());
-        for sighting in holds {
-            if publish::is_in_scope(&self.kernel, &session, &sighting.labels, scope).await.map_err(|e| e.to_string())? {
-                kept.push(sighting);
-            }
-        }
-        Ok(kept)
-    }
-
-    /// Answers a query that a text asks.
-    async fn answer_text(&self, tenant: TenantId, query: String, answers: &mut Answers, at_ms: i64) {
-        let found = match Query::parse(&query) {
-            Ok(parsed) => self.ask_one(tenant, &parsed, at_ms).await.map(|answer| see::series_of(&answer)),
-            Err(error) => Err(error.to_string()),
-        };
-        answers.insert(query, found);
-    }
-
-    /// Fills the texts of alerts in that are new, that begin to fire, or that a restart has forgotten.
-    async fn fill_texts(&self, turn: &mut Turn, state: &State, events: &[Event], mut answers: Answers, at_ms: i64) {
-        let fires = |key: &String| events.iter().any(|e| matches!(e, Event::Fired(k) if k == key));
-        let wanted: Vec<String> =
-            state.instances.keys().filter(|key| !turn.texts.contains_key(*key) || fires(key)).cloned().collect();
-        for key in wanted {
-            let Some(instance) = state.instances.get(&key) else { continue };
-            let texts = loop {
-                match texts(&turn.compiled, &instance.series, instance.value, at_ms, &self.outside, &answers) {
-                    Ok(texts) => break texts,
-                    Err(query) if answers.len() < MAX_QUERIES => {
-                        self.answer_text(turn.tenant, query, &mut answers, at_ms).await;
-                    }
-                    Err(query) => break LabelSet::from([("error".into(), format!("it asks too much: {query}"))]),
-                }
-            };
-            turn.texts.insert(key, texts);
-        }
-    }
-
-    /// Puts a rule back, and tells its record when its health is another.
-    async fn put_back(&self, turn: Turn, health: Health, error: Option<String>, begun: Time, share: u32) {
-        let took = self.kernel.now().since(begun) / share.max(1);
-        self.counters.evaluated.fetch_add(1, Relaxed);
-        self.counters.failed.fetch_add(u64::from(health == Health::Error), Relaxed);
-        self.counters.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
-        if health != turn.health {
-            let told = publish::health(&self.kernel, turn.tenant, turn.id, health, error.as_deref()).await;
-            if let Err(error) = told {
-                tracing::warn!(rule = turn.key, %error, "the health of a rule could not be written down");
-            }
-        }
-        let mut board = self.board.lock();
-        // Another definition may have come meanwhile; it goes on from what this one made of the alerts.
-        let Some(held) = board.held.get_mut(&turn.id) else { return };
-        held.busy = false;
-        let same = held.definition == turn.definition;
-        held.changed = turn.changed || !same;
-        (held.state, held.texts, held.written) = (turn.state, turn.texts, turn.written);
-        (held.health, held.error, held.last, held.took) = (health, error, Some(begun), took);
+        let lasting = !events.is_empty() || (turn.changed && !failed) || state.keeps_otherwise(&turn.state);
+        let Heard { health, error, .. } = heard;
+        Judged { turn, state: Some(state), events, lasting, health, error, failed, records: None }
     }
 }
 
-impl Heard {
-    fn failed(error: String) -> Self {
-        Self { look: Look::Failed, health: Health::Error, error: Some(error), answers: Answers::new() }
+impl Judged {
+    /// It could not be written down.
+    pub(super) fn undo(&mut self, error: &kernel::ActError) {
+        tracing::warn!(rule = %self.turn.key, %error, "alerts could not be written down; they will be next time");
+        self.state = None;
+        self.records = None;
+        (self.health, self.error) = (Health::Error, Some(format!("alerts could not be written down: {error}")));
+    }
+
+    /// After it was written down: adds what the rule says now, and ends the series of what it no longer says.
+    fn done(mut self, at_ms: i64, samples: &mut Vec<Sample>) -> Self {
+        let at_ms = at_ms.saturating_sub(self.turn.compiled.offset_ms);
+        if self.turn.compiled.record().is_some() {
+            if let Some(records) = self.records.take() {
+                say(&mut self.turn, records, at_ms, samples);
+            }
+        } else if let Some(state) = &self.state {
+            self.turn.changed &= self.failed;
+            self.turn.texts.retain(|key, _| state.instances.contains_key(key));
+            say(&mut self.turn, see::alert_series(state), at_ms, samples);
+        }
+        self
     }
 }
 
 /// One recording rule.
-fn record(
-    turn: &mut Turn,
-    answer: Result<Answer, MetricsError>,
-    at_ms: i64,
-    samples: &mut Vec<Sample>,
-) -> (Health, Option<String>) {
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(error) => return (Health::Error, Some(error.to_string())),
+fn recorded(turn: Turn, answer: Result<Answer, MetricsError>, at_ms: i64) -> Judged {
+    let (limit, idle) = (turn.compiled.terms.limit, turn.compiled.idle_samples);
+    let answer = answer.map_err(|e| e.to_string());
+    let found = answer.and_then(|answer| Ok((see::recorded(&turn.compiled, &answer, at_ms)?, answer.samples)));
+    let found = found.and_then(|(recorded, samples)| match recorded.len() {
+        count if count > limit => Err(format!("{count} series are more than its limit")),
+        _ => Ok((recorded, samples)),
+    });
+    let (health, error, records) = match found {
+        Ok((recorded, samples)) => {
+            let health = if recorded.is_empty() && samples <= idle { Health::Unknown } else { Health::Ok };
+            (health, None, Some(recorded.into_iter().map(|s| (s.labels, s.value)).collect()))
+        }
+        Err(reason) => (Health::Error, Some(reason), None),
     };
-    match see::recorded(&turn.compiled, &answer, at_ms) {
-        Ok(recorded) if recorded.len() > turn.compiled.terms.limit => {
-            (Health::Error, Some(format!("{} series are more than its limit", recorded.len())))
-        }
-        Ok(recorded) => {
-            let health = if recorded.is_empty() && answer.samples <= turn.compiled.idle_samples {
-                Health::Unknown
-            } else {
-                Health::Ok
-            };
-            say(turn, recorded.into_iter().map(|s| (s.labels, s.value)).collect(), at_ms, samples);
-            (health, None)
-        }
-        Err(reason) => (Health::Error, Some(reason)),
-    }
+    let failed = health == Health::Error;
+    Judged { turn, state: None, events: Vec::new(), lasting: false, health, error, failed, records }
 }
 
 /// Adds what a rule says now, and ends the series of what it no longer says.
 fn say(turn: &mut Turn, now: Vec<(Labels, f64)>, at_ms: i64, samples: &mut Vec<Sample>) {
-    let said: BTreeSet<Labels> = now.iter().map(|(labels, _)| labels.clone()).collect();
-    let ended = turn.written.difference(&said).map(|labels| (labels.clone(), series::stale_marker()));
-    let all = ended.chain(now).map(|(labels, value)| Sample { labels, at_ms, value });
-    samples.extend(all);
-    turn.written = said;
+    let same = now.len() == turn.written.len() && now.iter().zip(&turn.written).all(|((labels, _), was)| labels == was);
+    if !same {
+        let said: BTreeSet<&Labels> = now.iter().map(|(labels, _)| labels).collect();
+        let ended = turn.written.iter().filter(|labels| !said.contains(labels));
+        samples.extend(ended.map(|labels| Sample { labels: labels.clone(), at_ms, value: series::stale_marker() }));
+        turn.written = now.iter().map(|(labels, _)| labels.clone()).collect();
+    }
+    samples.extend(now.into_iter().map(|(labels, value)| Sample { labels, at_ms, value }));
 }
 
-/// Missing data is itself an alert, where the rule says so.
-fn with_no_data(compiled: &Compiled, mut holds: Vec<Sighting>, data: Data, nothing: bool) -> (Vec<Sighting>, Data) {
-    if compiled.rule.no_data != NoData::Alert {
-        return (holds, data);
-    }
-    if nothing {
-        let labels = LabelSet::from([
-            (see::ALERT_NAME.into(), compiled.rule.title.clone()),
-            ("reason".into(), "no data".into()),
-        ]);
-        holds.push(Sighting { labels, series: LabelSet::new(), value: f64::NAN });
-    }
-    let data = match data {
-        Data::Of(mut there) if !nothing => {
-            // The alert about missing data has no labels of a series: it is over when there is any.
-            there.insert(LabelSet::new());
-            Data::Of(there)
-        }
-        other => other,
-    };
-    (holds, data)
-}
-
-/// The texts of an alert.
-fn texts(
-    compiled: &Compiled,
-    series: &LabelSet,
-    value: f64,
-    at_ms: i64,
-    outside: &Outside,
-    answers: &Answers,
-) -> Result<LabelSet, String> {
-    let with = see::fill(series.clone(), value, at_ms, outside, answers);
-    let mut texts = LabelSet::new();
-    for (name, template) in &compiled.annotations {
-        texts.insert(name.clone(), see::filled(template, &with)?);
-    }
-    if let Some(say) = &compiled.say {
-        texts.insert(publish::SAY.into(), see::filled(say, &with)?);
-    }
-    Ok(texts)
-}
-
-/// Rules in the order of their groups, cut before each that reads what one before it in the same cut records.
+/// Rules in the order of their groups, each in the first layer after those that record what it reads.
 fn layers(mut turns: Vec<Turn>) -> Vec<Vec<Turn>> {
     turns.sort_by(|a, b| order(a).cmp(&order(b)));
-    let mut layers: Vec<(BTreeSet<String>, Vec<Turn>)> = Vec::new();
+    let mut layers: Vec<Vec<Turn>> = Vec::new();
+    let mut recorded: HashMap<String, usize> = HashMap::new();
     for turn in turns {
-        let follows =
-            |(recorded, _): &(BTreeSet<String>, Vec<Turn>)| recorded.iter().any(|n| turn.compiled.reads.has(n));
-        // After the last layer that records what it reads.
-        let place = layers.iter().rposition(follows).map_or(0, |at| at + 1);
-        if place == layers.len() {
-            layers.push((BTreeSet::new(), Vec::new()));
+        let reads = &turn.compiled.reads;
+        let last = match reads.any {
+            true => recorded.values().max(),
+            false => reads.names.iter().filter_map(|name| recorded.get(name)).max(),
+        };
+        let place = last.map_or(0, |last| last + 1);
+        if let Some(name) = turn.compiled.record() {
+            let known = recorded.entry(name.to_owned()).or_insert(place);
+            *known = place.max(*known);
         }
-        layers[place].0.extend(turn.compiled.record().map(str::to_owned));
-        layers[place].1.push(turn);
+        if place == layers.len() {
+            layers.push(Vec::new());
+        }
+        layers[place].push(turn);
     }
-    layers.into_iter().map(|(_, turns)| turns).collect()
+    layers
 }
 
-fn order(turn: &Turn) -> (bool, &Option<String>, u32, &String) {
+fn order(turn: &Turn) -> (bool, &Option<String>, u32, &str) {
     // Recording rules first: what reads them should see what they say now.
     (turn.compiled.record().is_none(), &turn.compiled.rule.group, turn.compiled.rule.position, &turn.key)
 }

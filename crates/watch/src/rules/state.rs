@@ -200,6 +200,25 @@ impl State {
         let seen: BTreeSet<&LabelSet> = holds.iter().map(|s| &s.labels).collect();
         self.instances.values().any(|instance| !seen.contains(&instance.labels))
     }
+
+    /// When the next wait is over, later than `now_ms`: an alert fires, is no longer kept, or is given up, if nothing changes.
+    pub fn next_end(&self, terms: &Terms, now_ms: i64) -> Option<i64> {
+        let ends = self.instances.values().flat_map(|instance| {
+            let fires = instance.phase == Phase::Pending && instance.unknown_since_ms.is_none();
+            [
+                fires.then(|| instance.since_ms.saturating_add(terms.hold_ms)),
+                instance.kept_since_ms.map(|since| since.saturating_add(terms.keep_ms)),
+                instance.unknown_since_ms.zip(terms.forget_ms).map(|(since, forget)| since.saturating_add(forget)),
+            ]
+        });
+        ends.flatten().filter(|end| *end > now_ms).min()
+    }
+
+    /// Whether an alert is kept since another time than before, which no [`Event`] tells and a restart must find.
+    pub fn keeps_otherwise(&self, before: &Self) -> bool {
+        let kept = |state: &Self, key: &String| state.instances.get(key).and_then(|instance| instance.kept_since_ms);
+        self.instances.iter().any(|(key, instance)| instance.kept_since_ms != kept(before, key))
+    }
 }
 
 /// Brings a rule's state up to `now_ms`, and tells what changed. More sightings than the limit are a failed evaluation.

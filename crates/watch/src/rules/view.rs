@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::engine::{Held, Rules};
+use super::board::Held;
+use super::engine::Rules;
 use super::publish::SAY;
 use super::state::{Instance, LabelSet, Phase};
 use super::template::go_general;
@@ -15,12 +16,12 @@ impl Rules {
     pub fn rules_json(&self, tenant: TenantId) -> Value {
         let board = self.board.lock();
         let mut groups: BTreeMap<String, Vec<&Held>> = BTreeMap::new();
-        for held in board.held.values().filter(|held| held.tenant == tenant && held.active) {
-            let name = held.compiled.rule.group.clone().unwrap_or_else(|| held.key.clone());
+        for held in board.values().filter(|held| held.tenant == tenant && held.active) {
+            let name = held.compiled.rule.group.clone().unwrap_or_else(|| held.key.to_string());
             groups.entry(name).or_default().push(held);
         }
         let group = |(name, mut rules): (String, Vec<&Held>)| {
-            rules.sort_by_key(|held| (held.compiled.rule.position, held.key.clone()));
+            rules.sort_by_key(|held| (held.compiled.rule.position, held.key.to_string()));
             let interval = rules.iter().map(|held| held.compiled.interval_ms()).min().unwrap_or_default();
             let took: Duration = rules.iter().map(|held| held.took).sum();
             let last = rules.iter().filter_map(|held| held.last).max();
@@ -37,7 +38,7 @@ impl Rules {
     /// The `data` of Prometheus's `/api/v1/alerts`: all alerts, pending and firing.
     pub fn alerts_json(&self, tenant: TenantId) -> Value {
         let board = self.board.lock();
-        let mut held: Vec<&Held> = board.held.values().filter(|held| held.tenant == tenant && held.active).collect();
+        let mut held: Vec<&Held> = board.values().filter(|held| held.tenant == tenant && held.active).collect();
         held.sort_by(|a, b| a.key.cmp(&b.key));
         json!({"alerts": held.into_iter().flat_map(alerts).collect::<Vec<_>>()})
     }
@@ -45,7 +46,7 @@ impl Rules {
     /// What is known of a rule beyond its record: when it was last evaluated, and how that went.
     pub fn latest(&self, id: Id) -> Map<String, Value> {
         let board = self.board.lock();
-        let Some(held) = board.held.get(&id).filter(|held| held.last.is_some()) else { return Map::new() };
+        let Some(held) = board.get(id).filter(|held| held.last.is_some()) else { return Map::new() };
         Map::from_iter([
             ("last_evaluated".into(), json!(held.last)),
             ("last_error".into(), json!(held.error)),
@@ -57,7 +58,7 @@ impl Rules {
 fn rule(held: &Held) -> Value {
     let rule = &held.compiled.rule;
     let mut shown = json!({
-        "name": rule.record.as_ref().unwrap_or(&rule.title), "query": held.compiled.query.text(), "labels": rule.labels,
+        "name": rule.record.as_ref().unwrap_or(&rule.title), "query": rule.expression, "labels": rule.labels,
         "health": if held.health.as_str() == "error" { "err" } else { held.health.as_str() },
         "evaluationTime": held.took.as_secs_f64(), "lastEvaluation": moment(held.last),
         "type": if rule.record.is_some() { "recording" } else { "alerting" },

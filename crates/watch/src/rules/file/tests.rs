@@ -73,6 +73,27 @@ fn rules_written_back_are_the_rules_that_were_read() {
     assert_eq!(again, records, "{text}");
 }
 
+#[test]
+fn what_a_group_says_of_all_its_rules_goes_in_and_out() {
+    let text = "groups:\n- name: late\n  interval: 10s\n  query_offset: 1m\n  limit: 7\n  labels: { team: ops, tier: low }\n  rules:\n  \
+                - alert: X\n    expr: up == 0\n    keep_firing_for: 5m\n    labels: { tier: high }\n  - record: a:b\n    expr: up\n";
+    let all = import_one(text).unwrap();
+    let (alert, record) = (&all[0].rule, &all[1].rule);
+    assert_eq!((alert.query_offset, alert.limit), (Some(Dur::seconds(60)), Some(7)));
+    assert_eq!((alert.labels["team"].as_str(), alert.labels["tier"].as_str()), ("ops", "high"), "a rule's own counts");
+    assert_eq!((record.query_offset, record.labels["tier"].as_str()), (alert.query_offset, "low"));
+    let records: Vec<_> = all.iter().map(|i| (i.key.clone(), i.rule.clone())).collect();
+    let again = import_one(&export(&records).unwrap()).unwrap();
+    assert_eq!(again.into_iter().map(|i| (i.key, i.rule)).collect::<Vec<_>>(), records);
+    // A record has been changed: a file says an interval of a whole group only.
+    let mut changed = records.clone();
+    changed[1].1.interval = Dur::seconds(30);
+    let again = import_one(&export(&changed).unwrap()).unwrap();
+    let shown: Vec<_> =
+        again.iter().map(|i| (i.rule.group.as_deref().unwrap(), i.rule.interval, i.rule.limit)).collect();
+    assert_eq!(shown, [("late", Dur::seconds(10), Some(7)), ("late-2", Dur::seconds(30), Some(7))]);
+}
+
 proptest! {
     #[test]
     fn any_text_is_read_or_refused(text in "(groups:|- name: a|  rules:|  - alert: X|    expr: up|    for: 5m|\\{|\\}|\\[|\n|  |\\PC){0,30}") {

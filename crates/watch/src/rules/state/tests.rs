@@ -153,3 +153,25 @@ proptest! {
         prop_assert_eq!(story(&marks, &terms), model);
     }
 }
+
+#[test]
+fn the_end_of_a_wait_is_known_beforehand_and_a_restart_finds_it() {
+    let terms = Terms { hold_ms: 5000, keep_ms: 3000, forget_ms: Some(60_000), ..TERMS };
+    let mut state = State::default();
+    let step = |state: &mut State, mark: char, at: i64| {
+        let before = state.clone();
+        let events = decide(state, look(mark), &terms, at);
+        (state.next_end(&terms, at), !events.is_empty() || state.keeps_otherwise(&before))
+    };
+    assert_eq!(step(&mut state, 'x', 1000), (Some(6000), true), "it fires at six");
+    assert_eq!(step(&mut state, 'x', 4000), (Some(6000), false));
+    assert_eq!(step(&mut state, 'x', 6000), (None, true), "and then there is nothing to wait for");
+    assert_eq!(step(&mut state, '.', 7000), (Some(10_000), true), "it is kept until ten, and that is written down");
+    assert_eq!(step(&mut state, '.', 8000), (Some(10_000), false));
+    assert_eq!(step(&mut state, 'x', 9000), (None, true), "it is no longer only kept");
+    assert_eq!(step(&mut state, '?', 10_000), (Some(70_000), true), "it is given up a minute later");
+    assert_eq!(step(&mut state, '?', 70_000), (None, true));
+    assert!(state.instances.is_empty());
+    step(&mut state, 'x', 71_000);
+    assert_eq!(step(&mut state, '!', 72_000), (Some(132_000), true), "what is unknown does not begin to fire");
+}

@@ -110,14 +110,15 @@ impl<'a> World<'a> {
     /// One rule at one time.
     fn evaluate(&mut self, place: usize, at_ms: i64) -> Result<(), String> {
         let compiled = self.rules[place].compiled.clone();
-        let answer = self.ask(&compiled.query, at_ms)?;
+        let looked_ms = at_ms.saturating_sub(compiled.offset_ms);
+        let answer = self.ask(&compiled.query, looked_ms)?;
         if compiled.record().is_some() {
-            let samples = see::recorded(&compiled, &answer, at_ms)?;
-            self.write(place, samples, at_ms);
+            let samples = see::recorded(&compiled, &answer, looked_ms)?;
+            self.write(place, samples, looked_ms);
             return Ok(());
         }
         let recovered = match &compiled.recovery {
-            Some(query) => Some(see::label_sets(&self.ask(query, at_ms)?)),
+            Some(query) => Some(see::label_sets(&self.ask(query, looked_ms)?)),
             None => None,
         };
         let mut answers = Answers::new();
@@ -147,8 +148,8 @@ impl<'a> World<'a> {
         let instances = &played.state.instances;
         played.texts.retain(|key, _| instances.contains_key(key));
         let series = see::alert_series(&played.state);
-        let samples = series.into_iter().map(|(labels, value)| Sample { labels, at_ms, value }).collect();
-        self.write(place, samples, at_ms);
+        let samples = series.into_iter().map(|(labels, value)| Sample { labels, at_ms: looked_ms, value }).collect();
+        self.write(place, samples, looked_ms);
         Ok(())
     }
 
