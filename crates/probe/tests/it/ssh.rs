@@ -9,7 +9,7 @@ use crate::peers::{free_port, run, start, until_it_listens};
 use crate::{SECONDS_5, check};
 
 /// A new host key in that folder; gives its fingerprint, as ssh-keygen itself says it.
-fn host_key(folder: &Path, kind: &str) -> String {
+pub fn host_key(folder: &Path, kind: &str) -> String {
     let file = folder.join(kind);
     let file = file.to_str().unwrap();
     run("ssh-keygen", &["-q", "-t", kind, "-N", "", "-f", file]);
