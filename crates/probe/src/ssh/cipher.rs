@@ -28,16 +28,18 @@ pub(super) struct Secrets {
     pub(super) shared: Zeroizing<Vec<u8>>,
     /// The exchange hash; it is also the conversation's name, which signatures of users are over.
     pub(super) hash: Vec<u8>,
+    /// What keys are made with.
+    pub(super) algorithm: &'static digest::Algorithm,
 }
 
 impl Secrets {
     /// The key of that letter (RFC 4253, section 7.2), of so many bytes.
     fn key(&self, letter: u8, length: usize) -> Zeroizing<Vec<u8>> {
         let first = [self.shared.as_slice(), &self.hash, &[letter], &self.hash].concat();
-        let mut key = Zeroizing::new(digest::digest(&digest::SHA256, &Zeroizing::new(first)).as_ref().to_vec());
+        let mut key = Zeroizing::new(digest::digest(self.algorithm, &Zeroizing::new(first)).as_ref().to_vec());
         while key.len() < length {
             let more = Zeroizing::new([self.shared.as_slice(), &self.hash, &key].concat());
-            key.extend_from_slice(digest::digest(&digest::SHA256, &more).as_ref());
+            key.extend_from_slice(digest::digest(self.algorithm, &more).as_ref());
         }
         key.truncate(length);
         key
@@ -284,7 +286,7 @@ impl Aes {
 
 /// A direction from the server to us with keys that everybody knows, for whoever tests what strangers send.
 pub fn known_direction(cipher: &str) -> Option<Direction> {
-    let secrets = Secrets { shared: Zeroizing::new(vec![7; 36]), hash: vec![9; 32] };
+    let secrets = Secrets { shared: Zeroizing::new(vec![7; 36]), hash: vec![9; 32], algorithm: &digest::SHA256 };
     Direction::new(&secrets, Way::In, (cipher, "hmac-sha2-256"), 3)
 }
 
@@ -295,7 +297,7 @@ mod tests {
     use super::*;
 
     fn both(cipher: &str, proof: &str) -> (Direction, Direction) {
-        let secrets = || Secrets { shared: Zeroizing::new(vec![1; 36]), hash: vec![2; 32] };
+        let secrets = || Secrets { shared: Zeroizing::new(vec![1; 36]), hash: vec![2; 32], algorithm: &digest::SHA256 };
         let one = || Direction::new(&secrets(), Way::Out, (cipher, proof), 3).unwrap();
         (one(), one())
     }

@@ -1,12 +1,12 @@
-//! Exchange: agreeing on keys with a server that proves its host key (RFC 4253, RFC 5656, RFC 8731), all of it in the clear.
+//! Exchange: agreeing on keys with a server that proves its host key (RFC 4253, RFC 5656, RFC 8268, RFC 8731), all of it in
+//! the clear.
 //!
 //! It is strict where the server is (OpenSSH's `kex-strict`): then nothing but the exchange itself may be said meanwhile, so
 //! that nobody on the way can add or cut a packet.
 
-use ring::agreement::{ECDH_P256, EphemeralPrivateKey, UnparsedPublicKey, X25519, agree_ephemeral};
 use ring::rand::{SecureRandom, SystemRandom};
-use zeroize::Zeroizing;
 
+use super::agreement::{KEY_EXCHANGES, Ours};
 use super::cipher::{CIPHERS, MACS, Secrets};
 use super::packet::{
     self, KEXINIT, Offers, parse_disconnect, parse_identification, parse_offers, parse_packet, parse_server_key,
@@ -18,11 +18,11 @@ use crate::env::Failure;
 use crate::outcome::excerpt;
 use crate::protocol::Cx;
 
-const KEY_EXCHANGES: &str = "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256";
 /// Not ways to agree, but words that say how strict both sides are.
 const STRICT_OURS: &str = "kex-strict-c-v00@openssh.com";
 const STRICT_THEIRS: &str = "kex-strict-s-v00@openssh.com";
-const KEX_ECDH_INIT: u8 = 30;
+/// Our half, on a curve or in a group of numbers.
+const KEX_INIT: u8 = 30;
 pub(super) const NEWKEYS: u8 = 21;
 
 /// What came of it.
@@ -55,8 +55,8 @@ pub(super) async fn exchange(dialog: &mut Dialog, cx: &Cx<'_>, key_type: KeyType
     let odd = |peer: &str, what: &str| Failure::Peer(format!("{peer} answers with no {what} that can be read"));
     let offers = parse_offers(&payload).ok_or_else(|| odd(dialog.peer(), "list of algorithms"))?;
     let strict = offers.key_exchanges.iter().any(|name| name == STRICT_THEIRS);
-    let ours = Ours::agree(&offers, key_type).map_err(|why| Failure::Peer(format!("{} {why}", dialog.peer())))?;
-    dialog.say(&packet::packet(&[&[KEX_ECDH_INIT], packet::string(&ours.public).as_slice()].concat())).await?;
+    let ours = agree(&offers, key_type).map_err(|why| Failure::Peer(format!("{} {why}", dialog.peer())))?;
+    dialog.say(&packet::packet(&[&[KEX_INIT], packet::string(&ours.public).as_slice()].concat())).await?;
     let reply = next_payload(dialog, &mut received).await?;
     let server = parse_server_key(&reply).ok_or_else(|| odd(dialog.peer(), "host key"))?;
     if strict && received > 2 {
@@ -68,10 +68,11 @@ pub(super) async fn exchange(dialog: &mut Dialog, cx: &Cx<'_>, key_type: KeyType
         our_offers: &our_offers,
         offers: &payload,
         our_public: &ours.public.clone(),
+        algorithm: ours.algorithm,
     };
     let proven = ours.shared(&server.public).and_then(|shared| {
         let hash = said.hash(&server, &shared);
-        verify(&server, &hash).map(|()| Secrets { shared, hash })
+        verify(&server, &hash).map(|()| Secrets { shared, hash, algorithm: said.algorithm })
     });
     let secrets = proven.map_err(|why| Failure::Peer(format!("{} {why}", dialog.peer())))?;
     Ok(Exchanged { identification, offers, host_key: server.host_key, secrets, strict, received })
@@ -132,34 +133,15 @@ pub(super) fn common<'a>(ours: &'a str, theirs: &[String]) -> Option<&'a str> {
     ours.split(',').find(|name| theirs.iter().any(|other| other == name))
 }
 
-/// Our half of the key exchange.
-struct Ours {
-    private: EphemeralPrivateKey,
-    public: Vec<u8>,
-}
-
-impl Ours {
-    /// By the first way of ours that the server knows too. An error is the end of a sentence about the peer.
-    fn agree(offers: &Offers, key_type: KeyType) -> Result<Ours, String> {
-        if common(key_type.algorithms(), &offers.host_keys).is_none() {
-            let theirs = offers.host_keys.join(", ");
-            return Err(format!("has no host key of a type that is wanted, but {}", excerpt(theirs.as_bytes())));
-        }
-        let Some(way) = common(KEY_EXCHANGES, &offers.key_exchanges) else {
-            let theirs = offers.key_exchanges.join(", ");
-            return Err(format!("offers no key exchange that is known here, but {}", excerpt(theirs.as_bytes())));
-        };
-        let curve = if way.starts_with("curve25519") { &X25519 } else { &ECDH_P256 };
-        let failed = |_| "cannot be answered: no key could be made here".to_owned();
-        let private = EphemeralPrivateKey::generate(curve, &SystemRandom::new()).map_err(failed)?;
-        let public = private.compute_public_key().map_err(failed)?.as_ref().to_vec();
-        Ok(Ours { private, public })
+/// Our half by the first way of ours that the server knows, too. An error is the end of a sentence about the peer.
+fn agree(offers: &Offers, key_type: KeyType) -> Result<Ours, String> {
+    if common(key_type.algorithms(), &offers.host_keys).is_none() {
+        let theirs = offers.host_keys.join(", ");
+        return Err(format!("has no host key of a type that is wanted, but {}", excerpt(theirs.as_bytes())));
     }
-
-    /// The agreed key, as a number with its length. An error is the end of a sentence about the peer.
-    fn shared(self, theirs: &[u8]) -> Result<Zeroizing<Vec<u8>>, String> {
-        let theirs = UnparsedPublicKey::new(self.private.algorithm(), theirs);
-        agree_ephemeral(self.private, &theirs, |shared| Zeroizing::new(packet::mpint(shared)))
-            .map_err(|_| "sends a public value that is none of the curve".to_owned())
-    }
+    let Some(way) = common(KEY_EXCHANGES, &offers.key_exchanges) else {
+        let theirs = offers.key_exchanges.join(", ");
+        return Err(format!("offers no key exchange that is known here, but {}", excerpt(theirs.as_bytes())));
+    };
+    Ours::new(way).ok_or_else(|| "cannot be answered: no key could be made here".to_owned())
 }

@@ -7,6 +7,7 @@
 //! It stands on ring's primitives, which has the ciphers of SSH and RSA in constant time. The library for all of SSH brings a
 //! pre-release of RSA with a known timing weakness (RUSTSEC-2023-0071), or no RSA at all, and over a hundred packages.
 
+mod agreement;
 mod cipher;
 mod exchange;
 mod judge;
@@ -100,10 +101,10 @@ pub enum KeyType {
 impl KeyType {
     fn algorithms(self) -> &'static str {
         match self {
-            KeyType::Any => "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,rsa-sha2-512,rsa-sha2-256",
+            KeyType::Any => "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,rsa-sha2-512,rsa-sha2-256,ssh-rsa",
             KeyType::Ed25519 => "ssh-ed25519",
             KeyType::Ecdsa => "ecdsa-sha2-nistp256,ecdsa-sha2-nistp384",
-            KeyType::Rsa => "rsa-sha2-512,rsa-sha2-256",
+            KeyType::Rsa => "rsa-sha2-512,rsa-sha2-256,ssh-rsa",
         }
     }
 }

@@ -110,7 +110,10 @@ pub fn decide(want: &Traceroute, peer: &str, way: &Way) -> Outcome {
     let last = way.last_heard();
     let Some(distance) = way.distance else {
         let sentence = match (way.refused, last) {
-            (Some((from, hop, why)), _) => format!("{peer} is not reached: {from} (hop {hop}) says that {why}"),
+            (Some((from, hop, why)), _) => {
+                let before = if way.is_placed(hop) { "" } else { " or before" };
+                format!("{peer} is not reached: {from} (hop {hop}{before}) says that {why}")
+            }
             (None, Some((from, hop))) => {
                 let tried = way.hops.len();
                 format!("{peer} is not reached in {tried} hops; the last that answers is {from} (hop {hop})")
@@ -153,8 +156,11 @@ pub fn decide(want: &Traceroute, peer: &str, way: &Way) -> Outcome {
 
 /// Readings of each hop that answered.
 fn with_hops(mut outcome: Outcome, way: &Way) -> Outcome {
-    for (number, hop) in (1..).zip(&way.hops) {
+    for (number, hop) in (1usize..).zip(&way.hops) {
         let Some((from, average)) = hop.from.first().zip(hop.average_seconds()) else { continue };
+        if way.refused.is_some_and(|(_, refused, _)| refused == number && !way.is_placed(number)) {
+            continue;
+        }
         let labels = [("hop", format!("{number}")), ("address", from.to_string())];
         let labels = labels.each_ref().map(|(name, value)| (*name, value.as_str()));
         outcome = outcome.with_labels("traceroute_hop_round_trip_seconds", average, "seconds", &labels).with_labels(
@@ -187,6 +193,13 @@ mod tests {
         let lost = Way { hops: hops()[..2].to_vec(), distance: None, refused: None };
         let refused =
             Way { refused: Some(("10.0.0.1".parse().unwrap(), 1, "it is forbidden to go there")), ..lost.clone() };
+        let refused_late = Way {
+            hops: vec![hop("", 3, &[]), hop("", 3, &[]), hop("10.0.0.1", 3, &[1])],
+            distance: None,
+            refused: Some(("10.0.0.1".parse().unwrap(), 3, "it is forbidden to go there")),
+        };
+        let of_refused = decide(&Traceroute::default(), "web", &refused_late);
+        assert!(of_refused.readings.iter().all(|reading| !reading.labels.contains_key("hop")), "{of_refused:?}");
         let nobody = Way { hops: vec![hop("", 3, &[])], distance: None, refused: None };
         for (params, way, state, part) in [
             (json!({"warn_loss_percent": 50.0}), &there, State::Ok, "web is 3 hops away, 15.0 ms, 33 % lost"),
@@ -204,6 +217,7 @@ mod tests {
             (json!({"not_through": ["10.0.0.0/8"]}), &there, State::Critical, "; it goes through 10.0.0.0/8"),
             (json!({}), &lost, State::Critical, "not reached in 2 hops; the last that answers is 10.0.0.1 (hop 1)"),
             (json!({}), &refused, State::Critical, "10.0.0.1 (hop 1) says that it is forbidden to go there"),
+            (json!({}), &refused_late, State::Critical, "10.0.0.1 (hop 3 or before) says that it is forbidden"),
             (json!({}), &nobody, State::Critical, "nobody on the way answers"),
         ] {
             let want: Traceroute = serde_json::from_value(params.clone()).unwrap();

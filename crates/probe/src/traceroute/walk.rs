@@ -51,6 +51,12 @@ impl Way {
         heard.last()
     }
 
+    /// Whether it is certain that who answered at that hop is at that hop: a router that says that it does not go on says so of
+    /// every echo that was to go further, and may have said nothing of the first ones.
+    pub(super) fn is_placed(&self, hop: usize) -> bool {
+        hop < 2 || self.hops.get(hop - 2).is_some_and(|before| !before.from.is_empty())
+    }
+
     /// How far there is anything to ask.
     fn end(&self, max_hops: usize) -> usize {
         self.distance.or(self.refused.map(|(_, hop, _)| hop)).unwrap_or(max_hops)

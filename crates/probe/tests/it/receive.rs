@@ -280,7 +280,11 @@ async fn rsyslog_passes_messages_on_over_both_transports() {
     let text = text.expect("rsyslog passes the message on over UDP");
     let message = syslog::parse_message(&text).unwrap();
     assert_eq!((message.facility, message.severity, message.program), (2, 3, Some("shop")), "{text}");
-    assert_eq!((message.process, message.host, message.text), (Some("42"), Some("web-1"), "out of stock"), "{text}");
+    assert_eq!(
+        (message.process, message.host, message.text.trim()),
+        (Some("42"), Some("web-1"), "out of stock"),
+        "{text}"
+    );
     let (mut stream, _) = listener.accept().unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let mut bytes = Vec::new();

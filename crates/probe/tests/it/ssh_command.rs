@@ -7,7 +7,7 @@ use probe::State;
 use serde_json::{Value, json};
 
 use crate::peers::{Peer, free_port, run, start, until_it_listens};
-use crate::ssh::host_key;
+use crate::ssh::{host_key, print_of};
 use crate::{SECONDS_5, check};
 
 /// A folder with a host key, one key of a user for each kind, and one that nobody knows.
@@ -126,7 +126,7 @@ async fn nobody_signs_in_at_a_server_with_another_host_key() {
     let keys = Keys::new();
     let (peer, target) = sshd(&keys, "LogLevel VERBOSE").await;
     let me = run("id", &["-un"]).trim().to_owned();
-    let other = keys.print.replace("SHA256:", "SHA256:A").chars().take(50).collect::<String>();
+    let other = print_of(&keys.path().join("stranger.pub"));
     let params = json!({"user": me, "private_key": keys.read("user_ed25519"), "fingerprint": other, "command": "id"});
     let outcome = check("ssh", &target, params, SECONDS_5).await;
     assert_eq!(outcome.state, State::Critical, "{}", outcome.summary);
@@ -136,7 +136,7 @@ async fn nobody_signs_in_at_a_server_with_another_host_key() {
 }
 
 #[tokio::test]
-async fn every_cipher_and_checksum_of_sshd_is_spoken() {
+async fn every_cipher_checksum_and_key_exchange_is_spoken() {
     let keys = Keys::new();
     let me = run("id", &["-un"]).trim().to_owned();
     let aead = ["aes256-gcm@openssh.com", "aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com"];
@@ -149,7 +149,15 @@ async fn every_cipher_and_checksum_of_sshd_is_spoken() {
     ];
     let settings = aead.map(|cipher| format!("Ciphers {cipher}")).into_iter();
     let settings = settings.chain(macs.map(|mac| format!("Ciphers aes256-ctr\nMACs {mac}")));
-    for settings in settings.chain(["Ciphers aes128-ctr\nKexAlgorithms ecdh-sha2-nistp256".to_owned()]) {
+    let exchanges = [
+        "curve25519-sha256",
+        "ecdh-sha2-nistp256",
+        "ecdh-sha2-nistp384",
+        "diffie-hellman-group14-sha256",
+        "diffie-hellman-group14-sha1",
+    ];
+    let settings = settings.chain(exchanges.map(|way| format!("Ciphers aes128-ctr\nKexAlgorithms {way}")));
+    for settings in settings {
         let (_sshd, target) = sshd(&keys, &settings).await;
         let params = json!({"user": me, "private_key": keys.read("user_ed25519"), "fingerprint": keys.print,
             "command": "head -c 100000 /dev/zero | tr '\\0' y; echo done", "output": "done\n$"});
