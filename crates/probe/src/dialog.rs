@@ -70,6 +70,11 @@ impl Dialog {
         &self.host
     }
 
+    /// The same peer under the name that its certificate is to be for.
+    pub(crate) fn known_as(self, name: &str) -> Dialog {
+        Dialog { host: name.to_owned(), ..self }
+    }
+
     /// Shakes hands over TLS; from now on all is said through it. With `verify` false anyone is believed.
     pub(crate) async fn secure(mut self, cx: &Cx<'_>, verify: bool, ca: Option<&str>) -> Result<Dialog, Failure> {
         if !self.held.is_empty() {

@@ -24,6 +24,7 @@
 //! [`redis::parse_info`], [`memcached::parse_stats`], [`reply::parse_reply`], [`imap::parse_greeting`],
 //! [`imap::parse_answer`], [`imap::parse_status`], [`pop3::parse_status`], [`pop3::parse_stat`], [`ftp::parse_file`],
 //! [`ssh::parse_identification`], [`ssh::parse_packet`], [`ssh::parse_offers`], [`ssh::parse_server_key`],
+//! [`ssh::parse_message`], [`ssh::parse_private_key`], [`statsd::parse_stats`], [`traceroute::parse_heard`],
 //! [`sql::postgresql::parse_message`], [`sql::mysql::parse_packet`], [`sql::mysql::parse_greeting`], [`sql::mysql::parse_row`], [`sql::clickhouse::parse_table`],
 //! [`ldap::parse_message`], [`ldap::parse_filter`], [`radius::parse_reply`], [`mqtt::parse_packet`], [`mqtt::parse_message`],
 //! [`amqp::parse_frame`], [`amqp::parse_product`], [`kafka::parse_metadata`], [`zookeeper::parse_state`],
@@ -104,9 +105,11 @@ pub mod smtp;
 pub mod snmp;
 pub mod sql;
 pub mod ssh;
+pub mod statsd;
 pub mod systemd;
 pub mod tcp;
 pub mod tls;
+pub mod traceroute;
 pub mod udp;
 pub mod websocket;
 pub mod winrm;

@@ -70,6 +70,11 @@ pub(crate) fn typed<P: DeserializeOwned + JsonSchema>(params: &Value) -> Result<
     Err(errors)
 }
 
+/// Whether a struct has a parameter of that name.
+pub(crate) fn knows<P: JsonSchema>(name: &str) -> bool {
+    known_names::<P>().iter().any(|known| known == name)
+}
+
 /// The names of a struct's parameters. Kept, since its schema takes longer to make than a check takes to run.
 fn known_names<P: JsonSchema>() -> Arc<[String]> {
     static KNOWN: Mutex<BTreeMap<&'static str, Arc<[String]>>> = Mutex::new(BTreeMap::new());

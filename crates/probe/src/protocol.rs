@@ -165,6 +165,9 @@ fn read<P: Check>(params: &Value) -> Result<(P, Option<Box<Route>>), Vec<ParamEr
         return Ok((params::typed(params)?, None));
     }
     match split(params) {
+        Ok((_, Some(way))) if way.needs_tls() && !params::knows::<P>("ca") => {
+            Err(vec![ParamError::new("client_certificate", "is of no use here: nothing is said over TLS")])
+        }
         Ok((own, way)) => Ok((params::typed(&own)?, way.map(Box::new))),
         // Mistakes in the way do not hide those in the rest.
         Err(mut errors) => {

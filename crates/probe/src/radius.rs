@@ -28,6 +28,9 @@ pub struct Radius {
     password: Option<Secret>,
     /// The answer that is expected: accept, reject or challenge.
     expect: Answer,
+    /// Whether an answer must carry a Message-Authenticator, else WARNING: without it, somebody on the way can make an answer
+    /// out of another one (CVE-2024-3596).
+    require_message_authenticator: bool,
     /// What to call ourselves (NAS-Identifier).
     identifier: String,
     /// WARNING when the answer took at least this long.
@@ -45,6 +48,7 @@ impl Default for Radius {
             user: None,
             password: None,
             expect: Answer::Accept,
+            require_message_authenticator: false,
             identifier: "mainstay".to_owned(),
             warn_time: None,
             critical_time: None,
@@ -255,7 +259,7 @@ pub fn parse_reply(bytes: &[u8]) -> Result<Reply, String> {
 pub fn decide(want: &Radius, reply: &Reply, measured: &Measured) -> Outcome {
     let peer = &measured.peer;
     let words = reply.message.as_ref().map(|words| format!(" ({})", excerpt(words.as_bytes()))).unwrap_or_default();
-    let (state, sentence) = match &want.user {
+    let (mut state, mut sentence) = match &want.user {
         None => (State::Ok, format!("{peer} answers that it is there{words}")),
         Some(user) if reply.answer == want.expect => {
             (State::Ok, format!("{peer} {} the user {user:?}{words}", reply.answer.in_words()))
@@ -270,6 +274,10 @@ pub fn decide(want: &Radius, reply: &Reply, measured: &Measured) -> Outcome {
             (State::Critical, format!("{peer} {did} the user {user:?}{words}, where {expected} is expected"))
         }
     };
+    if want.require_message_authenticator && reply.message_authenticator_at.is_none() {
+        state = state.max(State::Warning);
+        sentence.push_str(", without a Message-Authenticator");
+    }
     measured.outcome("radius", state, &sentence, (want.warn_time, want.critical_time))
 }
 
@@ -317,6 +325,12 @@ mod tests {
             (json!({"user": "mia"}), Answer::Accept, State::Ok, "accepts the user \"mia\""),
             (json!({"user": "mia"}), Answer::Reject, State::Critical, "rejects the user \"mia\""),
             (json!({"user": "mia", "expect": "reject"}), Answer::Reject, State::Ok, "rejects the user"),
+            (
+                json!({"require_message_authenticator": true}),
+                Answer::Accept,
+                State::Warning,
+                "without a Message-Authen",
+            ),
         ] {
             let want: Radius = serde_json::from_value(params.clone()).unwrap();
             let measured = Measured { peer: "r:1812".into(), seconds: 0.1, certificate_left_days: None };

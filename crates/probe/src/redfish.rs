@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use url::Url;
 
 use crate::env::Failure;
@@ -19,7 +19,8 @@ use crate::web::{Access, Findings};
 pub struct Redfish {
     /// Whether the systems must be switched on or off: any, on or off.
     power: Power,
-    /// Whether temperatures, fans and power supplies are read, too. They take two more questions a chassis.
+    /// Whether temperatures, fans and power supplies are read, too. They take two more questions a chassis, or one for each
+    /// sensor where a controller knows only the newer way and tells no list at once.
     sensors: Sensors,
     /// How to get at it.
     #[serde(flatten)]
@@ -51,6 +52,8 @@ pub enum Sensors {
 }
 
 const MAX_MEMBERS: usize = 16;
+/// Sensors of a chassis, in the newer way.
+const MAX_SENSORS: usize = 100;
 
 impl Check for Redfish {
     const NAME: &'static str = "redfish";
@@ -68,24 +71,15 @@ impl Check for Redfish {
         if root["RedfishVersion"].as_str().is_none() {
             return Err(Failure::Peer(format!("{} is no root of Redfish: it tells no version", last.url)));
         }
+        let at_once = &root["ProtocolFeaturesSupported"]["ExpandQuery"];
+        let list = if at_once["NoLinks"] == true { List::AtOnce } else { List::EachAlone };
         let mut seen = Seen::default();
-        for system in self.members(cx, &base, &root["Systems"]).await? {
+        for system in self.members(cx, &base, &root["Systems"], List::EachAlone, MAX_MEMBERS).await? {
             seen.systems.push(system);
         }
-        for chassis in self.members(cx, &base, &root["Chassis"]).await? {
+        for chassis in self.members(cx, &base, &root["Chassis"], List::EachAlone, MAX_MEMBERS).await? {
             if self.sensors == Sensors::Read {
-                for part in ["Thermal", "Power"] {
-                    if let Some(link) = link(&chassis[part]) {
-                        // A controller may link what it does not serve; that is its bug and not the server's illness.
-                        match self.access.ask(Ask::get(at_path(&base, link))).json(cx).await {
-                            Ok((json, answer)) => {
-                                seen.parts.push(json);
-                                last = answer;
-                            }
-                            Err(_) => seen.unread += 1,
-                        }
-                    }
-                }
+                self.read_parts(cx, &base, &chassis, list, &mut seen).await;
             }
             seen.chassis.push(chassis);
         }
@@ -94,14 +88,70 @@ impl Check for Redfish {
     }
 }
 
+/// How a controller tells a list.
+#[derive(Clone, Copy)]
+enum List {
+    /// With its members in it, when asked to (`$expand`).
+    AtOnce,
+    /// As links to them.
+    EachAlone,
+}
+
 impl Redfish {
-    /// The members of a collection, each fetched.
-    async fn members(&self, cx: &Cx<'_>, base: &Url, collection: &Value) -> Result<Vec<Value>, Failure> {
+    /// What a chassis tells of its parts: two documents in the older way, lists since 2020.
+    async fn read_parts(&self, cx: &Cx<'_>, base: &Url, chassis: &Value, list: List, seen: &mut Seen) {
+        let older = ["Thermal", "Power"].into_iter().filter_map(|part| link(&chassis[part]));
+        let mut has_older = false;
+        for path in older {
+            has_older = true;
+            // A controller may link what it does not serve; that is its bug and not the server's illness.
+            match self.access.ask(Ask::get(at_path(base, path))).json(cx).await {
+                Ok((json, _)) => seen.parts.push(json),
+                Err(_) => seen.unread += 1,
+            }
+        }
+        if has_older {
+            return;
+        }
+        for (part, members, most) in
+            [("ThermalSubsystem", "Fans", MAX_MEMBERS), ("PowerSubsystem", "PowerSupplies", MAX_MEMBERS)]
+        {
+            let Some(path) = link(&chassis[part]) else { continue };
+            let found = match self.access.ask(Ask::get(at_path(base, path))).json(cx).await {
+                Ok((json, _)) => self.members(cx, base, &json[members], list, most).await,
+                Err(failure) => Err(failure),
+            };
+            match found {
+                Ok(found) => seen.parts.push(json!({ members: found })),
+                Err(_) => seen.unread += 1,
+            }
+        }
+        match self.members(cx, base, &chassis["Sensors"], list, MAX_SENSORS).await {
+            Ok(found) => seen.parts.push(json!({ "Sensors": found })),
+            Err(_) => seen.unread += 1,
+        }
+    }
+
+    /// The members of a collection, each whole.
+    async fn members(
+        &self,
+        cx: &Cx<'_>,
+        base: &Url,
+        collection: &Value,
+        list: List,
+        most: usize,
+    ) -> Result<Vec<Value>, Failure> {
         let Some(path) = link(collection) else { return Ok(Vec::new()) };
-        let (collection, _) = self.access.ask(Ask::get(at_path(base, path))).json(cx).await?;
+        let mut url = at_path(base, path);
+        if let List::AtOnce = list {
+            url.set_query(Some("$expand=.($levels=1)"));
+        }
+        let (collection, _) = self.access.ask(Ask::get(url)).json(cx).await?;
         let mut members = Vec::new();
-        for member in collection["Members"].as_array().into_iter().flatten().take(MAX_MEMBERS) {
-            if let Some(path) = link(member) {
+        for member in collection["Members"].as_array().into_iter().flatten().take(most) {
+            if member.as_object().is_some_and(|object| object.len() > 1) {
+                members.push(member.clone());
+            } else if let Some(path) = link(member) {
                 members.push(self.access.ask(Ask::get(at_path(base, path))).json(cx).await?.0);
             }
         }
@@ -121,7 +171,7 @@ pub struct Seen {
     pub systems: Vec<Value>,
     /// Its chassis.
     pub chassis: Vec<Value>,
-    /// What their Thermal and Power say.
+    /// What their Thermal and Power say, or lists of sensors, fans and power supplies of the same names.
     pub parts: Vec<Value>,
     /// How many of these could not be read.
     pub unread: usize,
@@ -156,14 +206,24 @@ pub fn decide(want: &Redfish, seen: &Seen, answer: &Answer) -> Outcome {
             ("Fans", "Reading", "redfish_fan_speed", ""),
             ("PowerSupplies", "LastPowerOutputWatts", "redfish_power_supply_watts", "watts"),
             ("PowerControl", "PowerConsumedWatts", "redfish_power_watts", "watts"),
+            ("Sensors", "Reading", "redfish_sensor", ""),
         ] {
             for sensor in part[list].as_array().into_iter().flatten().take(200) {
                 let name = name(sensor);
                 health(&mut findings, &name, sensor);
-                if let Some(value) = sensor[value].as_f64() {
-                    let unit = if list == "Fans" { sensor["ReadingUnits"].as_str().unwrap_or_default() } else { unit };
-                    readings.push((reading, value, unit.to_lowercase(), name));
-                }
+                let (value, unit) = match &sensor["SpeedPercent"]["SpeedRPM"] {
+                    // A fan in the newer way.
+                    Value::Number(rpm) => (rpm.as_f64(), "rpm"),
+                    _ if unit.is_empty() => {
+                        (sensor[value].as_f64(), sensor["ReadingUnits"].as_str().unwrap_or_default())
+                    }
+                    _ => (sensor[value].as_f64(), unit),
+                };
+                let (reading, unit) = match (list, unit) {
+                    ("Sensors", "Cel") => ("redfish_temperature_celsius", "celsius"),
+                    _ => (reading, unit),
+                };
+                readings.extend(value.map(|value| (reading, value, unit.to_lowercase(), name)));
             }
         }
     }
@@ -211,10 +271,26 @@ fn health(findings: &mut Findings, name: &str, thing: &Value) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::web;
+
+    #[test]
+    fn parts_are_read_in_the_newer_way_too() {
+        let parts = vec![
+            json!({"Fans": [{"Name": "Bay 1", "SpeedPercent": {"Reading": 45, "SpeedRPM": 2200}, "Status": {"Health": "OK"}}]}),
+            json!({"PowerSupplies": [{"Name": "PSU 1", "Status": {"Health": "Warning"}}]}),
+            json!({"Sensors": [{"Name": "Inlet", "Reading": 22.5, "ReadingUnits": "Cel", "Status": {"Health": "OK"}},
+                {"Name": "Input", "Reading": 230.1, "ReadingUnits": "V"}]}),
+        ];
+        let seen = Seen { systems: vec![json!({"Name": "web-1"})], parts, ..Seen::default() };
+        let outcome = decide(&Redfish::default(), &seen, &web::answer("https://bmc/", ""));
+        assert_eq!(outcome.state, State::Warning);
+        assert!(outcome.summary.contains("PSU 1 is in doubtful health"), "{}", outcome.summary);
+        let read = outcome.readings.iter().map(|one| (one.name.as_str(), one.value, one.unit.as_str()));
+        let read: Vec<_> = read.filter(|(name, ..)| *name != "redfish_response_seconds").collect();
+        let temperature = ("redfish_temperature_celsius", 22.5, "celsius");
+        assert_eq!(read, [("redfish_fan_speed", 2200.0, "rpm"), temperature, ("redfish_sensor", 230.1, "v")]);
+    }
 
     #[test]
     fn health_and_power_decide() {

@@ -19,7 +19,7 @@ use crate::{
 };
 use crate::{
     amqp_management, bacnet, checkmk, dhcp, docker, ipmi, ipp, jmx, kubernetes, logfile, mongodb, redfish, rtsp, smb,
-    winrm,
+    statsd, traceroute, winrm,
 };
 use crate::{disk, dns, http, icmp, load, memory, ntp, process, prometheus, snmp, systemd, tcp, tls};
 
@@ -69,9 +69,11 @@ static PROTOCOLS: &[Protocol] = &[
     entry::<smtp::Smtp>(),
     entry::<snmp::Snmp>(),
     entry::<ssh::Ssh>(),
+    entry::<statsd::Statsd>(),
     entry::<systemd::Systemd>(),
     entry::<tcp::Tcp>(),
     entry::<tls::Tls>(),
+    entry::<traceroute::Traceroute>(),
     entry::<udp::Udp>(),
     entry::<websocket::Websocket>(),
     entry::<winrm::Winrm>(),

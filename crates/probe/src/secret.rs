@@ -27,6 +27,7 @@ pub struct Secret(Zeroizing<String>);
 /// The names that parameters of this type have, in every protocol; `registry` tests that it is complete.
 pub(crate) const NAMES: &[&str] = &[
     "auth_password",
+    "client_key",
     "community",
     "passphrase",
     "password",

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use hickory_proto::op::{Edns, Message, MessageType, Query};
 use hickory_proto::rr::{Name, RData, RecordType};
 use hickory_proto::serialize::binary::BinEncodable;
@@ -128,8 +130,23 @@ fn signature_end(data: &RData) -> Option<u32> {
 fn value_of(data: &RData) -> String {
     match data {
         RData::TXT(text) => text.txt_data.iter().map(|part| String::from_utf8_lossy(part)).collect(),
+        RData::Unknown { code, rdata } => keys_of_zone(u16::from(*code), &rdata.anything).unwrap_or(data.to_string()),
         other => other.to_string(),
     }
+}
+
+/// DS (RFC 4034, section 5.3) and DNSKEY (section 2.2) as dig shows them.
+fn keys_of_zone(code: u16, bytes: &[u8]) -> Option<String> {
+    const DS: u16 = 43;
+    const DNSKEY: u16 = 48;
+    let (&[first, second, third, fourth], rest) = bytes.split_first_chunk::<4>()?;
+    let number = u16::from_be_bytes([first, second]);
+    let rest = match code {
+        DS => rest.iter().map(|byte| format!("{byte:02X}")).collect(),
+        DNSKEY => STANDARD.encode(rest),
+        _ => return None,
+    };
+    Some(format!("{number} {third} {fourth} {rest}"))
 }
 
 fn rcode_name(code: hickory_proto::op::ResponseCode) -> String {
@@ -156,6 +173,14 @@ fn record_type(kind: Kind) -> RecordType {
         Kind::Ptr => RecordType::PTR,
         Kind::Soa => RecordType::SOA,
         Kind::Srv => RecordType::SRV,
+        Kind::Caa => RecordType::CAA,
+        Kind::Tlsa => RecordType::TLSA,
+        Kind::Sshfp => RecordType::SSHFP,
+        Kind::Naptr => RecordType::NAPTR,
+        Kind::Svcb => RecordType::SVCB,
+        Kind::Https => RecordType::HTTPS,
+        Kind::Ds => RecordType::DS,
+        Kind::Dnskey => RecordType::DNSKEY,
     }
 }
 
@@ -168,7 +193,7 @@ pub(crate) fn kind_name(kind: Kind) -> String {
 /// without the last dot, texts as they are.
 pub(crate) fn comparable(kind: Kind, value: &str) -> String {
     match kind {
-        Kind::Txt => value.to_owned(),
+        Kind::Txt | Kind::Dnskey => value.to_owned(),
         Kind::A => value.parse::<Ipv4Addr>().map_or_else(|_| value.to_owned(), |address| address.to_string()),
         Kind::Aaaa => value.parse::<Ipv6Addr>().map_or_else(|_| value.to_owned(), |address| address.to_string()),
         _ => {

@@ -1,35 +1,43 @@
-//! DNS: does a name server give the right answer? Asks one server one question, over UDP, then TCP when it does not fit.
+//! DNS: does a name server give the right answer? Asks one server one question: over UDP, then TCP when it does not fit, or
+//! over TCP or TLS from the beginning.
 //!
 //! It asks the server itself and no resolver library, so that the server's words (response code, authority, TTL) are seen
 //! as they were said, and no cache stands between.
 
+mod ask;
 mod message;
-
-use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+pub use ask::parse_framed;
 pub use message::{Answer, Found, parse_answer, parse_resolv_conf};
 
-use crate::env::{Failure, addresses};
+use crate::env::Failure;
 use crate::outcome::{Outcome, State, in_words};
-use crate::params::{Family, OneOrMany, ParamError, Span, ordered};
+use crate::params::{OneOrMany, ParamError, Span, ordered};
 use crate::protocol::{Check, Cx};
 use crate::target::parse_host_port;
+use crate::tls::parse_authorities;
 
 /// Parameters of `dns`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Dns {
-    /// What is asked for: A, AAAA, CNAME, MX, NS, TXT, PTR, SOA or SRV.
+    /// What is asked for: A, AAAA, CNAME, MX, NS, TXT, PTR, SOA, SRV, CAA, TLSA, SSHFP, NAPTR, SVCB, HTTPS, DS or DNSKEY.
     #[serde(rename = "type")]
     kind: Kind,
-    /// The name server, with a port where it is not 53; the first one of /etc/resolv.conf when left out.
+    /// The name server, with a port where it is not 53 (853 over TLS); the first one of /etc/resolv.conf when left out.
     server: Option<String>,
+    /// What the question goes over: udp (TCP where the answer does not fit), tcp or tls.
+    transport: Transport,
+    /// The name that the server's certificate must be for, where it is not that of the server. With transport tls.
+    tls_name: Option<String>,
+    /// Whether the server's certificate must be valid for the name.
+    verify: bool,
+    /// Certificate authorities to trust instead of the system's, as PEM text.
+    ca: Option<String>,
     /// Values that must be among the answers, as dig shows them: "192.0.2.1", "10 mail.example.org". A text or a list.
     answer: OneOrMany,
     /// Whether there may be no other answers than those.
@@ -55,6 +63,10 @@ impl Default for Dns {
         Dns {
             kind: Kind::A,
             server: None,
+            transport: Transport::Udp,
+            tls_name: None,
+            verify: true,
+            ca: None,
             answer: OneOrMany::default(),
             exactly: false,
             rcode: Rcode::NoError,
@@ -66,6 +78,19 @@ impl Default for Dns {
             critical_time: None,
         }
     }
+}
+
+/// What a question goes over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// Datagrams.
+    #[default]
+    Udp,
+    /// A connection.
+    Tcp,
+    /// A connection that nobody else can read (RFC 7858).
+    Tls,
 }
 
 /// What is expected of DNSSEC.
@@ -104,6 +129,22 @@ pub enum Kind {
     Soa,
     /// Servers of a service, with priority, weight and port.
     Srv,
+    /// Who may issue certificates for the name.
+    Caa,
+    /// The certificate that a service shows (DANE).
+    Tlsa,
+    /// Fingerprints of SSH host keys.
+    Sshfp,
+    /// Rules from telephone numbers to addresses.
+    Naptr,
+    /// How a service is reached.
+    Svcb,
+    /// How a web server is reached.
+    Https,
+    /// Digest of the key that signs the zone, as the zone above has it.
+    Ds,
+    /// Keys that sign the zone.
+    Dnskey,
 }
 
 /// The response codes that can be expected.
@@ -133,8 +174,6 @@ impl Rcode {
     }
 }
 
-const PORT: u16 = 53;
-
 impl Check for Dns {
     const NAME: &'static str = "dns";
     const TITLE: &'static str = "DNS";
@@ -157,80 +196,32 @@ impl Check for Dns {
         if self.rcode != Rcode::NoError && !self.answer.0.is_empty() {
             problems.push(ParamError::new("answer", format!("there are no answers with {}", self.rcode.as_str())));
         }
+        if self.tls_name.is_some() && self.transport != Transport::Tls {
+            problems.push(ParamError::new("tls_name", "is of use with transport tls only"));
+        }
+        let ca = self.ca.as_deref().and_then(|pem| parse_authorities(pem.as_bytes()).err());
+        problems.extend(ca.map(|why| ParamError::new("ca", why)));
         problems.extend(ordered(("warn_time", "critical_time"), self.warn_time, self.critical_time, |a, b| a > b));
         problems
     }
 
     async fn run<'a>(&'a self, cx: &'a Cx<'a>) -> Result<Outcome, Failure> {
-        let server = self.server(cx).await?;
-        let (answer, seconds) = self.ask(cx, server).await?;
-        let outcome = decide(self, cx.target, &server.to_string(), &answer, seconds, cx.env.clock.now());
+        let server = self.first_server(cx).await?;
+        let (answer, seconds) = self.ask(cx, &server).await?;
+        let outcome = decide(self, cx.target, &server.address.to_string(), &answer, seconds, cx.env.clock.now());
         if outcome.state == State::Critical {
             return Ok(outcome);
         }
         for other in &self.same_on.0 {
-            let parsed = parse_host_port(other.as_bytes()).map_err(Failure::Local)?;
-            let found = addresses(cx, &parsed.host, Family::Any).await?;
-            let (theirs, _) = self.ask(cx, SocketAddr::new(found[0], parsed.port.unwrap_or(PORT))).await?;
+            let (theirs, _) = self.ask(cx, &self.server(cx, other).await?).await?;
             if let Some(differs) = difference(self, &answer, &theirs) {
-                let sentence = format!("{other} answers otherwise than {server} for {}: {differs}", cx.target);
+                let sentence =
+                    format!("{other} answers otherwise than {} for {}: {differs}", server.address, cx.target);
                 return Ok(Outcome { state: State::Critical, summary: sentence, ..outcome });
             }
         }
         Ok(outcome)
     }
-}
-
-impl Dns {
-    /// Asks that server, and how long that took.
-    async fn ask(&self, cx: &Cx<'_>, server: SocketAddr) -> Result<(Answer, f64), Failure> {
-        let question =
-            message::question(cx.target, self.kind, self.dnssec == Dnssec::Signed).map_err(Failure::Local)?;
-        cx.trace.phase("query", "waiting for the name server");
-        let before = cx.trace.elapsed();
-        let doing = format!("asking the name server {server}");
-        let is_answer = |bytes: &[u8]| message::answers(bytes, &question);
-        let mut bytes = cx
-            .env
-            .net
-            .exchange(server, &question.bytes, &is_answer)
-            .await
-            .map_err(|error| Failure::from_io(&doing, &error))?;
-        if message::is_truncated(&bytes) {
-            cx.trace.phase("tcp_query", "waiting for the name server over TCP");
-            bytes =
-                ask_over_tcp(cx, server, &question.bytes).await.map_err(|error| Failure::from_io(&doing, &error))?;
-        }
-        let seconds = cx.trace.elapsed().saturating_sub(before).as_secs_f64();
-        let answer = parse_answer(&bytes).map_err(|why| Failure::Peer(format!("the name server {server} {why}")))?;
-        Ok((answer, seconds))
-    }
-
-    async fn server(&self, cx: &Cx<'_>) -> Result<SocketAddr, Failure> {
-        if let Some(server) = &self.server {
-            let parsed = parse_host_port(server.as_bytes()).map_err(Failure::Local)?;
-            let found = addresses(cx, &parsed.host, Family::Any).await?;
-            return Ok(SocketAddr::new(found[0], parsed.port.unwrap_or(PORT)));
-        }
-        const FILE: &str = "/etc/resolv.conf";
-        let bytes = cx.env.host.read(Path::new(FILE)).await.unwrap_or_default();
-        let servers: Vec<IpAddr> = parse_resolv_conf(&bytes);
-        let first = servers
-            .first()
-            .ok_or_else(|| Failure::Local(format!("{FILE} names no name server; give one in server")))?;
-        Ok(SocketAddr::new(*first, PORT))
-    }
-}
-
-/// The same question with its length before it, and an answer of at most 64 KiB (RFC 1035, section 4.2.2).
-async fn ask_over_tcp(cx: &Cx<'_>, server: SocketAddr, question: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut stream = cx.env.net.connect(server).await?;
-    let length = u16::try_from(question.len()).map_err(std::io::Error::other)?;
-    stream.write_all(&[&length.to_be_bytes(), question].concat()).await?;
-    let length = stream.read_u16().await?;
-    let mut bytes = vec![0; usize::from(length)];
-    stream.read_exact(&mut bytes).await?;
-    Ok(bytes)
 }
 
 /// What another server says otherwise, if anything: code, values, or the serial number of a zone.

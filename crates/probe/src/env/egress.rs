@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::env::{Datagrams, Failure, Net, Stream};
+use crate::env::{Datagrams, Failure, Hops, Net, Stream};
 
 /// The address policy of the checks that run in one place (a server, or the agent of a site).
 ///
@@ -238,6 +238,11 @@ impl Net for Guarded {
     async fn ping(&self, peer: IpAddr, payload_bytes: usize, within: Duration) -> Result<Option<Duration>, Failure> {
         self.egress.permits(peer).map_err(|refused| Failure::Local(refused.to_string()))?;
         self.inner.ping(peer, payload_bytes, within).await
+    }
+
+    fn hops(&self, peer: IpAddr) -> Result<Box<dyn Hops>, Failure> {
+        self.egress.permits(peer).map_err(|refused| Failure::Local(refused.to_string()))?;
+        self.inner.hops(peer)
     }
 
     fn permits(&self, address: IpAddr) -> io::Result<()> {

@@ -6,6 +6,7 @@ use crate::env::Refused;
 use crate::env::route::ProxyTrouble;
 use crate::outcome::{Outcome, State};
 use crate::params::ParamError;
+use crate::tls::explain;
 
 /// A check that came to no measurement.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,10 @@ impl Failure {
         }
         if let Some(trouble) = error.get_ref().and_then(|inner| inner.downcast_ref::<ProxyTrouble>()) {
             return Failure::Local(trouble.to_string());
+        }
+        // What a peer has against us over TLS may come only after the handshake.
+        if let Some(reason) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            return Failure::Peer(format!("{doing} failed: {}", explain(reason)));
         }
         if let Some(hint) = local_refusal(error) {
             return Failure::Local(format!("{doing} is not possible from here: {hint}"));

@@ -6,7 +6,9 @@
 mod clock;
 mod egress;
 mod failure;
+mod hops;
 mod host;
+mod identity;
 mod net;
 pub(crate) mod route;
 mod trust;
@@ -16,6 +18,7 @@ use std::sync::Arc;
 pub use clock::Clock;
 pub use egress::{Egress, Range, Refused};
 pub use failure::Failure;
+pub use hops::Hops;
 pub use host::{Host, Piece, Ran, RawProcess, Space};
 pub use net::{Datagrams, Net, Stream};
 pub(crate) use net::{addresses, dial};

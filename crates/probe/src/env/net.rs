@@ -15,6 +15,7 @@ use tokio::sync::{OnceCell, Semaphore};
 
 use crate::env::Failure;
 use crate::env::egress::plain;
+use crate::env::hops::{Hops, RawHops};
 use crate::params::Family;
 use crate::protocol::Cx;
 
@@ -96,6 +97,14 @@ pub trait Net: Send + Sync {
     /// What the operating system said.
     async fn datagrams(&self, _peer: SocketAddr) -> io::Result<Box<dyn Datagrams>> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// A socket for echoes to that address that only go so far, and for what is said of them on the way.
+    ///
+    /// # Errors
+    /// [`Failure::Local`] when this process may not have one, with what to do about it.
+    fn hops(&self, _peer: IpAddr) -> Result<Box<dyn Hops>, Failure> {
+        Err(Failure::Local("no echoes can be sent hop by hop this way; leave proxy out".to_owned()))
     }
 
     /// Whether the address policy lets checks reach that address; a network without one lets them reach all.
@@ -283,6 +292,19 @@ impl Net for RealNet {
                 buffer.truncate(length);
                 return Ok(buffer);
             }
+        }
+    }
+
+    fn hops(&self, peer: IpAddr) -> Result<Box<dyn Hops>, Failure> {
+        let opened = self.source_for(peer).and_then(|source| RawHops::open(peer, source));
+        match opened {
+            Ok(hops) => Ok(Box::new(hops)),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Failure::Local(
+                "this process may not hear what routers say; give it CAP_NET_RAW (AmbientCapabilities=CAP_NET_RAW in its \
+                 unit)"
+                    .to_owned(),
+            )),
+            Err(error) => Err(Failure::from_io(&format!("opening a socket for ICMP to {peer}"), &error)),
         }
     }
 

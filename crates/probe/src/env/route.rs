@@ -1,5 +1,6 @@
 //! Route: the way to the peer that a check's own parameters ask for: from which address of this machine, through which
-//! proxy. Every protocol over the network has these parameters; none of them knows of it.
+//! proxy, and over TLS showing which certificate. Every protocol over the network has these parameters; none of them knows
+//! of it.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::env::identity::Identity;
 use crate::env::{Datagrams, Env, Failure, Net, Stream};
 use crate::outcome::excerpt;
 use crate::params::{self, ParamError};
@@ -34,15 +36,22 @@ pub(crate) struct Route {
     proxy_user: Option<String>,
     /// Password for the proxy.
     proxy_password: Option<Secret>,
+    /// Certificate to show to a server that asks for one over TLS, and those between it and its authority, as PEM text.
+    client_certificate: Option<String>,
+    /// Private key of the client_certificate, as PEM text without a passphrase.
+    client_key: Option<Secret>,
 }
 
-const NAMES: &[&str] = &["source_address", "proxy", "proxy_user", "proxy_password"];
+const NAMES: &[&str] = &["source_address", "proxy", "proxy_user", "proxy_password", "client_certificate", "client_key"];
+/// Those that are of use over TLS alone; a protocol that speaks it has a parameter `ca`.
+const OVER_TLS: &[&str] = &["client_certificate", "client_key"];
 
 /// A protocol's schema with the parameters of the way added after its own.
 pub(crate) fn with_route(mut schema: Value) -> Value {
     let more = params::schema_of::<Route>();
     if let (Some(own), Some(more)) = (schema["properties"].as_object_mut(), more["properties"].as_object()) {
-        own.extend(more.clone());
+        let has_tls = own.contains_key("ca");
+        own.extend(more.clone().into_iter().filter(|(name, _)| has_tls || !OVER_TLS.contains(&name.as_str())));
     }
     schema
 }
@@ -76,6 +85,14 @@ pub(crate) fn split(given: &Value) -> Result<(Value, Option<Route>), Vec<ParamEr
     if way.proxy_user.is_some() != way.proxy_password.is_some() {
         problems.push(ParamError::new("proxy_password", "and proxy_user come together"));
     }
+    match (&way.client_certificate, &way.client_key) {
+        (Some(certificate), Some(key)) => {
+            let wrong = Identity::new(certificate, key).err();
+            problems.extend(wrong.map(|(field, why)| ParamError::new(field, why)));
+        }
+        (None, None) => {}
+        _ => problems.push(ParamError::new("client_key", "and client_certificate come together")),
+    }
     if problems.is_empty() { Ok((without_way(&Value::Object(given.clone())), Some(way))) } else { Err(problems) }
 }
 
@@ -97,7 +114,17 @@ impl Route {
             };
             env.net = Arc::new(Proxied { inner: env.net, place, credentials });
         }
+        if let (Some(certificate), Some(key)) = (&self.client_certificate, &self.client_key) {
+            let identity = Identity::new(certificate, key);
+            let identity = identity.map_err(|(field, why)| Failure::Local(format!("the {field} {why}")))?;
+            env.trust = Arc::new(env.trust.showing(Some(identity)));
+        }
         Ok(env)
+    }
+
+    /// Whether it is of use over TLS alone.
+    pub(crate) fn needs_tls(&self) -> bool {
+        self.client_certificate.is_some() || self.client_key.is_some()
     }
 }
 
@@ -216,6 +243,8 @@ mod tests {
             (json!({"proxy_user": "mia", "proxy_password": "x"}), "proxy_user"),
             (json!({"proxy": "proxy:1", "proxy_user": "mia"}), "proxy_password"),
             (json!({"source_address": "here"}), "source_address"),
+            (json!({"client_certificate": "x"}), "client_key"),
+            (json!({"client_certificate": "x", "client_key": "y"}), "client_certificate"),
         ] {
             assert_eq!(split(&params).unwrap_err()[0].field, field, "{params}");
         }

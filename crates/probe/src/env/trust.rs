@@ -1,17 +1,19 @@
-//! Trust: which certificate authorities count, and the TLS settings made from them. Never reads the wall clock itself.
+//! Trust: which certificate authorities count, what a check shows of itself, and the TLS settings made from both. Never reads
+//! the wall clock itself.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WantsClientCert, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use sha2::{Digest, Sha256};
 
+use crate::env::identity::Identity;
 use crate::env::{Clock, Failure};
 use crate::tls::{parse_authorities, parse_certificate};
 
@@ -19,23 +21,38 @@ use crate::tls::{parse_authorities, parse_certificate};
 pub struct Trust {
     clock: Arc<dyn Clock>,
     provider: Arc<CryptoProvider>,
-    system: OnceLock<Arc<RootCertStore>>,
+    system: Arc<OnceLock<Arc<RootCertStore>>>,
     /// Settings that were made, by what they were made of. Checks that share them resume each other's sessions.
-    made: Mutex<HashMap<Settings, Arc<ClientConfig>>>,
+    made: Arc<Mutex<HashMap<Settings, Arc<ClientConfig>>>>,
+    /// What is shown to a server that asks who we are.
+    identity: Option<Identity>,
 }
 
-/// What settings depend on; own authorities by the digest of their text.
+/// What settings depend on; own authorities and what is shown by the digest of their text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Settings {
     verify: bool,
     alpn: Offered,
     own: Option<[u8; 32]>,
+    shown: Option<[u8; 32]>,
 }
 
 impl Trust {
     /// The system's authorities, judged by that clock.
     pub fn new(clock: Arc<dyn Clock>) -> Trust {
-        Trust { clock, provider: Arc::new(ring::default_provider()), system: OnceLock::new(), made: Mutex::default() }
+        let provider = Arc::new(ring::default_provider());
+        Trust { clock, provider, system: Arc::default(), made: Arc::default(), identity: None }
+    }
+
+    /// The same trust, with this to show; nothing when it is `None`.
+    pub(crate) fn showing(&self, identity: Option<Identity>) -> Trust {
+        Trust {
+            clock: self.clock.clone(),
+            provider: self.provider.clone(),
+            system: self.system.clone(),
+            made: self.made.clone(),
+            identity,
+        }
     }
 
     /// The authorities to judge by: those of the PEM text when one is given, else the system's.
@@ -81,16 +98,16 @@ impl Trust {
         /// More kinds of settings than this at once are not expected; then all are made anew.
         const MOST: usize = 256;
         let own_digest = own.filter(|_| verify).map(|pem| Sha256::digest(pem.as_bytes()).into());
-        let name = Settings { verify, alpn, own: own_digest };
+        let name = Settings { verify, alpn, own: own_digest, shown: self.identity.as_ref().map(Identity::digest) };
         if let Some(config) = self.made().get(&name) {
             return Ok(config.clone());
         }
         let config = if verify {
-            let mut config = self.versions()?.with_root_certificates(self.authorities(own)?).with_no_client_auth();
+            let mut config = self.shown(self.versions()?.with_root_certificates(self.authorities(own)?))?;
             config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
             config
         } else {
-            self.recording(Arc::new(Recording::new(self.provider.clone())), alpn)
+            self.recording(Arc::new(Recording::new(self.provider.clone())), alpn)?
         };
         let config = Arc::new(config);
         let mut made = self.made();
@@ -106,9 +123,9 @@ impl Trust {
     }
 
     /// Settings that believe anyone and keep what was shown, for a check that judges afterwards.
-    pub(crate) fn for_inspection(&self) -> (ClientConfig, Arc<Recording>) {
+    pub(crate) fn for_inspection(&self) -> Result<(ClientConfig, Arc<Recording>), Failure> {
         let recording = Arc::new(Recording::new(self.provider.clone()));
-        (self.recording(recording.clone(), &[]), recording)
+        Ok((self.recording(recording.clone(), &[])?, recording))
     }
 
     /// Judges a chain, leaf first, as a client at that time would.
@@ -141,15 +158,19 @@ impl Trust {
             .map_err(|error| Failure::Local(format!("TLS is not available: {error}")))
     }
 
-    fn recording(&self, recording: Arc<Recording>, alpn: &[&[u8]]) -> ClientConfig {
-        let mut config = self
-            .versions()
-            .expect("ring offers the default versions")
-            .dangerous()
-            .with_custom_certificate_verifier(recording)
-            .with_no_client_auth();
+    fn recording(&self, recording: Arc<Recording>, alpn: &[&[u8]]) -> Result<ClientConfig, Failure> {
+        let mut config = self.shown(self.versions()?.dangerous().with_custom_certificate_verifier(recording))?;
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        Ok(config)
+    }
+
+    /// With what is shown of us, if anything.
+    fn shown(&self, config: rustls::ConfigBuilder<ClientConfig, WantsClientCert>) -> Result<ClientConfig, Failure> {
+        let Some(identity) = &self.identity else { return Ok(config.with_no_client_auth()) };
+        let (chain, key) = identity.parts().map_err(|(field, why)| Failure::Local(format!("the {field} {why}")))?;
         config
+            .with_client_auth_cert(chain, key)
+            .map_err(|error| Failure::Local(format!("the client_certificate cannot be shown: {error}")))
     }
 }
 

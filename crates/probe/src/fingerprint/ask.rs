@@ -112,7 +112,7 @@ async fn page(stream: Option<Box<dyn Stream>>, peer: SocketAddr, patience: Durat
 
 async fn over_tls(env: &Env, peer: SocketAddr, patience: Duration, evidence: &mut Evidence) {
     let Some(stream) = dialled(env, peer, patience).await else { return };
-    let (config, recording) = env.trust.for_inspection();
+    let Ok((config, recording)) = env.trust.for_inspection() else { return };
     let connector = TlsConnector::from(Arc::new(config));
     let shake = connector.connect(ServerName::IpAddress(peer.ip().into()), stream);
     let shaken = tokio::time::timeout(patience, shake).await;

@@ -108,7 +108,7 @@ impl Ask {
     /// Sends it and reads the answer, whatever its status.
     pub(crate) async fn send(self, cx: &Cx<'_>) -> Result<Answer, Failure> {
         let step = Step { url: self.url, method: self.method, headers: self.headers, body: self.body.into() };
-        let mut exchange = send(&self.over, cx, &step).await?;
+        let mut exchange = send(&self.over, &cx.env.trust, cx, &step).await?;
         let first_byte_seconds = cx.trace.elapsed().as_secs_f64();
         cx.trace.phase("body", "reading the body");
         let (body, cut) = read_body(exchange.response.body_mut(), &step.url, self.limit_bytes).await?;

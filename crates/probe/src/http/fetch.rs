@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use http::header::{
     AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION,
@@ -16,7 +17,7 @@ use rustls_pki_types::CertificateDer;
 use tokio::task::JoinSet;
 use url::Url;
 
-use crate::env::{Failure, Stream, dial, parse_server_name};
+use crate::env::{Failure, Stream, Trust, dial, parse_server_name};
 use crate::http::{Answer, BODY_LIMIT_BYTES, Http, Version};
 use crate::params::Family;
 use crate::protocol::Cx;
@@ -38,9 +39,10 @@ pub(crate) async fn fetch(want: &Http, cx: &Cx<'_>) -> Result<Answer, Failure> {
         socket: None,
         two: want.version == Version::Two,
     };
+    let mut trust = cx.env.trust.clone();
     let mut redirects = 0;
     loop {
-        let mut exchange = send(&over, cx, &step).await?;
+        let mut exchange = send(&over, &trust, cx, &step).await?;
         let status = exchange.response.status();
         let location = exchange.response.headers().get(LOCATION).cloned();
         if let Some(location) = location.filter(|_| status.is_redirection() && !want.status.accepts(status.as_u16()))
@@ -53,7 +55,11 @@ pub(crate) async fn fetch(want: &Http, cx: &Cx<'_>) -> Result<Answer, Failure> {
                 )));
             }
             redirects += 1;
+            let before = step.url.clone();
             step.follow(status, &location)?;
+            if !same_place(&before, &step.url) {
+                trust = Arc::new(trust.showing(None)); // Nor who we are.
+            }
             continue;
         }
         let first_byte_seconds = cx.trace.elapsed().as_secs_f64();
@@ -112,6 +118,13 @@ pub(super) struct Over {
     pub(super) two: bool,
 }
 
+/// Whether what is meant for one address may be told to the other.
+fn same_place(one: &Url, other: &Url) -> bool {
+    one.host() == other.host()
+        && one.port_or_known_default() == other.port_or_known_default()
+        && one.scheme() == other.scheme()
+}
+
 impl Step {
     /// Turns to where a redirect points, as RFC 9110 (section 15.4) and browsers do it.
     fn follow(&mut self, status: StatusCode, location: &HeaderValue) -> Result<(), Failure> {
@@ -119,10 +132,7 @@ impl Step {
         let text = location.to_str().map_err(|_| wrong("that is not text"))?;
         let next = self.url.join(text).map_err(|_| wrong("that is no web address"))?;
         check_web_address(&next).map_err(|why| wrong(&why))?;
-        let same_place = next.host() == self.url.host()
-            && next.port_or_known_default() == self.url.port_or_known_default()
-            && next.scheme() == self.url.scheme();
-        if !same_place {
+        if !same_place(&self.url, &next) {
             // What was meant for one host is nobody else's business.
             for secret in [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE, HOST] {
                 self.headers.remove(secret);
@@ -176,7 +186,7 @@ impl Exchange {
     }
 }
 
-pub(super) async fn send(over: &Over, cx: &Cx<'_>, step: &Step) -> Result<Exchange, Failure> {
+pub(super) async fn send(over: &Over, trust: &Trust, cx: &Cx<'_>, step: &Step) -> Result<Exchange, Failure> {
     let host = step.url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let port = step.url.port_or_known_default().unwrap_or(80);
     let (stream, peer) = match &over.socket {
@@ -191,7 +201,7 @@ pub(super) async fn send(over: &Over, cx: &Cx<'_>, step: &Step) -> Result<Exchan
     let (stream, certificate): (Box<dyn Stream>, _) = if step.url.scheme() == "https" {
         cx.trace.phase("tls", "shaking hands over TLS");
         let name = parse_server_name(host).map_err(Failure::Local)?;
-        let config = cx.env.trust.for_http(over.verify, over.ca.as_deref(), over.two)?;
+        let config = trust.for_http(over.verify, over.ca.as_deref(), over.two)?;
         let session = tokio_rustls::TlsConnector::from(config)
             .connect(name, stream)
             .await

@@ -1,6 +1,9 @@
-//! Fluent forward: events as Fluentd and Fluent Bit send them, in all three modes. The handshake with a shared key is not
-//! spoken here.
+//! Fluent forward: events as Fluentd and Fluent Bit send them, in all three modes, and the handshake before them where a
+//! shared key is set.
 
+mod handshake;
+
+pub use handshake::{Greeting, Ping, parse_ping};
 use serde_json::{Map, Number, Value};
 
 use crate::receive::unpack;

@@ -1,31 +1,47 @@
-//! SSH: which server answers, with which host key, and does it offer only what is still safe? Signs nobody in.
+//! SSH: which server answers, with which host key, does it offer only what is still safe? And what does a command say there?
 //!
-//! It goes as far as the key exchange, where the server proves that it has the host key, and hangs up before anything is
-//! encrypted. It runs no command: that would need all of SSH (the library for it brings a pre-release of RSA with a known
-//! timing weakness and over a hundred packages), and a key that opens a machine does not belong into a check. What must be
-//! looked at from inside is looked at by the agent there, or by a plugin.
+//! Without a user it goes as far as the key exchange, where the server proves that it has the host key, and hangs up before
+//! anything is encrypted. With one it signs in, by key or password, and runs one command whose exit code and output are
+//! judged. Nobody signs in at a server whose host key is not the expected one.
+//!
+//! It stands on ring's primitives, which has the ciphers of SSH and RSA in constant time. The library for all of SSH brings a
+//! pre-release of RSA with a known timing weakness (RUSTSEC-2023-0071), or no RSA at all, and over a hundred packages.
 
+mod agreement;
+mod cipher;
+mod exchange;
+mod judge;
+mod key;
+mod message;
 mod packet;
 mod proof;
+mod session;
+
+use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use ring::agreement::{ECDH_P256, EphemeralPrivateKey, UnparsedPublicKey, X25519, agree_ephemeral};
 use ring::digest::{SHA256, digest};
-use ring::rand::{SecureRandom, SystemRandom};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use cipher::{Direction, Opened, known_direction};
+pub use judge::judge;
+pub use key::{PrivateKey, parse_private_key};
+pub use message::{Message, parse_message, parse_questions};
 pub use packet::{
     Offers, ServerKey, parse_disconnect, parse_identification, parse_offers, parse_packet, parse_server_key,
 };
 pub use proof::{Said, verify};
+pub use session::OUTPUT_LIMIT_BYTES;
 
-use crate::dialog::{Dialog, Measured, problems};
+use crate::dialog::{Dialog, Measured, one_line_problem, problems};
 use crate::env::Failure;
+use crate::http::Condition;
 use crate::outcome::{Outcome, State, excerpt};
 use crate::params::{Family, OneOrMany, ParamError, Pattern, Span};
 use crate::protocol::{Check, Cx};
+use crate::secret::Secret;
 
 /// Parameters of `ssh`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -39,6 +55,26 @@ pub struct Ssh {
     identification: Option<Pattern>,
     /// WARNING when the server offers algorithms that are no longer safe.
     warn_weak: bool,
+    /// User name to sign in as. Nobody signs in when left out. Needs fingerprint, and a password or a private key.
+    user: Option<String>,
+    /// Password of the user.
+    password: Option<Secret>,
+    /// Private key of the user, instead of a password: the text of its file (id_ed25519), without a passphrase. A key that
+    /// may do nothing but this (restrict,command="…" in authorized_keys) is the safest.
+    private_key: Option<Secret>,
+    /// Command that the server runs for the user, at most 4,096 bytes; signing in is all when left out. It has nothing to
+    /// read, and at most 256 KiB to write.
+    command: Option<String>,
+    /// What its exit code means: plugin (0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN, with performance data) or success (0 OK,
+    /// all others CRITICAL).
+    exit_code: ExitCode,
+    /// Regular expression that what the command writes must match.
+    output: Option<Pattern>,
+    /// Names and regular expressions whose first group is a number in what the command writes; each becomes a reading:
+    /// {"waiting": "(\\d+) jobs wait"}.
+    numbers: BTreeMap<String, Pattern>,
+    /// What these numbers must be: {"waiting": "< 100"}.
+    values: BTreeMap<String, Condition>,
     /// WARNING when the whole conversation took at least this long.
     warn_time: Option<Span>,
     /// CRITICAL when the whole conversation took at least this long.
@@ -65,22 +101,32 @@ pub enum KeyType {
 impl KeyType {
     fn algorithms(self) -> &'static str {
         match self {
-            KeyType::Any => "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,rsa-sha2-512,rsa-sha2-256",
+            KeyType::Any => "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,rsa-sha2-512,rsa-sha2-256,ssh-rsa",
             KeyType::Ed25519 => "ssh-ed25519",
             KeyType::Ecdsa => "ecdsa-sha2-nistp256,ecdsa-sha2-nistp384",
-            KeyType::Rsa => "rsa-sha2-512,rsa-sha2-256",
+            KeyType::Rsa => "rsa-sha2-512,rsa-sha2-256,ssh-rsa",
         }
     }
 }
 
+/// What an exit code means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ExitCode {
+    /// As monitoring plugins end.
+    #[default]
+    Plugin,
+    /// Nothing but 0 is well.
+    Success,
+}
+
 const PORT: u16 = 22;
 const IDENTIFICATION: &str = concat!("SSH-2.0-Mainstay_", env!("CARGO_PKG_VERSION"));
-const KEY_EXCHANGES: &str = "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256";
 
 impl Check for Ssh {
     const NAME: &'static str = "ssh";
     const TITLE: &'static str = "SSH";
-    const HELP: &'static str = "Reads the identification and the host key of a server and compares them; looks for algorithms that are no longer safe.";
+    const HELP: &'static str = "Reads the identification and the host key of a server and compares them; looks for algorithms that are no longer safe. Where wanted signs in by key or password and runs a command whose exit code and output are judged.";
     const TARGET: &'static str = "host and port, for example git.example.org; port 22 when none is named";
 
     fn problems(&self, target: &str) -> Vec<ParamError> {
@@ -93,122 +139,71 @@ impl Check for Ssh {
             let message = format!("{wrong:?} is none; `ssh-keygen -lf FILE.pub` shows it as SHA256: and 43 characters");
             problems.push(ParamError::new("fingerprint", message));
         }
+        problems.extend(self.sign_in_problems());
         problems
     }
 
     async fn run<'a>(&'a self, cx: &'a Cx<'a>) -> Result<Outcome, Failure> {
-        const IDENTIFICATION_LIMIT_BYTES: usize = 8 << 10;
         let mut dialog = Dialog::open(cx, PORT, self.family).await?;
-        cx.trace.phase("greeting", "waiting for the greeting");
-        dialog.say(format!("{IDENTIFICATION}\r\n").as_bytes()).await?;
-        let identification = dialog.next(IDENTIFICATION_LIMIT_BYTES, parse_identification).await?;
-        cx.trace.phase("key_exchange", "waiting for the host key");
-        let our_offers = our_offers(self.key_type)?;
-        dialog.say(&packet::packet(&our_offers)).await?;
-        let payload = next_payload(&mut dialog).await?;
-        let odd = |peer: &str, what: &str| Failure::Peer(format!("{peer} answers with no {what} that can be read"));
-        let offers = parse_offers(&payload).ok_or_else(|| odd(dialog.peer(), "list of algorithms"))?;
-        let ours =
-            Ours::agree(&offers, self.key_type).map_err(|why| Failure::Peer(format!("{} {why}", dialog.peer())))?;
-        dialog.say(&packet::packet(&[&[KEX_ECDH_INIT], packet::string(&ours.public).as_slice()].concat())).await?;
-        let reply = next_payload(&mut dialog).await?;
-        let server = parse_server_key(&reply).ok_or_else(|| odd(dialog.peer(), "host key"))?;
-        let said = Said {
-            our_identification: IDENTIFICATION,
-            identification: &identification,
-            our_offers: &our_offers,
-            offers: &payload,
-            our_public: &ours.public.clone(),
-        };
-        let proven = ours.shared(&server.public).and_then(|shared| verify(&server, &said.hash(&server, &shared)));
-        proven.map_err(|why| Failure::Peer(format!("{} {why}", dialog.peer())))?;
+        let exchanged = exchange::exchange(&mut dialog, cx, self.key_type).await?;
         let measured = dialog.measured(cx);
-        Ok(decide(self, &identification, &offers, &server.host_key, &measured))
-    }
-}
-
-/// The next packet that says something; a server may send some that do not (RFC 4253, section 11).
-async fn next_payload(dialog: &mut Dialog) -> Result<Vec<u8>, Failure> {
-    const IGNORE: u8 = 2;
-    const DEBUG: u8 = 4;
-    for _ in 0..20 {
-        let payload = dialog.next(packet::PACKET_LIMIT_BYTES + 4, parse_packet).await?;
-        if let Some(why) = parse_disconnect(&payload) {
-            return Err(Failure::Peer(format!("{} breaks off ({})", dialog.peer(), excerpt(why.as_bytes()))));
-        }
-        if !matches!(payload.first(), Some(&IGNORE | &DEBUG)) {
-            return Ok(payload);
-        }
-    }
-    Err(Failure::Peer(format!("{} sends only packets that say nothing", dialog.peer())))
-}
-
-const KEX_ECDH_INIT: u8 = 30;
-
-/// Payload of our SSH_MSG_KEXINIT. Ciphers are named since they must be; none is ever used.
-fn our_offers(key_type: KeyType) -> Result<Vec<u8>, Failure> {
-    let mut payload = vec![packet::KEXINIT];
-    payload.extend_from_slice(&random::<16>()?);
-    let ciphers = "chacha20-poly1305@openssh.com,aes256-gcm@openssh.com,aes128-gcm@openssh.com,aes256-ctr,aes128-ctr,aes128-cbc,3des-cbc";
-    let macs = "hmac-sha2-256-etm@openssh.com,hmac-sha2-256,hmac-sha2-512,hmac-sha1";
-    let (compressions, languages) = ("none,zlib@openssh.com,zlib", "");
-    for list in [
-        KEY_EXCHANGES,
-        key_type.algorithms(),
-        ciphers,
-        ciphers,
-        macs,
-        macs,
-        compressions,
-        compressions,
-        languages,
-        languages,
-    ] {
-        payload.extend_from_slice(&packet::string(list.as_bytes()));
-    }
-    payload.extend_from_slice(&[0; 5]); // No guess follows; reserved.
-    Ok(payload)
-}
-
-fn random<const N: usize>() -> Result<[u8; N], Failure> {
-    let mut bytes = [0; N];
-    let filled = SystemRandom::new().fill(&mut bytes);
-    filled.map_err(|_| Failure::Local("this machine gives no random numbers".to_owned()))?;
-    Ok(bytes)
-}
-
-/// Our half of the key exchange.
-struct Ours {
-    private: EphemeralPrivateKey,
-    public: Vec<u8>,
-}
-
-impl Ours {
-    /// By the first way of ours that the server knows too. An error is the end of a sentence about the peer.
-    fn agree(offers: &Offers, key_type: KeyType) -> Result<Ours, String> {
-        let common = |ours: &str, theirs: &[String]| {
-            ours.split(',').find(|name| theirs.iter().any(|other| other == name)).map(str::to_owned)
+        let met = decide(self, &exchanged.identification, &exchanged.offers, &exchanged.host_key, &measured);
+        let Some(user) = self.user.as_deref().filter(|_| met.state < State::Critical) else { return Ok(met) };
+        let parsed = self.private_key.as_ref().map(|key| parse_private_key(key.reveal().as_bytes())).transpose();
+        let key = parsed.map_err(|why| Failure::Local(format!("the private key {why}")))?;
+        let proof = match (&key, &self.password) {
+            (Some(key), _) => session::Proof::Key(key),
+            (None, Some(password)) => session::Proof::Password(password),
+            (None, None) => return Ok(met), // Refused when the parameters were read.
         };
-        if common(key_type.algorithms(), &offers.host_keys).is_none() {
-            let theirs = offers.host_keys.join(", ");
-            return Err(format!("has no host key of a type that is wanted, but {}", excerpt(theirs.as_bytes())));
-        }
-        let Some(way) = common(KEY_EXCHANGES, &offers.key_exchanges) else {
-            let theirs = offers.key_exchanges.join(", ");
-            return Err(format!("offers no key exchange that is known here, but {}", excerpt(theirs.as_bytes())));
+        cx.trace.phase("sign_in", "waiting to be let in");
+        let mut session = session::Session::begin(&mut dialog, exchanged).await?;
+        session.sign_in(user, &proof).await?;
+        let ran = match &self.command {
+            Some(command) => {
+                cx.trace.phase("command", "waiting for the command to end");
+                Some(session.run(command).await?)
+            }
+            None => None,
         };
-        let curve = if way.starts_with("curve25519") { &X25519 } else { &ECDH_P256 };
-        let failed = |_| "cannot be answered: no key could be made here".to_owned();
-        let private = EphemeralPrivateKey::generate(curve, &SystemRandom::new()).map_err(failed)?;
-        let public = private.compute_public_key().map_err(failed)?.as_ref().to_vec();
-        Ok(Ours { private, public })
+        let measured = dialog.measured(cx);
+        Ok(judge(self, user, ran.as_ref(), met, &measured))
     }
+}
 
-    /// The agreed key, as a number with its length. An error is the end of a sentence about the peer.
-    fn shared(self, theirs: &[u8]) -> Result<Vec<u8>, String> {
-        let theirs = UnparsedPublicKey::new(self.private.algorithm(), theirs);
-        agree_ephemeral(self.private, &theirs, packet::mpint)
-            .map_err(|_| "sends a public value that is none of the curve".to_owned())
+impl Ssh {
+    fn sign_in_problems(&self) -> Vec<ParamError> {
+        let mut problems = Vec::new();
+        let mut wrong = |field: &str, message: &str| problems.push(ParamError::new(field, message));
+        match (&self.user, &self.password, &self.private_key) {
+            (Some(_), Some(_), Some(_)) => wrong("private_key", "and password are two ways to sign in; name one"),
+            (Some(_), None, None) => wrong("user", "needs a password or a private_key"),
+            (None, Some(_), _) => wrong("password", "needs a user"),
+            (None, _, Some(_)) => wrong("private_key", "needs a user"),
+            _ => {}
+        }
+        if self.user.is_some() && self.fingerprint.0.is_empty() {
+            wrong("fingerprint", "is needed to sign in: what is meant for one server is told to no other");
+        }
+        if self.command.is_some() && self.user.is_none() {
+            wrong("command", "needs a user");
+        }
+        if self.command.as_ref().is_some_and(|command| command.trim().is_empty() || command.len() > 4096) {
+            wrong("command", "has 1 to 4,096 bytes");
+        }
+        if self.command.is_none() && (self.output.is_some() || !self.numbers.is_empty()) {
+            wrong(if self.output.is_some() { "output" } else { "numbers" }, "needs a command");
+        }
+        if let Some((name, _)) = self.numbers.iter().find(|(_, pattern)| pattern.0.captures_len() < 2) {
+            wrong("numbers", &format!("{name:?} has no group; put ( and ) around the number"));
+        }
+        if let Some(name) = self.values.keys().find(|name| !self.numbers.contains_key(*name)) {
+            wrong("values", &format!("{name:?} is not among numbers"));
+        }
+        let key = self.private_key.as_ref().and_then(|key| parse_private_key(key.reveal().as_bytes()).err());
+        problems.extend(key.map(|why| ParamError::new("private_key", why)));
+        problems.extend(one_line_problem("user", self.user.as_deref()));
+        problems
     }
 }
 
@@ -292,5 +287,39 @@ mod tests {
     fn a_fingerprint_is_read_before_anybody_is_asked() {
         let want: Ssh = serde_json::from_value(json!({"fingerprint": "MD5:00:11"})).unwrap();
         assert_eq!(want.problems("s:22")[0].field, "fingerprint");
+    }
+
+    #[test]
+    fn who_signs_in_says_where_and_with_what() {
+        let print = fingerprint(b"key");
+        for (params, field, part) in [
+            (json!({"user": "mia", "password": "x"}), "fingerprint", "told to no other"),
+            (json!({"user": "mia", "fingerprint": print}), "user", "a password or a private_key"),
+            (json!({"password": "x"}), "password", "needs a user"),
+            (json!({"command": "id"}), "command", "needs a user"),
+            (
+                json!({"user": "mia", "password": "x", "private_key": "y", "fingerprint": print}),
+                "private_key",
+                "two ways",
+            ),
+            (json!({"user": "mia", "private_key": "y", "fingerprint": print}), "private_key", "paste the whole file"),
+            (json!({"user": "m\nia", "password": "x", "fingerprint": print}), "user", "line breaks"),
+            (json!({"output": "x"}), "output", "needs a command"),
+            (
+                json!({"user": "mia", "password": "x", "fingerprint": print, "command": "id", "numbers": {"n": "\\d+"}}),
+                "numbers",
+                "has no group",
+            ),
+            (
+                json!({"user": "mia", "password": "x", "fingerprint": print, "command": "id", "values": {"n": 1}}),
+                "values",
+                "not among numbers",
+            ),
+        ] {
+            let want: Ssh = serde_json::from_value(params.clone()).unwrap();
+            let problems = want.problems("s:22");
+            assert_eq!(problems[0].field, field, "{params}: {problems:?}");
+            assert!(problems[0].message.contains(part), "{params}: {problems:?}");
+        }
     }
 }

@@ -100,8 +100,12 @@ pub struct Offers {
     pub host_keys: Vec<String>,
     /// Ciphers from the client to the server.
     pub ciphers: Vec<String>,
+    /// Ciphers from the server to the client.
+    pub ciphers_back: Vec<String>,
     /// Checksums from the client to the server.
     pub macs: Vec<String>,
+    /// Checksums from the server to the client.
+    pub macs_back: Vec<String>,
 }
 
 pub(super) const KEXINIT: u8 = 20;
@@ -114,9 +118,9 @@ pub fn parse_offers(payload: &[u8]) -> Option<Offers> {
         let list = std::str::from_utf8(take(&mut rest)?).ok()?;
         Some(list.split(',').filter(|name| !name.is_empty()).take(200).map(str::to_owned).collect::<Vec<_>>())
     };
-    let (key_exchanges, host_keys, ciphers) = (names()?, names()?, names()?);
-    let (_, macs) = (names()?, names()?);
-    Some(Offers { key_exchanges, host_keys, ciphers, macs })
+    let (key_exchanges, host_keys) = (names()?, names()?);
+    let (ciphers, ciphers_back, macs, macs_back) = (names()?, names()?, names()?, names()?);
+    Some(Offers { key_exchanges, host_keys, ciphers, ciphers_back, macs, macs_back })
 }
 
 /// The server's half of the key exchange (SSH_MSG_KEX_ECDH_REPLY).

@@ -1,6 +1,6 @@
 //! Proof: does the peer really have the host key that it shows? Pure: no socket, only the bytes of the conversation.
 
-use ring::digest::{SHA256, digest};
+use ring::digest::{Algorithm, digest};
 use ring::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey};
 
 use super::packet::{ServerKey, string, take};
@@ -17,6 +17,8 @@ pub struct Said<'a> {
     pub offers: &'a [u8],
     /// Our public value.
     pub our_public: &'a [u8],
+    /// What all of it is hashed with.
+    pub algorithm: &'static Algorithm,
 }
 
 impl Said<'_> {
@@ -32,7 +34,7 @@ impl Said<'_> {
             string(&server.public),
             shared.to_vec(),
         ];
-        digest(&SHA256, &parts.concat()).as_ref().to_vec()
+        digest(self.algorithm, &parts.concat()).as_ref().to_vec()
     }
 }
 
@@ -60,14 +62,15 @@ pub fn verify(server: &ServerKey, message: &[u8]) -> Result<(), String> {
             let fixed = fixed_width(signature, 48).ok_or_else(damaged)?;
             UnparsedPublicKey::new(&signature::ECDSA_P384_SHA384_FIXED, key).verify(message, &fixed)
         }
-        ("ssh-rsa", "rsa-sha2-256" | "rsa-sha2-512") => {
+        ("ssh-rsa", "rsa-sha2-256" | "rsa-sha2-512" | "ssh-rsa") => {
             let e = take(&mut rest).ok_or_else(damaged)?;
             let n = take(&mut rest).ok_or_else(damaged)?;
             let key = RsaPublicKeyComponents { n: unsigned(n), e: unsigned(e) };
-            let how = if name == "rsa-sha2-256" {
-                &signature::RSA_PKCS1_2048_8192_SHA256
-            } else {
-                &signature::RSA_PKCS1_2048_8192_SHA512
+            let how = match name.as_str() {
+                "rsa-sha2-256" => &signature::RSA_PKCS1_2048_8192_SHA256,
+                "rsa-sha2-512" => &signature::RSA_PKCS1_2048_8192_SHA512,
+                // All that some old devices have; that it is weak is told where that is wanted.
+                _ => &signature::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY,
             };
             key.verify(how, message, signature)
         }

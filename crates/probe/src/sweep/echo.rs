@@ -37,7 +37,7 @@ pub(crate) fn write_echo(packet: &mut [u8; ECHO_BYTES], is_v6: bool, echo: &Echo
 }
 
 /// The Internet checksum (RFC 1071).
-fn checksum(bytes: &[u8]) -> u16 {
+pub(crate) fn checksum(bytes: &[u8]) -> u16 {
     let mut sum: u32 =
         bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |b| u32::from(*b))).sum();
     while sum > 0xffff {

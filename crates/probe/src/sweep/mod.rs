@@ -14,6 +14,7 @@ mod rate;
 
 pub use addresses::{Addresses, parse_addresses};
 pub use discover::{Discovery, Found, Host, Plan, USUAL_PORTS, discover, outline};
+pub(crate) use echo::checksum;
 pub use echo::{Echo, parse_echo};
 pub use icmp::{EchoPlan, Replied, echo_sweep};
 pub use neighbours::{Manufacturers, parse_manufacturers, parse_neighbours};

@@ -90,7 +90,7 @@ impl Check for Tls {
         let name = parse_server_name(host).map_err(Failure::Local)?;
         let (stream, peer) = dial(cx, &target.host, target.port.unwrap_or(PORT), self.family).await?;
         cx.trace.phase("tls", "shaking hands over TLS");
-        let (config, recording) = cx.env.trust.for_inspection();
+        let (config, recording) = cx.env.trust.for_inspection()?;
         let session = tokio_rustls::TlsConnector::from(Arc::new(config))
             .connect(name.clone(), stream)
             .await

@@ -1,4 +1,4 @@
-//! WebSocket against Debian's python3-websockets, Modbus against python3-pymodbus, SIP against kamailio.
+//! WebSocket against Debian's python3-websockets, Modbus against python3-pymodbus, SIP against kamailio and sipp.
 
 use std::time::Duration;
 
@@ -104,5 +104,31 @@ async fn a_real_sip_server_answers_over_both_transports() {
             assert_eq!(outcome.state, state, "{params}: {}", outcome.summary);
             assert!(outcome.summary.contains(part), "{params}: {}", outcome.summary);
         }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs sipp: make test-peers"]
+async fn sipp_plays_a_telephone_that_answers_and_one_that_is_busy() {
+    for (code, words, state) in [(200, "OK", State::Ok), (486, "Busy Here", State::Critical)] {
+        let port = free_port();
+        let scenario = format!(
+            "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n<scenario name=\"telephone\">\n<recv request=\"OPTIONS\"/>\n<send><![CDATA[\n\
+             SIP/2.0 {code} {words}\n[last_Via:]\n[last_From:]\n[last_To:];tag=[call_number]\n[last_Call-ID:]\n[last_CSeq:]\n\
+             User-Agent: telephone\nContent-Length: 0\n\n]]></send>\n</scenario>\n"
+        );
+        let port_text = port.to_string();
+        let arguments = ["-sf", "{folder}/peer.conf", "-i", "127.0.0.1", "-p", &port_text, "-nostdin", "-m", "5"];
+        let _sipp = start("/usr/bin/sipp", &scenario, &arguments, &[]);
+        let mut outcome = check("sip", &format!("127.0.0.1:{port}"), json!({}), Duration::from_millis(500)).await;
+        for _ in 0..50 {
+            if outcome.summary.contains(words) || outcome.summary.contains("telephone") {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await; // polls: sipp answers
+            outcome = check("sip", &format!("127.0.0.1:{port}"), json!({}), Duration::from_millis(500)).await;
+        }
+        assert_eq!(outcome.state, state, "{}", outcome.summary);
+        assert!(outcome.summary.contains(&code.to_string()) || state == State::Ok, "{}", outcome.summary);
     }
 }

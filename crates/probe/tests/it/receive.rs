@@ -1,10 +1,11 @@
-//! What real senders send is decoded: logger, zabbix_agentd, collectd, softflowd, Alertmanager, the inventory agent.
+//! What real senders send is decoded: logger, rsyslog, zabbix_agentd, collectd, softflowd, Alertmanager, the inventory agent,
+//! fluent-logger.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;
 
-use probe::receive::{alertmanager, collectd, inventory, netflow, syslog, zabbix};
+use probe::receive::{alertmanager, collectd, fluent, inventory, netflow, syslog, zabbix};
 use serde_json::json;
 
 use crate::peers::{free_port, run, start, until_it_listens};
@@ -251,4 +252,107 @@ fn the_inventory_agents_own_file_is_read() {
     let hardware = inventory.sections["hardware"].as_array().unwrap();
     assert!(hardware[0]["name"].is_string() && hardware[0]["memory"].is_string(), "{hardware:?}");
     assert!(inventory.sections.contains_key("cpus"), "{:?}", inventory.sections.keys().collect::<Vec<_>>());
+}
+
+#[tokio::test]
+#[ignore = "needs rsyslog: make test-peers"]
+async fn rsyslog_passes_messages_on_over_both_transports() {
+    let (socket, udp_port) = udp();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let tcp_port = listener.local_addr().unwrap().port();
+    let input = free_port();
+    let configuration = format!(
+        "global(workDirectory=\"{{folder}}\")\nmodule(load=\"imudp\")\ninput(type=\"imudp\" address=\"127.0.0.1\" port=\"{input}\")\n\
+         *.* action(type=\"omfwd\" target=\"127.0.0.1\" port=\"{udp_port}\" protocol=\"udp\" template=\"RSYSLOG_SyslogProtocol23Format\")\n\
+         *.* action(type=\"omfwd\" target=\"127.0.0.1\" port=\"{tcp_port}\" protocol=\"tcp\" TCP_Framing=\"octet-counted\" template=\"RSYSLOG_ForwardFormat\")\n"
+    );
+    let _peer =
+        start("/usr/sbin/rsyslogd", &configuration, &["-n", "-f", "{folder}/peer.conf", "-i", "{folder}/pid"], &[]);
+    socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let said = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut buffer = [0; 4096];
+    let text = (0..100).find_map(|_| {
+        // polls: rsyslog listens and passes on; what is said before is lost
+        let _ = said.send_to(b"<19>Nov 21 10:11:12 web-1 shop[42]: out of stock", ("127.0.0.1", input));
+        let length = socket.recv(&mut buffer).ok()?;
+        String::from_utf8(buffer[..length].to_vec()).ok().filter(|text| text.contains("out of stock"))
+    });
+    let text = text.expect("rsyslog passes the message on over UDP");
+    let message = syslog::parse_message(&text).unwrap();
+    assert_eq!((message.facility, message.severity, message.program), (2, 3, Some("shop")), "{text}");
+    assert_eq!(
+        (message.process, message.host, message.text.trim()),
+        (Some("42"), Some("web-1"), "out of stock"),
+        "{text}"
+    );
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut bytes = Vec::new();
+    while syslog::parse_frame(&bytes, 8192).unwrap().is_none() {
+        let length = stream.read(&mut buffer).unwrap();
+        assert!(length > 0, "rsyslog sends a whole frame");
+        bytes.extend_from_slice(&buffer[..length]);
+    }
+    let (frame, _) = syslog::parse_frame(&bytes, 8192).unwrap().unwrap();
+    let text = std::str::from_utf8(frame).unwrap();
+    let message = syslog::parse_message(text).unwrap();
+    assert_eq!((message.severity, message.host), (3, Some("web-1")), "{text}");
+}
+
+#[tokio::test]
+#[ignore = "needs fluent-logger of npm: make test-peers"]
+async fn a_sender_of_events_proves_itself_and_sends() {
+    let place =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/node-peers/node_modules/fluent-logger");
+    assert!(place.exists(), "{} is not there: run `make test-peers` once", place.display());
+    for (their_key, password, is_welcome) in
+        [("shared5ecret", "hunter2", true), ("other", "hunter2", false), ("shared5ecret", "letmein", false)]
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let script = format!(
+            "const sender = require('{}').createFluentSender('app', {{host: '127.0.0.1', port: {port}, timeout: 5, requireAckResponse: true,\n\
+             security: {{clientHostname: 'web-1', sharedKey: '{their_key}', username: 'mia', password: '{password}'}}}});\n\
+             sender.on('error', () => {{}});\nsender.emit('web', {{message: 'hello', n: 7}});\n",
+            place.display()
+        );
+        let _peer = start("/usr/bin/node", &script, &["{folder}/peer.conf"], &[]);
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let greeting = fluent::Greeting { nonce: [7; 16], salt: Some([9; 16]) };
+        stream.write_all(&greeting.bytes()).unwrap();
+        let mut bytes = Vec::new();
+        let mut read = |bytes: &mut Vec<u8>| {
+            let mut chunk = [0; 4096];
+            let length = stream.read(&mut chunk).unwrap();
+            assert!(length > 0, "the sender says it all");
+            bytes.extend_from_slice(&chunk[..length]);
+        };
+        let ping = loop {
+            read(&mut bytes);
+            if let Some((ping, taken)) = fluent::parse_ping(&bytes).unwrap() {
+                bytes.drain(..taken);
+                break ping;
+            }
+        };
+        assert_eq!((ping.host.as_str(), ping.user.as_str()), ("web-1", "mia"));
+        let (key, right) = (probe::Secret::new("shared5ecret"), probe::Secret::new("hunter2"));
+        assert_eq!(ping.knows_key(&greeting, &key), their_key == "shared5ecret");
+        assert_eq!(ping.knows_password(&greeting, &right), password == "hunter2");
+        if !is_welcome {
+            continue;
+        }
+        stream.write_all(&ping.answer(&greeting, "mainstay", Ok(&key))).unwrap();
+        let mut chunk = [0; 4096];
+        let message = loop {
+            if let Some((message, _)) = fluent::parse_message(&bytes).unwrap() {
+                break message;
+            }
+            let length = stream.read(&mut chunk).unwrap();
+            assert!(length > 0, "it believes that we know the key, too, and sends");
+            bytes.extend_from_slice(&chunk[..length]);
+        };
+        assert_eq!((message.tag.as_str(), &message.events[0].record["n"]), ("app.web", &json!(7)));
+        assert!(message.chunk.is_some(), "it waits for our word");
+    }
 }

@@ -104,3 +104,53 @@ async fn an_agents_output_and_a_services_identity_are_read() {
     assert_eq!(outcome.state, State::Ok, "{}", outcome.summary);
     assert!(outcome.summary.contains("is Microsoft Corporation (OS: 10.0.20348)"), "{}", outcome.summary);
 }
+
+#[tokio::test]
+async fn a_controller_of_the_newer_kind_tells_its_sensors_in_one_list_or_one_by_one() {
+    let fan = json!({"@odata.id": "/redfish/v1/Fan1", "Name": "Fan Bay 1", "SpeedPercent": {"Reading": 45, "SpeedRPM": 2200}, "Status": {"Health": "OK"}});
+    let sensor = json!({"@odata.id": "/redfish/v1/Inlet", "Name": "Ambient", "Reading": 22.5, "ReadingUnits": "Cel", "Status": {"Health": "OK"}});
+    let supply =
+        json!({"@odata.id": "/redfish/v1/Psu1", "Name": "PSU 1", "Status": {"Health": "Critical", "State": "Enabled"}});
+    for at_once in [true, false] {
+        let listed = |whole: &serde_json::Value| {
+            let member = if at_once { whole.clone() } else { json!({"@odata.id": whole["@odata.id"]}) };
+            web("200 OK", &json!({"Members": [member]}).to_string())
+        };
+        let said = |value: serde_json::Value| web("200 OK", &value.to_string());
+        let one = |path: &str| json!({"Members": [{"@odata.id": path}]});
+        let answers = vec![
+            (
+                "GET /redfish/v1/ ",
+                said(
+                    json!({"RedfishVersion": "1.15.0", "ProtocolFeaturesSupported": {"ExpandQuery": {"NoLinks": at_once}},
+                    "Systems": {"@odata.id": "/redfish/v1/Systems"}, "Chassis": {"@odata.id": "/redfish/v1/Chassis"}}),
+                ),
+            ),
+            ("GET /redfish/v1/Systems ", said(one("/redfish/v1/System1"))),
+            (
+                "GET /redfish/v1/System1 ",
+                said(json!({"Name": "web-1", "PowerState": "On", "Status": {"Health": "OK"}})),
+            ),
+            ("GET /redfish/v1/Chassis ", said(one("/redfish/v1/Chassis1"))),
+            (
+                "GET /redfish/v1/Chassis1 ",
+                said(json!({"Name": "1U", "ThermalSubsystem": {"@odata.id": "/redfish/v1/Thermal1"},
+                    "PowerSubsystem": {"@odata.id": "/redfish/v1/Power1"}, "Sensors": {"@odata.id": "/redfish/v1/Sensors1"}})),
+            ),
+            ("GET /redfish/v1/Thermal1 ", said(json!({"Fans": {"@odata.id": "/redfish/v1/Fans"}}))),
+            ("GET /redfish/v1/Power1 ", said(json!({"PowerSupplies": {"@odata.id": "/redfish/v1/Supplies"}}))),
+            ("GET /redfish/v1/Fans", listed(&fan)),
+            ("GET /redfish/v1/Supplies", listed(&supply)),
+            ("GET /redfish/v1/Sensors1", listed(&sensor)),
+            ("GET /redfish/v1/Fan1 ", said(fan.clone())),
+            ("GET /redfish/v1/Inlet ", said(sensor.clone())),
+            ("GET /redfish/v1/Psu1 ", said(supply.clone())),
+        ];
+        let target = format!("http://127.0.0.1:{}/", server(answers).await);
+        let outcome = check("redfish", &target, json!({"power": "on"}), SECONDS_5).await;
+        assert_eq!(outcome.state, State::Critical, "{}", outcome.summary);
+        assert!(outcome.summary.contains("1 chassis: PSU 1 is in critical health"), "{}", outcome.summary);
+        assert_eq!(outcome.reading("redfish_temperature_celsius"), Some(22.5), "at once: {at_once}");
+        assert_eq!(outcome.reading("redfish_fan_speed"), Some(2200.0), "at once: {at_once}");
+    }
+}

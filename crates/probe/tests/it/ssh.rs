@@ -9,11 +9,16 @@ use crate::peers::{free_port, run, start, until_it_listens};
 use crate::{SECONDS_5, check};
 
 /// A new host key in that folder; gives its fingerprint, as ssh-keygen itself says it.
-fn host_key(folder: &Path, kind: &str) -> String {
+pub fn host_key(folder: &Path, kind: &str) -> String {
     let file = folder.join(kind);
     let file = file.to_str().unwrap();
     run("ssh-keygen", &["-q", "-t", kind, "-N", "", "-f", file]);
-    let said = run("ssh-keygen", &["-lf", &format!("{file}.pub")]);
+    print_of(&folder.join(format!("{kind}.pub")))
+}
+
+/// The fingerprint of a public key, as ssh-keygen itself says it.
+pub fn print_of(file: &Path) -> String {
+    let said = run("ssh-keygen", &["-lf", file.to_str().unwrap()]);
     said.split(' ').find(|word| word.starts_with("SHA256:")).unwrap().to_owned()
 }
 
@@ -52,19 +57,23 @@ async fn a_real_sshd_proves_each_kind_of_host_key() {
 #[tokio::test]
 async fn weak_algorithms_and_other_key_exchanges_are_met() {
     let keys = tempfile::tempdir().unwrap();
-    let _print = host_key(keys.path(), "rsa");
+    let print = host_key(keys.path(), "rsa");
     let port = free_port();
     let configuration = format!(
-        "Port {port}\nListenAddress 127.0.0.1\nHostKey {}/rsa\nPidFile none\nUsePAM no\n\
-         KexAlgorithms ecdh-sha2-nistp256,diffie-hellman-group14-sha1\nCiphers aes128-cbc,aes128-ctr\nMACs hmac-md5,hmac-sha2-256\n",
+        "Port {port}\nListenAddress 127.0.0.1\nHostKey {}/rsa\nPidFile none\nUsePAM no\nHostKeyAlgorithms ssh-rsa\n\
+         KexAlgorithms diffie-hellman-group14-sha1\nCiphers aes128-cbc,aes128-ctr\nMACs hmac-md5,hmac-sha2-256\n",
         keys.path().display()
     );
     let peer = start("/usr/sbin/sshd", &configuration, &["-D", "-e", "-f", "{folder}/peer.conf"], &[]);
     until_it_listens(&peer, port).await;
     let target = format!("127.0.0.1:{port}");
+    // As old devices are: nothing of it is good, and yet they must be watched.
+    let outcome = check("ssh", &target, json!({"fingerprint": print}), SECONDS_5).await;
+    assert_eq!(outcome.state, State::Ok, "{}", outcome.summary);
     let outcome = check("ssh", &target, json!({"warn_weak": true}), SECONDS_5).await;
     assert_eq!(outcome.state, State::Warning, "{}", outcome.summary);
-    assert!(outcome.summary.contains("diffie-hellman-group14-sha1, aes128-cbc, hmac-md5"), "{}", outcome.summary);
+    let weak = "diffie-hellman-group14-sha1, ssh-rsa, aes128-cbc, hmac-md5";
+    assert!(outcome.summary.contains(weak), "{}", outcome.summary);
     let outcome = check("ssh", &target, json!({"key_type": "ed25519"}), SECONDS_5).await;
     assert_eq!(outcome.state, State::Critical, "{}", outcome.summary);
     assert!(outcome.summary.contains("no host key of a type that is wanted"), "{}", outcome.summary);
