@@ -7,8 +7,8 @@
 //!
 //! **Held out.** One recording in five judges and teaches nothing ([`split`]): whoever writes profiles looks neither at its
 //! answers nor at its recording, and this program never prints its rows. The two shares stand side by side; where the held
-//! out one falls behind, the tables know devices and not MIBs. (Tables from before 21 November 2026 were written when
-//! nothing was held out yet.)
+//! out one falls behind, the tables know devices and not MIBs. Which makers are held out is no secret, and their MIBs may be
+//! read as any. (Tables from before 21 November 2026 were written when nothing was held out yet.)
 //!
 //! **What is compared, and what is not.** The judge speaks the recordings' language so that the profiles need not: it knows
 //! which unit a class of theirs has and converts (run times in minutes or seconds, energy, small currents), takes a word

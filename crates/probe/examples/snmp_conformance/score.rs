@@ -46,7 +46,7 @@ impl Score {
             let items: Vec<&Item> = got.found.items.iter().filter(is_of_kind).collect();
             let count = self.0.entry(table).or_default();
             count.found += match *table {
-                "sensors" => items.iter().map(|item| item.samples.len()).sum::<usize>(),
+                "sensors" => items.iter().filter(|item| !is_elsewhere(item)).map(|item| item.samples.len()).sum(),
                 "states" => items.iter().map(|item| item.states.len()).sum(),
                 _ => items.len(),
             };
@@ -102,6 +102,11 @@ const TABLES: &[(&str, &str, &str, &[&str])] = &[
     ("vlans", "vlans", "vlans", &["vlan"]),
 ];
 
+/// Whether another table counts what is measured of it.
+fn is_elsewhere(item: &Item) -> bool {
+    ["port", "processor", "memory", "storage", "bridge-port"].contains(&item.kind.as_str())
+}
+
 fn is_of(table: &str, row: &Value) -> bool {
     let is_state = row["sensor_class"] == "state";
     match table {
@@ -137,7 +142,8 @@ fn fits(table: &str, row: &Value, items: &[&Item]) -> bool {
             let states = items.iter().flat_map(|item| &item.states);
             // Where an agent sends a word, theirs is a number of their own choice.
             states.filter(|state| state.origin.as_ref().is_some_and(|origin| origin.to_string() == oid)).any(|state| {
-                number(row, "sensor_current").is_none_or(|want| state.value.parse().map_or(true, |have: f64| have == want))
+                number(row, "sensor_current")
+                    .is_none_or(|want| state.value.parse().map_or(true, |have: f64| have == want))
             })
         }
         "wireless" => wireless_fits(row, items),
@@ -147,7 +153,7 @@ fn fits(table: &str, row: &Value, items: &[&Item]) -> bool {
         }),
         "memory" => items.iter().any(|item| room_fits(row, item, "mempool_used", "mempool_total", "mempool_perc")),
         "storage" => items.iter().any(|item| {
-            text(row, "storage_descr").is_none_or(|descr| descr.trim() == item.name)
+            text(row, "storage_descr").is_none_or(|descr| letters(&descr) == letters(&item.name))
                 && room_fits(row, item, "storage_used", "storage_size", "storage_perc")
         }),
         "supplies" => items.iter().any(|item| {
@@ -183,6 +189,11 @@ fn fits(table: &str, row: &Value, items: &[&Item]) -> bool {
         }),
         _ => false,
     }
+}
+
+/// A name without its marks: a disk of two names is `a:b` here and `a(b):` there.
+fn letters(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).collect()
 }
 
 fn same(row: &Value, field: &str, have: Option<&String>) -> bool {

@@ -202,7 +202,8 @@ impl FactSource {
         let found = if self.get.0.is_empty() {
             descr.to_owned()
         } else {
-            let texts: Option<Vec<String>> = self.get.0.iter().map(|oid| first(snapshot, &placed(oid.clone(), identity))).collect();
+            let texts: Option<Vec<String>> =
+                self.get.0.iter().map(|oid| first(snapshot, &placed(oid.clone(), identity))).collect();
             texts?.join(" ")
         };
         let found = match self.descr.as_ref().or(self.pattern.as_ref()) {

@@ -349,8 +349,9 @@ fn has_anchor(line: &str) -> bool {
     matches!(chars.next(), Some('&' | '*')) && chars.next().is_some_and(char::is_alphanumeric)
 }
 
-/// Adds "did you mean" to serde's sentence about an unknown field.
+/// Serde's sentence with "did you mean" for an unknown field, and without the place that the fault tells already.
 pub(super) fn with_suggestion(message: &str) -> String {
+    let message = without_place(message);
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     match quoted.as_slice() {
         [wrong, known @ ..] if message.contains("unknown field") || message.contains("unknown variant") => {
@@ -360,8 +361,20 @@ pub(super) fn with_suggestion(message: &str) -> String {
                 near => format!("{message}; did you mean {}?", near.join(" or ")),
             }
         }
+        // The commonest way to lose half an expression.
+        _ if message.contains("is missing") && message.contains('(') => {
+            format!("{message}; within {{ }} an expression with a comma stands in quotes")
+        }
         _ => message.to_owned(),
     }
+}
+
+/// `… at line 3 column 12` without its end: in a file of several profiles that line is not the file's.
+fn without_place(message: &str) -> &str {
+    let Some((before, place)) = message.rsplit_once(" at line ") else { return message };
+    let is_place =
+        place.split(" column ").all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
+    if is_place { before } else { message }
 }
 
 /// Reads a text and makes something of it.
@@ -547,6 +560,7 @@ rules:
                 "there is no map \"helth\" among the profile's maps; did you mean health?",
             ),
             ("1.3.6.1.4.1.2021.9.1", "identity.one", 5, "after identity come numbers"),
+            ("value: free }", "value: max(free, 1) }", 14, "with a comma stands in quotes"),
         ] {
             let faults = Profile::parse("x.yaml", &GOOD.replace(from, to)).unwrap_err();
             let told = faults[0].to_string();

@@ -121,7 +121,12 @@ impl Scope for Row {
 
 /// Every root that must be read from an agent of that identity for this source.
 pub(super) fn roots(source: &Source, identity: &Oid) -> Vec<Oid> {
-    source.columns.values().filter_map(|column| oid_of(source, &column.0.at.0)).map(|oid| placed(oid, identity)).collect()
+    source
+        .columns
+        .values()
+        .filter_map(|column| oid_of(source, &column.0.at.0))
+        .map(|oid| placed(oid, identity))
+        .collect()
 }
 
 /// The source's rows in that answer; none when the answer is of another kind.

@@ -1,7 +1,7 @@
 //! Validate: what a well-formed profile says that cannot be meant: sources, columns and names that do not exist.
 
-use crate::extract::source::parse_place;
 use crate::extract::schema::{Fault, Profile, Rule, Source, StateMap};
+use crate::extract::source::parse_place;
 use crate::params::near_names;
 use crate::snmp::Oid;
 
