@@ -33,16 +33,20 @@ impl<'e> Expected<'e> {
     }
 }
 
+/// Is told each row that is wrong: its table, the object it is about (empty where there is none), and the row.
+pub type Miss<'m> = dyn FnMut(&'static str, &str, String) + 'm;
+
 impl Score {
     /// Compares one device; tells `miss` each row that is wrong.
-    pub fn add(&mut self, expected: &Expected<'_>, got: &Inspection, miss: &mut dyn FnMut(&'static str, String)) {
+    pub fn add(&mut self, expected: &Expected<'_>, got: &Inspection, miss: &mut Miss<'_>) {
         self.facts(expected, got, miss);
         for (table, module, name, kind) in TABLES {
             let Some(rows) = expected.rows(module, name) else { continue };
-            let items: Vec<&Item> = got.found.items.iter().filter(|item| kind.contains(&item.kind.as_str())).collect();
+            let is_of_kind = |item: &&Item| kind.is_empty() || kind.contains(&item.kind.as_str());
+            let items: Vec<&Item> = got.found.items.iter().filter(is_of_kind).collect();
             let count = self.0.entry(table).or_default();
             count.found += match *table {
-                "sensors" => items.iter().map(|item| item.samples.len()).sum::<usize>(),
+                "sensors" => items.iter().filter(|item| !is_elsewhere(item)).map(|item| item.samples.len()).sum(),
                 "states" => items.iter().map(|item| item.states.len()).sum(),
                 _ => items.len(),
             };
@@ -54,13 +58,14 @@ impl Score {
                 if fits(table, row, &items) {
                     count.right += 1;
                 } else {
-                    miss(table, row.to_string());
+                    let place = row["sensor_oid"].as_str().unwrap_or_default().trim_start_matches('.');
+                    miss(table, place, row.to_string());
                 }
             }
         }
     }
 
-    fn facts(&mut self, expected: &Expected<'_>, got: &Inspection, miss: &mut dyn FnMut(&'static str, String)) {
+    fn facts(&mut self, expected: &Expected<'_>, got: &Inspection, miss: &mut Miss<'_>) {
         let Some(row) = expected.rows("os", "devices").and_then(|rows| rows.first()) else { return };
         for fact in ["os", "hardware", "version", "serial"] {
             let have = if fact == "os" { Some(&got.device.os) } else { got.device.facts.get(fact) };
@@ -74,17 +79,19 @@ impl Score {
                 count.right += 1;
             } else {
                 let what = format!("want {want:?} have {have:?} {} {}", row["sysObjectID"], row["sysDescr"]);
-                miss(fact, what);
+                miss(fact, "", what);
             }
         }
     }
 }
 
+/// The tables: ours, where theirs is, and which kinds of items may hold its rows; none stands for all.
 const TABLES: &[(&str, &str, &str, &[&str])] = &[
     ("ports", "ports", "ports", &["port"]),
-    ("sensors", "sensors", "sensors", &["sensor", "processor", "ups", "supply"]),
-    ("states", "sensors", "sensors", &["sensor", "processor", "ups", "supply", "port", "storage"]),
-    ("wireless", "wireless", "wireless_sensors", &["sensor", "wireless", "radio"]),
+    // What we call a thing is ours: a reading is right wherever it stands.
+    ("sensors", "sensors", "sensors", &[]),
+    ("states", "sensors", "sensors", &[]),
+    ("wireless", "wireless", "wireless_sensors", &[]),
     ("processors", "processors", "processors", &["processor"]),
     ("memory", "mempools", "mempools", &["memory"]),
     ("storage", "storage", "storage", &["storage"]),
@@ -94,6 +101,11 @@ const TABLES: &[(&str, &str, &str, &[&str])] = &[
     ("addresses", "ipv4-addresses", "ipv4_addresses", &["address"]),
     ("vlans", "vlans", "vlans", &["vlan"]),
 ];
+
+/// Whether another table counts what is measured of it.
+fn is_elsewhere(item: &Item) -> bool {
+    ["port", "processor", "memory", "storage", "bridge-port"].contains(&item.kind.as_str())
+}
 
 fn is_of(table: &str, row: &Value) -> bool {
     let is_state = row["sensor_class"] == "state";
@@ -128,9 +140,10 @@ fn fits(table: &str, row: &Value, items: &[&Item]) -> bool {
         "states" => {
             let oid = row["sensor_oid"].as_str().unwrap_or_default().trim_start_matches('.');
             let states = items.iter().flat_map(|item| &item.states);
+            // Where an agent sends a word, theirs is a number of their own choice.
             states.filter(|state| state.origin.as_ref().is_some_and(|origin| origin.to_string() == oid)).any(|state| {
                 number(row, "sensor_current")
-                    .is_none_or(|want| state.value.parse::<f64>().is_ok_and(|have| have == want))
+                    .is_none_or(|want| state.value.parse().map_or(true, |have: f64| have == want))
             })
         }
         "wireless" => wireless_fits(row, items),
@@ -140,7 +153,7 @@ fn fits(table: &str, row: &Value, items: &[&Item]) -> bool {
         }),
         "memory" => items.iter().any(|item| room_fits(row, item, "mempool_used", "mempool_total", "mempool_perc")),
         "storage" => items.iter().any(|item| {
-            text(row, "storage_descr").is_none_or(|descr| descr.trim() == item.name)
+            text(row, "storage_descr").is_none_or(|descr| letters(&descr) == letters(&item.name))
                 && room_fits(row, item, "storage_used", "storage_size", "storage_perc")
         }),
         "supplies" => items.iter().any(|item| {
@@ -176,6 +189,11 @@ fn fits(table: &str, row: &Value, items: &[&Item]) -> bool {
         }),
         _ => false,
     }
+}
+
+/// A name without its marks: a disk of two names is `a:b` here and `a(b):` there.
+fn letters(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).collect()
 }
 
 fn same(row: &Value, field: &str, have: Option<&String>) -> bool {
@@ -221,11 +239,13 @@ fn has_origin(sample: &Sample, oid: Option<&str>) -> bool {
 }
 
 fn sensor_fits(row: &Value, items: &[&Item], field: &str) -> bool {
-    let unit = unit_of(row["sensor_class"].as_str().unwrap_or_default());
+    let class = unit_of(row["sensor_class"].as_str().unwrap_or_default());
     items.iter().flat_map(|item| &item.samples).any(|sample| {
+        let (unit, factor) = base_unit(&sample.unit);
+        let (wanted, in_base) = class.unwrap_or((unit, factor));
         has_origin(sample, row[field].as_str())
-            && unit.is_none_or(|unit| unit == sample.unit)
-            && number(row, "sensor_current").is_none_or(|want| near(want, sample.value))
+            && wanted == unit
+            && number(row, "sensor_current").is_none_or(|want| near(want, sample.value * factor / in_base))
     })
 }
 
@@ -240,22 +260,34 @@ fn wireless_fits(row: &Value, items: &[&Item]) -> bool {
     })
 }
 
-/// The unit that a class of the recordings has; none where any will do.
-fn unit_of(class: &str) -> Option<&'static str> {
+/// The base unit of a class of the recordings, and what theirs is in it; none where any will do.
+fn unit_of(class: &str) -> Option<(&'static str, f64)> {
     Some(match class {
-        "temperature" => "celsius",
-        "voltage" => "volts",
-        "current" => "amperes",
-        "power" => "watts",
-        "power_consumed" => "kilowatt-hours",
-        "fanspeed" => "rpm",
-        "frequency" => "hertz",
-        "humidity" | "charge" | "load" | "percent" => "percent",
-        "dbm" => "dbm",
-        "snr" | "signal" => return None,
-        "runtime" => "minutes",
+        "temperature" => ("celsius", 1.0),
+        "voltage" => ("volts", 1.0),
+        "current" => ("amperes", 1.0),
+        "power" => ("watts", 1.0),
+        "power_consumed" => ("watt-hours", 1000.0),
+        "fanspeed" => ("rpm", 1.0),
+        "frequency" => ("hertz", 1.0),
+        "humidity" | "charge" | "load" | "percent" => ("percent", 1.0),
+        "dbm" => ("dbm", 1.0),
+        "runtime" => ("seconds", 60.0),
         _ => return None,
     })
+}
+
+/// The base unit of one of ours, and what it is in it.
+fn base_unit(unit: &str) -> (&str, f64) {
+    match unit {
+        "minutes" => ("seconds", 60.0),
+        "hours" => ("seconds", 3600.0),
+        "kilowatt-hours" => ("watt-hours", 1000.0),
+        "milliamperes" => ("amperes", 0.001),
+        "kilohertz" => ("hertz", 1e3),
+        "megahertz" => ("hertz", 1e6),
+        other => (other, 1.0),
+    }
 }
 
 fn room_fits(row: &Value, item: &Item, used: &str, size: &str, percent: &str) -> bool {

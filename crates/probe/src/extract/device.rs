@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::extract::schema::{Fault, Key, Oids, Text};
-use crate::extract::source::Snapshot;
+use crate::extract::source::{Snapshot, placed};
 use crate::params::near_names;
 use crate::snmp::{Oid, Value};
 
@@ -173,9 +173,10 @@ pub fn detect<'e>(entries: &'e [Entry], snapshot: &Snapshot) -> Option<&'e Entry
     entries.iter().find(|entry| entry.fits_system(&identity, &descr) && entry.fits(snapshot))
 }
 
-/// The objects and columns that its facts are in.
-pub fn fact_roots(entry: &Entry) -> Vec<Oid> {
-    entry.facts.values().flatten().flat_map(|source| source.get.0.iter().cloned()).collect()
+/// The objects and columns that its facts are in, on a device of that identity.
+pub fn fact_roots(entry: &Entry, identity: &Oid) -> Vec<Oid> {
+    let places = entry.facts.values().flatten().flat_map(|source| source.get.0.iter().cloned());
+    places.map(|oid| placed(oid, identity)).collect()
 }
 
 /// What kind of device it is, with its facts.
@@ -201,7 +202,8 @@ impl FactSource {
         let found = if self.get.0.is_empty() {
             descr.to_owned()
         } else {
-            let texts: Option<Vec<String>> = self.get.0.iter().map(|oid| first(snapshot, oid)).collect();
+            let texts: Option<Vec<String>> =
+                self.get.0.iter().map(|oid| first(snapshot, &placed(oid.clone(), identity))).collect();
             texts?.join(" ")
         };
         let found = match self.descr.as_ref().or(self.pattern.as_ref()) {

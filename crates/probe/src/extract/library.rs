@@ -33,10 +33,16 @@ const PROFILES: &[(&str, &str)] = &[
     ("printer-mib.yaml", include_str!("../../profiles/printer-mib.yaml")),
     ("ups-mib.yaml", include_str!("../../profiles/ups-mib.yaml")),
     ("java.yaml", include_str!("../../profiles/java.yaml")),
+    ("vendor/appliances.yaml", include_str!("../../profiles/vendor/appliances.yaml")),
     ("vendor/network.yaml", include_str!("../../profiles/vendor/network.yaml")),
+    ("vendor/optical.yaml", include_str!("../../profiles/vendor/optical.yaml")),
+    ("vendor/plant.yaml", include_str!("../../profiles/vendor/plant.yaml")),
     ("vendor/power.yaml", include_str!("../../profiles/vendor/power.yaml")),
+    ("vendor/radio.yaml", include_str!("../../profiles/vendor/radio.yaml")),
     ("vendor/security.yaml", include_str!("../../profiles/vendor/security.yaml")),
     ("vendor/servers.yaml", include_str!("../../profiles/vendor/servers.yaml")),
+    ("vendor/switches.yaml", include_str!("../../profiles/vendor/switches.yaml")),
+    ("vendor/widespread.yaml", include_str!("../../profiles/vendor/widespread.yaml")),
 ];
 
 impl Library {
@@ -128,6 +134,6 @@ mod tests {
         let manual = include_str!("../../profiles/README.md");
         let example = manual.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
         let profile = Profile::parse("README.md", example).unwrap_or_else(|faults| panic!("{}", faults[0]));
-        assert_eq!(profile.rules[0].states[0].map.len(), 2);
+        assert_eq!(profile.maps["health"].len(), 2);
     }
 }

@@ -75,18 +75,19 @@ pub struct Extracted {
 /// The most items that are kept.
 pub const MAX_ITEMS: usize = 50_000;
 
-/// Every root that must be read from an SNMP agent for these profiles, each once, in order.
-pub fn roots(profiles: &[&Profile]) -> Vec<Oid> {
-    let all: BTreeSet<Oid> =
-        profiles.iter().flat_map(|profile| profile.sources.values()).flat_map(source::roots).collect();
+/// Every root that must be read from an SNMP agent of that identity for these profiles, each once, in order.
+pub fn roots(profiles: &[&Profile], identity: &Oid) -> Vec<Oid> {
+    let sources = profiles.iter().flat_map(|profile| profile.sources.values());
+    let all: BTreeSet<Oid> = sources.flat_map(|source| source::roots(source, identity)).collect();
     all.into_iter().collect()
 }
 
-/// Every single object that must be read from an SNMP agent for these profiles.
-pub fn objects(profiles: &[&Profile]) -> Vec<Oid> {
+/// Every single object that must be read from an SNMP agent of that identity for these profiles.
+pub fn objects(profiles: &[&Profile], identity: &Oid) -> Vec<Oid> {
     let sources = profiles.iter().flat_map(|profile| profile.sources.values());
     let columns = sources.flat_map(|source| source.scalars.values());
-    let all: BTreeSet<Oid> = columns.filter_map(|column| column.0.at.0.parse().ok()).collect();
+    let places = columns.filter_map(|column| source::parse_place(&column.0.at.0).ok());
+    let all: BTreeSet<Oid> = places.map(|oid| source::placed(oid, identity)).collect();
     all.into_iter().collect()
 }
 
@@ -117,7 +118,8 @@ pub fn extract(profiles: &[&Profile], input: Input<'_>) -> Extracted {
 struct Tables<'p> {
     profile: &'p Profile,
     rows: BTreeMap<&'p str, Vec<Row>>,
-    by_key: BTreeMap<&'p str, BTreeMap<String, usize>>,
+    /// Where the row with that key is, for each source and the column that it is joined by; no column is the index.
+    by_key: BTreeMap<(&'p str, Option<&'p str>), BTreeMap<String, usize>>,
 }
 
 /// A row and those that are joined to it.
@@ -161,7 +163,7 @@ impl<'p> Tables<'p> {
             let id = join.by.as_deref().unwrap_or("index");
             // The first row wins, as a table's order is its importance.
             let keyed = found.iter().enumerate().rev().map(|(at, row)| (row.value(id).to_string(), at)).collect();
-            by_key.insert(join_name(profile, &join.source, join.by.as_deref()), keyed);
+            by_key.insert((join.source.as_str(), join.by.as_deref()), keyed);
         }
         Tables { profile, rows, by_key }
     }
@@ -173,7 +175,7 @@ impl<'p> Tables<'p> {
             for join in &rule.join {
                 let alias = join.alias.as_deref().unwrap_or(&join.source);
                 let other = join.on.text(&joined).and_then(|key| {
-                    let keyed = self.by_key.get(join_name(self.profile, &join.source, join.by.as_deref()))?;
+                    let keyed = self.by_key.get(&(join.source.as_str(), join.by.as_deref()))?;
                     self.rows.get(join.source.as_str())?.get(*keyed.get(&key)?)
                 });
                 joined.others.push((alias, other));
@@ -221,26 +223,32 @@ impl<'p> Tables<'p> {
                 origin: joined.origin(&sample.value),
             })
         });
+        let states = rule.states.iter().filter_map(|state| standing(self.profile, state, joined));
         Item {
             kind: kind.to_owned(),
             name,
             labels: texts(&rule.labels),
             fields: texts(&rule.fields),
-            samples: samples.collect(),
-            states: rule.states.iter().filter_map(|state| standing(state, joined)).collect(),
+            samples: first_of_each(samples, |sample| &sample.name),
+            states: first_of_each(states, |standing| &standing.name),
             profile: self.profile.profile.clone(),
             key,
         }
     }
 }
 
-fn join_name<'p>(profile: &'p Profile, source: &str, by: Option<&str>) -> &'p str {
-    // A source that is joined by two different columns would need two maps; profiles have not met one.
-    let _ = by;
-    profile.sources.get_key_value(source).map_or("", |(name, _)| name.as_str())
+/// Only the first of each name: what comes after it is said for rows that do not have the first.
+fn first_of_each<T>(all: impl Iterator<Item = T>, name: impl Fn(&T) -> &String) -> Vec<T> {
+    let mut kept: Vec<T> = Vec::new();
+    for one in all {
+        if !kept.iter().any(|before| name(before) == name(&one)) {
+            kept.push(one);
+        }
+    }
+    kept
 }
 
-fn standing(rule: &StateRule, joined: &Joined<'_>) -> Option<Standing> {
+fn standing(profile: &Profile, rule: &StateRule, joined: &Joined<'_>) -> Option<Standing> {
     if rule.condition.as_ref().is_some_and(|condition| !condition.expr.value(joined).is_something()) {
         return None;
     }
@@ -249,7 +257,7 @@ fn standing(rule: &StateRule, joined: &Joined<'_>) -> Option<Standing> {
         return None;
     }
     let value = value.to_string();
-    let meaning = rule.map.iter().find(|(key, _)| key.0 == value).map(|(_, meaning)| meaning);
+    let meaning = profile.meaning(&rule.map, &value);
     Some(Standing {
         name: rule.name.text(joined)?,
         word: meaning.map_or_else(|| value.clone(), |meaning| meaning.word.clone()),
@@ -386,5 +394,55 @@ mod tests {
         let found = extract(&[&profile(yaml)], Input::Snmp(&table));
         let states: Vec<State> = found.items.iter().map(|item| item.states[0].state).collect();
         assert_eq!(states, [State::Critical, State::Unknown]);
+    }
+
+    #[test]
+    fn rules_share_a_map_and_the_first_of_a_name_is_taken() {
+        let yaml = "profile: s\ntitle: x\nmaps:\n  health: { 1: [fine, ok], 2: [broken, critical] }\nsources:\n  a: { table: 1.3.6.1.4.1.1.1, columns: { fan: 1, wide: 2, narrow: 3 } }\nrules:\n  - item: fan\n    from: a\n    samples:\n      - { name: octets, value: wide }\n      - { name: octets, value: narrow }\n    states: [{ name: fan, value: fan, map: health }]\n";
+        let table = snapshot(&[
+            ("1.3.6.1.4.1.1.1.1.1", Value::Integer(2)),
+            ("1.3.6.1.4.1.1.1.2.1", Value::Counter64(7)),
+            ("1.3.6.1.4.1.1.1.3.1", Value::Counter32(3)),
+            ("1.3.6.1.4.1.1.1.1.2", Value::Integer(1)),
+            ("1.3.6.1.4.1.1.1.3.2", Value::Counter32(5)),
+        ]);
+        let found = extract(&[&profile(yaml)], Input::Snmp(&table));
+        let told: Vec<_> = found.items.iter().map(|item| (item.states[0].word.as_str(), &item.samples)).collect();
+        assert_eq!(told.iter().map(|(word, _)| *word).collect::<Vec<_>>(), ["broken", "fine"]);
+        let octets: Vec<Vec<f64>> =
+            told.iter().map(|(_, samples)| samples.iter().map(|sample| sample.value).collect()).collect();
+        assert_eq!(octets, [vec![7.0], vec![5.0]], "one series, never two with one name");
+    }
+
+    #[test]
+    fn one_profile_reads_every_model_below_its_own_identity() {
+        let yaml = "profile: g\ntitle: x\nsources:\n  outlets: { table: identity.1.3, columns: { on: 2 } }\n  unit: { scalars: { volts: identity.5.0 } }\nrules:\n  - { item: outlet, from: outlets, states: [{ name: outlet, value: on, map: { 1: [on, ok] } }] }\n  - { item: unit, from: unit, samples: [{ name: volts, value: volts }] }\n";
+        let profile = profile(yaml);
+        for model in ["1.3.6.1.4.1.28507.68", "1.3.6.1.4.1.28507.81"] {
+            let identity: Oid = model.parse().unwrap();
+            assert_eq!(roots(&[&profile], &identity), [identity.with(&[1, 3, 2])]);
+            assert_eq!(objects(&[&profile], &identity), [identity.with(&[5, 0])]);
+            let answers = snapshot(&[
+                ("1.3.6.1.2.1.1.2.0", Value::Oid(identity.clone())),
+                (&format!("{model}.1.3.2.1"), Value::Integer(1)),
+                (&format!("{model}.5.0"), Value::Integer(230)),
+            ]);
+            let found = extract(&[&profile], Input::Snmp(&answers));
+            assert_eq!((found.items[0].states[0].word.as_str(), found.items[1].samples[0].value), ("on", 230.0));
+            assert_eq!(found.items[1].samples[0].origin, Some(identity.with(&[5, 0])));
+        }
+    }
+
+    #[test]
+    fn a_source_is_joined_by_its_index_and_by_a_column_at_once() {
+        let yaml = "profile: j\ntitle: x\nsources:\n  a: { table: 1.3.6.1.4.1.1.1, columns: { to: 1 } }\n  parts: { table: 1.3.6.1.4.1.2.1, columns: { id: 1, name: 2 } }\nrules:\n  - item: link\n    from: a\n    join: [{ source: parts, as: own, on: '{index}' }, { source: parts, as: other, on: '{to}', by: id }]\n    name: '{own.name}-{other.name}'\n";
+        let table = snapshot(&[
+            ("1.3.6.1.4.1.1.1.1.1", Value::Integer(77)),
+            ("1.3.6.1.4.1.2.1.1.1", Value::Integer(5)),
+            ("1.3.6.1.4.1.2.1.2.1", text("left")),
+            ("1.3.6.1.4.1.2.1.1.2", Value::Integer(77)),
+            ("1.3.6.1.4.1.2.1.2.2", text("right")),
+        ]);
+        assert_eq!(extract(&[&profile(yaml)], Input::Snmp(&table)).items[0].name, "left-right");
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json_path::JsonPath;
 
 use crate::extract::expr::{Expr, pattern};
+use crate::extract::source::parse_place;
 use crate::extract::template::Template;
 use crate::outcome::State;
 use crate::params::{OneOrMany, near_names};
@@ -43,6 +44,9 @@ pub struct Profile {
     /// Where rows come from, by name.
     #[serde(default)]
     pub sources: BTreeMap<String, Source>,
+    /// What values of states mean, by a name, where several rules say the same.
+    #[serde(default)]
+    pub maps: BTreeMap<String, BTreeMap<Key, Meaning>>,
     /// What becomes of them.
     #[serde(default)]
     pub rules: Vec<Rule>,
@@ -64,7 +68,9 @@ pub struct When {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Source {
-    /// SNMP: the table's entry, which its columns are below.
+    /// SNMP: the table's entry, which its columns are below: numbers, or `identity.1.3` for one below the device's own
+    /// identity, as vendors have it who give each model a tree of the same form.
+    #[serde(deserialize_with = "table_place")]
     pub table: Option<Oid>,
     /// SNMP: single objects by name.
     pub scalars: BTreeMap<String, Column>,
@@ -238,8 +244,17 @@ pub struct StateRule {
     /// Only for these rows.
     #[serde(default, rename = "where")]
     pub condition: Option<Calculation>,
-    /// What each value means; another one is UNKNOWN.
-    pub map: BTreeMap<Key, Meaning>,
+    /// What each value means, or the name of one of the profile's maps; another value is UNKNOWN.
+    pub map: StateMap,
+}
+
+/// What values mean: said here, or by the name of one of the profile's maps.
+#[derive(Clone, Debug)]
+pub enum StateMap {
+    /// Said here.
+    Own(BTreeMap<Key, Meaning>),
+    /// The profile's map of that name.
+    Named(String),
 }
 
 /// A word and a state: `[up, ok]`. Without the state, it is told and never alarms.
@@ -317,6 +332,15 @@ impl Profile {
         let faults = crate::extract::validate::faults(file, text, &profile);
         if faults.is_empty() { Ok(profile) } else { Err(faults) }
     }
+
+    /// What the values of that map mean; nothing is in a map that does not exist, which [`Profile::parse`] refuses.
+    pub fn meaning<'p>(&'p self, map: &'p StateMap, value: &str) -> Option<&'p Meaning> {
+        let meanings = match map {
+            StateMap::Own(meanings) => meanings,
+            StateMap::Named(name) => self.maps.get(name)?,
+        };
+        meanings.iter().find(|(key, _)| key.0 == value).map(|(_, meaning)| meaning)
+    }
 }
 
 fn has_anchor(line: &str) -> bool {
@@ -325,8 +349,9 @@ fn has_anchor(line: &str) -> bool {
     matches!(chars.next(), Some('&' | '*')) && chars.next().is_some_and(char::is_alphanumeric)
 }
 
-/// Adds "did you mean" to serde's sentence about an unknown field.
+/// Serde's sentence with "did you mean" for an unknown field, and without the place that the fault tells already.
 pub(super) fn with_suggestion(message: &str) -> String {
+    let message = without_place(message);
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     match quoted.as_slice() {
         [wrong, known @ ..] if message.contains("unknown field") || message.contains("unknown variant") => {
@@ -336,8 +361,20 @@ pub(super) fn with_suggestion(message: &str) -> String {
                 near => format!("{message}; did you mean {}?", near.join(" or ")),
             }
         }
+        // The commonest way to lose half an expression.
+        _ if message.contains("is missing") && message.contains('(') => {
+            format!("{message}; within {{ }} an expression with a comma stands in quotes")
+        }
         _ => message.to_owned(),
     }
+}
+
+/// `… at line 3 column 12` without its end: in a file of several profiles that line is not the file's.
+fn without_place(message: &str) -> &str {
+    let Some((before, place)) = message.rsplit_once(" at line ") else { return message };
+    let is_place =
+        place.split(" column ").all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
+    if is_place { before } else { message }
 }
 
 /// Reads a text and makes something of it.
@@ -396,8 +433,13 @@ impl Visitor<'_> for AsText {
 impl<'de> Deserialize<'de> for Oids {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let texts = OneOrMany::deserialize(deserializer)?.0;
-        texts.iter().map(|text| text.parse()).collect::<Result<_, _>>().map(Oids).map_err(de::Error::custom)
+        texts.iter().map(|text| parse_place(text)).collect::<Result<_, _>>().map(Oids).map_err(de::Error::custom)
     }
+}
+
+fn table_place<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Oid>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_place(&text).map(Some).map_err(de::Error::custom)
 }
 
 impl<'de> Deserialize<'de> for Meaning {
@@ -414,6 +456,28 @@ impl<'de> Deserialize<'de> for Meaning {
         };
         let word = texts.into_iter().next().ok_or_else(|| de::Error::custom("a state needs a word: [up, ok]"))?;
         Ok(Meaning { word, state })
+    }
+}
+
+impl<'de> Deserialize<'de> for StateMap {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Both;
+        impl<'de> Visitor<'de> for Both {
+            type Value = StateMap;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of values, or the name of one of the profile's maps")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<StateMap, E> {
+                Ok(StateMap::Named(name.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<StateMap, A::Error> {
+                BTreeMap::deserialize(MapAccessDeserializer::new(map)).map(StateMap::Own)
+            }
+        }
+        deserializer.deserialize_any(Both)
     }
 }
 
@@ -488,6 +552,15 @@ rules:
             ("    table: 1.3.6.1.4.1.2021.9.1\n", "    sql: SELECT 1\n    table: 1.3.6.1\n", 4, "exactly one of"),
             ("profile: x", "profile: &a x", 1, "anchors"),
             ("scale: 1024", "skale: 1024", 8, "did you mean scale?"),
+            ("title: X\n", "title: X\nmaps: { health: { 1: [fine, great] } }\n", 3, "none of ok, warning, critical"),
+            (
+                "value: free }\n",
+                "value: free }\n    states: [{ name: s, value: free, map: helth }]\nmaps: { health: { 1: [fine, ok] } }\n",
+                15,
+                "there is no map \"helth\" among the profile's maps; did you mean health?",
+            ),
+            ("1.3.6.1.4.1.2021.9.1", "identity.one", 5, "after identity come numbers"),
+            ("value: free }", "value: max(free, 1) }", 14, "with a comma stands in quotes"),
         ] {
             let faults = Profile::parse("x.yaml", &GOOD.replace(from, to)).unwrap_err();
             let told = faults[0].to_string();

@@ -7,6 +7,7 @@ use std::ops::Bound;
 
 use serde_json::Value as Json;
 
+use crate::extract::device::system;
 use crate::extract::expr::{Scope, Val};
 use crate::extract::schema::{ColumnSpec, Form, Source};
 use crate::extract::validate::oid_of;
@@ -62,6 +63,28 @@ impl Snapshot {
     }
 }
 
+/// The numbers that stand for the device's own identity in a profile's OID (`identity.1.3`). No object is below 0.0
+/// (SNMPv2-SMI, `zeroDotZero`), so it cannot be taken for one.
+const IDENTITY: [u32; 2] = [0, 0];
+
+/// An OID as profiles write it: numbers, or `identity` and what comes below it.
+pub(super) fn parse_place(text: &str) -> Result<Oid, String> {
+    match text.strip_prefix("identity.") {
+        Some(below) => format!("0.0.{below}").parse().map_err(|_| {
+            format!("{text:?} is no OID; after identity come numbers with dots, for example identity.1.3")
+        }),
+        None => text.parse(),
+    }
+}
+
+/// Where a profile's OID is on a device of that identity.
+pub(super) fn placed(oid: Oid, identity: &Oid) -> Oid {
+    match oid.arcs().strip_prefix(&IDENTITY) {
+        Some(below) => identity.with(below),
+        None => oid,
+    }
+}
+
 /// A row: its index and its cells.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Row {
@@ -96,9 +119,14 @@ impl Scope for Row {
     }
 }
 
-/// Every root that must be read from an agent for this source.
-pub(super) fn roots(source: &Source) -> Vec<Oid> {
-    source.columns.values().filter_map(|column| oid_of(source, &column.0.at.0)).collect()
+/// Every root that must be read from an agent of that identity for this source.
+pub(super) fn roots(source: &Source, identity: &Oid) -> Vec<Oid> {
+    source
+        .columns
+        .values()
+        .filter_map(|column| oid_of(source, &column.0.at.0))
+        .map(|oid| placed(oid, identity))
+        .collect()
 }
 
 /// The source's rows in that answer; none when the answer is of another kind.
@@ -126,8 +154,9 @@ pub(super) fn rows(source: &Source, input: Input<'_>) -> Vec<Row> {
 
 fn table(source: &Source, snapshot: &Snapshot) -> Vec<Row> {
     let mut rows: BTreeMap<Vec<u32>, Row> = BTreeMap::new();
+    let (identity, _) = system(snapshot);
     for (name, column) in &source.columns {
-        let Some(root) = oid_of(source, &column.0.at.0) else { continue };
+        let Some(root) = oid_of(source, &column.0.at.0).map(|oid| placed(oid, &identity)) else { continue };
         for (oid, value) in snapshot.below(&root) {
             let index = oid.after(&root).unwrap_or_default();
             if rows.len() >= MAX_ROWS && !rows.contains_key(index) {
@@ -152,8 +181,9 @@ fn table(source: &Source, snapshot: &Snapshot) -> Vec<Row> {
 
 fn scalars(source: &Source, snapshot: &Snapshot) -> Vec<Row> {
     let mut row = Row { key: "0".to_owned(), ..Row::default() };
+    let (identity, _) = system(snapshot);
     for (name, column) in &source.scalars {
-        let Some(oid) = oid_of(source, &column.0.at.0) else { continue };
+        let Some(oid) = oid_of(source, &column.0.at.0).map(|oid| placed(oid, &identity)) else { continue };
         if let Some(value) = snapshot.get(&oid) {
             row.cells.insert(name.clone(), cell(&column.0, value));
             row.origins.insert(name.clone(), oid);

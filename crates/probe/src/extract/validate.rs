@@ -1,6 +1,7 @@
 //! Validate: what a well-formed profile says that cannot be meant: sources, columns and names that do not exist.
 
-use crate::extract::schema::{Fault, Profile, Rule, Source};
+use crate::extract::schema::{Fault, Profile, Rule, Source, StateMap};
+use crate::extract::source::parse_place;
 use crate::params::near_names;
 use crate::snmp::Oid;
 
@@ -111,6 +112,15 @@ impl Found<'_> {
         for template in templates {
             self.names(&template.names(), &known, title);
         }
+        for state in &rule.states {
+            if let StateMap::Named(name) = &state.map
+                && !profile.maps.contains_key(name)
+            {
+                let near = near_names(name, profile.maps.keys().map(String::as_str));
+                let message = format!("there is no map {name:?} among the profile's maps{}", did_you_mean(&near));
+                self.say(&format!("map: {name}"), message);
+            }
+        }
         let samples = rule
             .samples
             .iter()
@@ -175,10 +185,10 @@ fn names_of(source: &Source) -> Vec<String> {
     names
 }
 
-/// The OID that a column's place means: a whole one, or numbers below the table's entry.
+/// The OID that a column's place means: a whole one, one below the device's identity, or numbers below the table's entry.
 pub(super) fn oid_of(source: &Source, at: &str) -> Option<Oid> {
-    if at.starts_with("1.") || at.starts_with(".1.") {
-        return at.parse().ok();
+    if at.starts_with("1.") || at.starts_with(".1.") || at.starts_with("identity.") {
+        return parse_place(at).ok();
     }
     let arcs: Option<Vec<u32>> = at.split('.').map(|arc| arc.parse().ok()).collect();
     Some(source.table.as_ref()?.with(&arcs?))

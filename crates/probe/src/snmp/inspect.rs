@@ -38,7 +38,7 @@ pub struct System {
 /// Why there is no answer.
 pub async fn identify(session: &mut Session<'_>, library: &Library) -> Result<(Device, System), SnmpError> {
     let (mut snapshot, entry) = meet(session, library).await?;
-    let (single, columns) = places_of_facts(entry);
+    let (single, columns) = places_of_facts(entry, &snapshot);
     for group in single.chunks(AT_ONCE) {
         snapshot.add(get_patiently(session, group).await?);
     }
@@ -60,8 +60,10 @@ async fn meet<'l>(session: &mut Session<'_>, library: &'l Library) -> Result<(Sn
 }
 
 /// Where the facts of such a device are: single objects, and columns.
-fn places_of_facts(entry: Option<&Entry>) -> (Vec<Oid>, Vec<Oid>) {
-    entry.map(fact_roots).unwrap_or_default().into_iter().partition(|oid| oid.arcs().last() == Some(&0))
+fn places_of_facts(entry: Option<&Entry>, snapshot: &Snapshot) -> (Vec<Oid>, Vec<Oid>) {
+    let (identity, _) = crate::extract::system(snapshot);
+    let places = entry.map(|entry| fact_roots(entry, &identity)).unwrap_or_default();
+    places.into_iter().partition(|oid| oid.arcs().last() == Some(&0))
 }
 
 /// Asks the agent what it is, and then for what the profiles for such a device want. With `only`, for these profiles alone.
@@ -78,14 +80,15 @@ pub async fn inspect(
     let (mut snapshot, entry) = meet(session, library).await?;
     let os = entry.map(|entry| entry.os.as_str()).unwrap_or_default();
     let profiles = if only.is_empty() { library.profiles_for(os, &snapshot) } else { only.to_vec() };
-    let mut single = objects(&profiles);
-    let (facts, columns) = places_of_facts(entry);
+    let (identity, _) = crate::extract::system(&snapshot);
+    let mut single = objects(&profiles, &identity);
+    let (facts, columns) = places_of_facts(entry, &snapshot);
     single.extend(facts);
     for group in single.chunks(AT_ONCE) {
         snapshot.add(get_patiently(session, group).await?);
     }
     snapshot.add(first_of(session, &columns).await?);
-    let walked = walk(session, &roots(&profiles), limits, clock).await?;
+    let walked = walk(session, &roots(&profiles, &identity), limits, clock).await?;
     let count = walked.objects.len();
     snapshot.add(walked.objects);
     let found = beside_others(count, || extract(&profiles, Input::Snmp(&snapshot)));
