@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_whole_success_says_nothing_and_a_partial_one_how_much_is_missing() {
-        let stored = |refused, why: &str| Stored { floats: 9, histograms: 0, refused, why: why.into() };
+        let stored = |refused, why: &str| Stored { floats: 9, histograms: 0, exemplars: 0, refused, why: why.into() };
         assert!(response_message(&stored(0, "")).is_empty());
         // partial_success { rejected_data_points: 300, error_message: "why" }
         assert_eq!(response_message(&stored(300, "why")), b"\x0a\x08\x08\xac\x02\x12\x03why");
