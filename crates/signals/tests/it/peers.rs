@@ -77,16 +77,21 @@ pub async fn prometheus(folder: &Path, port: u16, config: &str) -> Peer {
 
 /// The same with features that are off unless asked for; it takes remote write.
 pub async fn prometheus_with(folder: &Path, port: u16, config: &str, features: &str) -> Peer {
+    prometheus_told(folder, port, config, &[&format!("--enable-feature={features}")]).await
+}
+
+/// The same with more arguments.
+pub async fn prometheus_told(folder: &Path, port: u16, config: &str, more: &[&str]) -> Peer {
     let dir = folder.display();
     std::fs::write(folder.join("prometheus.yml"), config).unwrap();
-    let args = [
+    let mut args = vec![
         format!("--config.file={dir}/prometheus.yml"),
         format!("--storage.tsdb.path={dir}/data"),
         format!("--web.listen-address=127.0.0.1:{port}"),
         "--web.enable-remote-write-receiver".to_owned(),
-        format!("--enable-feature={features}"),
         "--log.level=error".to_owned(),
     ];
+    args.extend(more.iter().map(|word| (*word).to_owned()));
     let peer = start("prometheus", "prometheus", port, &args);
     serves(&format!("{}/-/ready", peer.url)).await;
     peer
