@@ -50,7 +50,7 @@ pub fn result<W: Write>(out: &mut W, value: &Value, stats: Option<&serde_json::V
             pairs(out, series.metric.iter())?;
             if !series.floats.is_empty() {
                 out.write_all(b",\"values\":")?;
-                list(out, &series.floats, |out, (at, value)| float_pair(out, *at, *value))?;
+                float_pairs(out, &series.floats)?;
             }
             if !series.histograms.is_empty() {
                 out.write_all(b",\"histograms\":")?;
@@ -160,12 +160,22 @@ fn string<W: Write>(out: &mut W, text: &str) -> io::Result<()> {
 
 fn float_pair<W: Write>(out: &mut W, at_ms: i64, value: f64) -> io::Result<()> {
     let mut piece = Piece::default();
-    piece.put(b"[");
-    piece.time(at_ms);
-    piece.put(b",\"");
-    piece.float(value);
-    piece.put(b"\"]");
+    piece.pair(at_ms, value);
     out.write_all(piece.bytes())
+}
+
+/// A list of them, each written with the comma before it.
+fn float_pairs<W: Write>(out: &mut W, floats: &[(i64, f64)]) -> io::Result<()> {
+    out.write_all(b"[")?;
+    for (place, (at_ms, value)) in floats.iter().enumerate() {
+        let mut piece = Piece::default();
+        if place > 0 {
+            piece.put(b",");
+        }
+        piece.pair(*at_ms, *value);
+        out.write_all(piece.bytes())?;
+    }
+    out.write_all(b"]")
 }
 
 /// A few bytes that are written together: a time has 21 at most, a float 25.
@@ -200,6 +210,14 @@ impl Piece {
     fn put(&mut self, bytes: &[u8]) {
         self.bytes[self.end..self.end + bytes.len()].copy_from_slice(bytes);
         self.end += bytes.len();
+    }
+
+    fn pair(&mut self, at_ms: i64, value: f64) {
+        self.put(b"[");
+        self.time(at_ms);
+        self.put(b",\"");
+        self.float(value);
+        self.put(b"\"]");
     }
 
     fn time(&mut self, at_ms: i64) {
@@ -255,21 +273,20 @@ impl Piece {
     }
 
     fn whole(&mut self, mut number: u64) {
-        let mut digits = [0; 20];
-        let mut at = digits.len();
+        let digits = number.checked_ilog10().map_or(1, |log| log as usize + 1);
+        // From the last digit on, each in its place: a copy of so few bytes costs more than they do.
+        let mut at = self.end + digits;
+        self.end = at;
         while number >= 100 {
             at -= 2;
-            digits[at..at + 2].copy_from_slice(&PAIRS[(number % 100) as usize]);
+            self.bytes[at..at + 2].copy_from_slice(&PAIRS[(number % 100) as usize]);
             number /= 100;
         }
         if number >= 10 {
-            at -= 2;
-            digits[at..at + 2].copy_from_slice(&PAIRS[number as usize]);
+            self.bytes[at - 2..at].copy_from_slice(&PAIRS[number as usize]);
         } else {
-            at -= 1;
-            digits[at] = b'0' + number as u8;
+            self.bytes[at - 1] = b'0' + number as u8;
         }
-        self.put(&digits[at..]);
     }
 
     /// A point and so many digits.

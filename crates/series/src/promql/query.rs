@@ -167,8 +167,9 @@ fn vector(lines: Vec<Line>, at_ms: i64) -> Vec<VectorSample> {
 
 fn matrix(lines: Vec<Line>, grid: Grid) -> Vec<MatrixSeries> {
     let series = |line: Line| {
-        // Nearly all steps have a value, so that there is room for all of them at once.
-        let mut floats = Vec::with_capacity(grid.steps);
+        // Nearly all steps of most series have a float.
+        let room = if line.column.histograms.is_empty() { grid.steps } else { 0 };
+        let mut floats = Vec::with_capacity(room);
         floats.extend((0..grid.steps).filter_map(|step| Some((grid.at(step), line.column.float(step)?))));
         let histogram = |step| Some((grid.at(step), Arc::clone(line.column.histogram(step)?)));
         let histograms: Vec<_> = (0..grid.steps).filter_map(histogram).collect();

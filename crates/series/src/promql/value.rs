@@ -87,10 +87,10 @@ impl Value {
     }
 }
 
-/// As Go's `%g` and `strconv` write a float: shortest, with an exponent when it is large or small.
+/// As Go's `%g` and `%v` write a float: shortest, with an exponent from a million on and for small ones.
 pub(crate) fn go_float(value: f64) -> String {
     let magnitude = value.abs();
-    if magnitude != 0.0 && magnitude.is_finite() && !(1e-4..1e21).contains(&magnitude) {
+    if magnitude != 0.0 && magnitude.is_finite() && !(1e-4..1e6).contains(&magnitude) {
         let text = format!("{value:e}");
         let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
         let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |rest| ('-', rest));
@@ -125,9 +125,9 @@ pub fn json_float(value: f64) -> String {
     plain_float(value)
 }
 
-/// As OpenMetrics writes a float in a label: whole numbers keep a decimal.
+/// As OpenMetrics writes a float in a label: whole numbers without an exponent keep a decimal.
 pub(crate) fn label_float(value: f64) -> String {
-    let text = plain_float(value);
+    let text = go_float(value);
     let whole = text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
     if whole { format!("{text}.0") } else { text }
 }
@@ -235,9 +235,10 @@ mod tests {
         let table = [
             (1.0, "1", "1", "1"),
             (0.1, "0.1", "0.1", "0.1"),
-            (139_835_180_479_693.125, "139835180479693.12", "139835180479693.12", "139835180479693.12"),
+            (1_500_000.0, "1500000", "1500000", "1.5e+06"),
+            (999_999.5, "999999.5", "999999.5", "999999.5"),
             (1e21, "1e+21", "1000000000000000000000", "1e+21"),
-            (1e20, "100000000000000000000", "100000000000000000000", "100000000000000000000"),
+            (1e20, "100000000000000000000", "100000000000000000000", "1e+20"),
             (1e-7, "1e-7", "0.0000001", "1e-07"),
             (-0.0, "-0", "-0", "-0"),
             (f64::INFINITY, "+Inf", "+Inf", "+Inf"),
@@ -250,6 +251,8 @@ mod tests {
                 (json, plain, go)
             );
         }
-        assert_eq!((label_float(1.0), label_float(0.5)), ("1.0".into(), "0.5".into()));
+        assert_eq!(plain_float(139_835_180_479_693.125), "139835180479693.12", "of two as near, the even one");
+        let labels = [1.0, 0.5, 1e6, -3.0, f64::INFINITY].map(label_float);
+        assert_eq!(labels, ["1.0", "0.5", "1e+06", "-3.0", "+Inf"]);
     }
 }

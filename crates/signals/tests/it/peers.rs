@@ -52,7 +52,7 @@ fn start(program: &str, package: &str, port: u16, args: &[String]) -> Peer {
 pub async fn engine(kind: Kind, folder: &Path, port: u16) -> Peer {
     let dir = folder.display();
     match kind {
-        Kind::Prometheus => prometheus_with(folder, port, IDLE, "native-histograms,exemplar-storage", &[]).await,
+        Kind::Prometheus => prometheus_with(folder, port, IDLE, "native-histograms,exemplar-storage").await,
         Kind::VictoriaMetrics => {
             let args = [
                 format!("-storageDataPath={dir}/data"),
@@ -70,19 +70,24 @@ pub async fn engine(kind: Kind, folder: &Path, port: u16) -> Peer {
 
 /// Starts a Prometheus with that configuration.
 pub async fn prometheus(folder: &Path, port: u16, config: &str) -> Peer {
-    prometheus_with(folder, port, config, "", &[]).await
+    prometheus_told(folder, port, config, &[]).await
 }
 
 /// Starts a Prometheus whose administration interface is switched on.
 pub async fn prometheus_that_deletes(folder: &Path, port: u16) -> Peer {
-    prometheus_with(folder, port, IDLE, "", &["--web.enable-admin-api"]).await
+    prometheus_told(folder, port, IDLE, &["--web.enable-admin-api"]).await
 }
 
 /// A configuration without targets.
 const IDLE: &str = "global: {scrape_interval: 1h}\n";
 
 /// The same with features that are off unless asked for; it takes remote write.
-pub async fn prometheus_with(folder: &Path, port: u16, config: &str, features: &str, more: &[&str]) -> Peer {
+pub async fn prometheus_with(folder: &Path, port: u16, config: &str, features: &str) -> Peer {
+    prometheus_told(folder, port, config, &[&format!("--enable-feature={features}")]).await
+}
+
+/// The same with more arguments.
+pub async fn prometheus_told(folder: &Path, port: u16, config: &str, more: &[&str]) -> Peer {
     let dir = folder.display();
     std::fs::write(folder.join("prometheus.yml"), config).unwrap();
     let mut args = vec![
@@ -90,10 +95,9 @@ pub async fn prometheus_with(folder: &Path, port: u16, config: &str, features: &
         format!("--storage.tsdb.path={dir}/data"),
         format!("--web.listen-address=127.0.0.1:{port}"),
         "--web.enable-remote-write-receiver".to_owned(),
-        format!("--enable-feature={features}"),
         "--log.level=error".to_owned(),
     ];
-    args.extend(more.iter().map(|arg| (*arg).to_owned()));
+    args.extend(more.iter().map(|word| (*word).to_owned()));
     let peer = start("prometheus", "prometheus", port, &args);
     serves(&format!("{}/-/ready", peer.url)).await;
     peer

@@ -140,7 +140,7 @@ async fn protocol_buffers_give_the_series_and_the_native_histograms_that_prometh
     );
     // Prometheus 2 asks for them by a flag of its own.
     let theirs = format!("global: {{scrape_interval: 1s}}\n{jobs}");
-    let peer = peers::prometheus_with(dir.path(), port, &theirs, "native-histograms", &[]).await;
+    let peer = peers::prometheus_with(dir.path(), port, &theirs, "native-histograms").await;
     let world = start(&format!("global: {{scrape_interval: 1s, scrape_native_histograms: true}}\n{jobs}"));
     until_same(&peer, &world, 800).await;
     let asked = peers::get(&format!("{}/api/v1/query?query=lasted_seconds", peer.url)).await.unwrap();
