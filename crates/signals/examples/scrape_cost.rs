@@ -1,17 +1,17 @@
 //! What a scrape costs. `cargo run --release -p signals --example scrape_cost` reads one page of 1,000 series again and again, from its
-//! compressed bytes to the write request, and says the CPU time of each part. It must measure what the server runs, and no copy of it.
+//! compressed bytes to the batches for the engine, and says the CPU time of each part. It must measure what the server runs, and no copy of it.
 //!
 //! `--config FILE --dir DIR --seconds N` scrapes what the file says into an engine in the folder, and says the CPU time of a
 //! scrape: the same file given to a Prometheus beside it is the comparison.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use series::{Engine, Labels, Matcher, Options, system_clock};
-use signals::scrape::page::{Cache, Format, Reading};
-use signals::scrape::{Parts, Scraper};
+use signals::scrape::page::{Cache, Format, Reading, Tail};
+use signals::scrape::{Parts, Scraper, parsers};
 
 fn main() {
     match argument("--config") {
@@ -50,16 +50,14 @@ fn page() {
     let packed = packed.finish().expect("memory");
     let prepare = |labels: &Labels| Ok(Some(labels.iter().flat_map(|(n, v)| format!("{n}{v}").into_bytes()).collect()));
     const ROUNDS: u32 = 5000;
-    let (mut cache, mut out, mut plain) = (Cache::default(), Vec::new(), Vec::new());
+    let (mut cache, mut plain) = (Cache::default(), Vec::new());
     let begun = cpu_seconds();
     for _ in 0..ROUNDS {
-        plain.clear();
-        flate2::bufread::MultiGzDecoder::new(packed.as_slice()).read_to_end(&mut plain).expect("packed above");
+        plain = parsers::unpack(&packed).expect("packed above");
     }
     let unpacked = cpu_seconds();
     let plain = std::str::from_utf8(&plain).expect("text");
     for round in 0..ROUNDS {
-        out.clear();
         let how = Reading {
             format: Format::Text,
             at_ms: i64::from(round),
@@ -67,7 +65,8 @@ fn page() {
             sample_limit: 0,
             prepare: &prepare,
         };
-        cache.read(plain, &how, &mut out).expect("a page");
+        cache.read(plain, &how).expect("a page");
+        assert_eq!(cache.take(Tail::default()).len(), 1, "a page is a batch");
     }
     let read = cpu_seconds();
     let ms = |seconds: f64| seconds * 1000.0 / f64::from(ROUNDS);

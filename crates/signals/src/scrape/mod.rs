@@ -326,10 +326,15 @@ pub mod parsers {
         discover::parse_list(bytes, "http://sd/").is_ok()
     }
 
+    /// A packed page of up to a megabyte.
+    pub fn unpack(bytes: &[u8]) -> Option<Vec<u8>> {
+        gunzip::gunzip(bytes, 1 << 20).ok()
+    }
+
     /// A page, twice, as text and as OpenMetrics; and the bytes as a packed one.
     pub fn page(bytes: &[u8]) -> usize {
-        if let Ok(page) = gunzip::gunzip(bytes, 1 << 16) {
-            assert!(page.len() <= 1 << 16, "the limit holds");
+        if let Some(page) = unpack(bytes) {
+            assert!(page.len() <= 1 << 20, "the limit holds");
         }
         let prepare = |labels: &series::Labels| Ok(Some(crate::relay::encode::key(labels, ("job", "a"))));
         let text = String::from_utf8_lossy(bytes);
