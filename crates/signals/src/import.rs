@@ -19,6 +19,7 @@ use crate::state::Signals;
 
 mod ask;
 mod forms;
+mod jsonl;
 mod parquet;
 mod read;
 mod store;
