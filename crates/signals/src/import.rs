@@ -19,6 +19,7 @@ use crate::state::Signals;
 
 mod ask;
 mod forms;
+mod jsonl;
 mod parquet;
 mod read;
 mod store;
@@ -61,7 +62,7 @@ impl Class for SeriesImport {
     const KIND: &'static str = "series-import";
     fn define(def: Define<Self>) -> Define<Self> {
         def.titled("Import of measurements", "Imports of measurements")
-            .numbered("IMP-")
+            .numbered("TAKE-")
             .states(&[
                 ("running", true, "Samples are being stored."),
                 ("done", false, "Every sample is stored, or counted as refused."),

@@ -143,7 +143,7 @@ mod tests {
     fn an_import_that_broke_off_is_a_failure() {
         assert!(told(&Value::Null).is_err());
         assert!(told(&json!({"done": 5, "of": 10})).is_err());
-        assert!(told(&json!({"import": "IMP-1", "state": "failed", "failure": "no room"})).is_err());
-        assert!(told(&json!({"import": "IMP-1", "state": "done", "stored": 1, "reasons": []})).is_ok());
+        assert!(told(&json!({"import": "TAKE-1", "state": "failed", "failure": "no room"})).is_err());
+        assert!(told(&json!({"import": "TAKE-1", "state": "done", "stored": 1, "reasons": []})).is_ok());
     }
 }

@@ -1,16 +1,12 @@
-//! The three text forms of a file of samples. Each has its rows taken apart here and nothing else.
+//! The forms of a file of samples, and two of them that are text: their rows are taken apart here and nothing else.
 
 use kernel::Time;
-use serde::Deserialize;
-use serde::de::{self, Deserializer, Visitor};
-use serde_json::{Map, Value};
 use series::formats::{FormatError, Limits, openmetrics};
 use series::{Labels, NAME};
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufRead};
 
 use super::read::{Reader, next_line};
-use crate::relay::histogram::{Counted, from_buckets};
 
 /// Bytes of OpenMetrics that are taken apart at once.
 const PIECE: usize = 256 << 10;
@@ -162,96 +158,6 @@ fn fault(error: csv::Error, line: u64, reader: &mut Reader<'_>) -> io::Result<()
             Ok(())
         }
     }
-}
-
-/// A value of JSON lines: a number, `null` for NaN, or the infinite ones as texts.
-struct Number(f64);
-
-impl<'de> Deserialize<'de> for Number {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Any;
-        impl Visitor<'_> for Any {
-            type Value = Number;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a number, null, or \"Infinity\"")
-            }
-            fn visit_f64<E: de::Error>(self, n: f64) -> Result<Number, E> {
-                Ok(Number(n))
-            }
-            fn visit_u64<E: de::Error>(self, n: u64) -> Result<Number, E> {
-                Ok(Number(n as f64))
-            }
-            fn visit_i64<E: de::Error>(self, n: i64) -> Result<Number, E> {
-                Ok(Number(n as f64))
-            }
-            fn visit_unit<E: de::Error>(self) -> Result<Number, E> {
-                Ok(Number(f64::NAN))
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Number, E> {
-                text.parse().map(Number).map_err(|_| E::custom(format!("{text:?} is no number")))
-            }
-        }
-        from.deserialize_any(Any)
-    }
-}
-
-/// A line of JSON lines.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Stretch {
-    metric: Map<String, Value>,
-    #[serde(default)]
-    values: Vec<Number>,
-    #[serde(default)]
-    timestamps: Vec<i64>,
-    /// Unix seconds, and the histogram as Prometheus writes it.
-    #[serde(default)]
-    histograms: Vec<(f64, Counted)>,
-}
-
-impl Stretch {
-    fn series(&self, reader: &mut Reader<'_>) -> Result<u32, String> {
-        if self.values.len() != self.timestamps.len() {
-            return Err(format!("{} values but {} timestamps", self.values.len(), self.timestamps.len()));
-        }
-        let pairs: Option<Vec<(&str, &str)>> =
-            self.metric.iter().map(|(name, value)| Some((name.as_str(), value.as_str()?))).collect();
-        let pairs = pairs.ok_or("metric: labels are texts")?;
-        reader.names.number(Labels::new(pairs).map_err(|error| error.to_string())?)
-    }
-}
-
-pub(super) fn json_lines(text: &mut dyn BufRead, reader: &mut Reader<'_>) -> io::Result<()> {
-    let (mut bytes, mut line) = (Vec::new(), 0);
-    while next_line(text, &mut bytes)? {
-        line += 1;
-        if bytes.trim_ascii().is_empty() {
-            continue;
-        }
-        let stretch: Stretch = match serde_json::from_slice(&bytes) {
-            Ok(stretch) => stretch,
-            Err(error) => {
-                reader.faults.put(line, format!("not the JSON of a series: {error}"));
-                continue;
-            }
-        };
-        match stretch.series(reader) {
-            Err(why) => reader.faults.put(line, why),
-            Ok(series) => {
-                for (at_ms, value) in stretch.timestamps.iter().zip(&stretch.values) {
-                    reader.row(line, series, *at_ms, value.0)?;
-                }
-                for (at, counted) in &stretch.histograms {
-                    // The schema is worked out from the bounds; those that fit none stay as they are.
-                    match from_buckets(counted) {
-                        Ok(histogram) => reader.histogram(line, series, (at * 1000.0).round() as i64, histogram)?,
-                        Err(error) => reader.faults.put(line, format!("histograms: {}", error.0)),
-                    }
-                }
-            }
-        }
-    }
-    Ok(())
 }
 
 /// The time of a sample that says none.

@@ -145,7 +145,7 @@ pub(crate) fn read_text(
     let mut reader = Reader { names: Names::default(), faults, sink };
     match form {
         Form::Csv => forms::csv(&mut text, &mut reader)?,
-        Form::JsonLines => forms::json_lines(&mut text, &mut reader)?,
+        Form::JsonLines => super::jsonl::json_lines(&mut text, &mut reader)?,
         Form::OpenMetrics => forms::open_metrics(&mut text, &mut reader)?,
         Form::Parquet => reader.faults.put(1, "Parquet is no text"),
     }

@@ -56,6 +56,16 @@ fn the_same_samples_are_read_from_every_form() {
         seen(Form::JsonLines, line),
         (vec!["1 h{} 1500 schema 0 count 3 [(0, 2.0), (1, 1.0)]".to_owned()], Vec::new())
     );
+    let line = "{ \"values\" : [ 123456789.123456789 , 1e300 ] ,\"timestamps\":[1,2], \"metric\":{\"__name__\":\"a:b\",\"x\":\"]},{\\\"\"} }\n";
+    let expected = [
+        format!("1 a:b{{x=]}},{{\"}} 1 {}", "123456789.123456789".parse::<f64>().expect("a number")),
+        format!("1 a:b{{x=]}},{{\"}} 2 {}", 1e300),
+    ];
+    assert_eq!(
+        seen(Form::JsonLines, line),
+        (expected.to_vec(), Vec::new()),
+        "the very floats, whatever stands around them"
+    );
     let page = "# TYPE up gauge\nup{job=\"a\"} 1 1.5\n# HELP up x\nup 2 2 # {t=\"x\"} 1\n# EOF\n";
     let expected = ["2 up{job=a} 1500 1", "4 up{} 2000 2"];
     assert_eq!(seen(Form::OpenMetrics, page), (expected.map(str::to_owned).to_vec(), Vec::new()));
@@ -74,7 +84,21 @@ fn what_is_wrong_is_told_with_its_line() {
         (Form::Csv, format!("{head},{{}},1,1\n"), 2, "at least one label"),
         (Form::Csv, format!("{head},\"{{\"\"a\"\":\"\"b\"\"}}\",1,1\n"), 2, "no name"),
         (Form::Csv, format!("{head}up,\"{{\"\"__name__\"\":\"\"x\"\"}}\",1,1\n"), 2, "column metric"),
-        (Form::JsonLines, "{}\n".to_owned(), 1, "missing field"),
+        (Form::JsonLines, "{}\n".to_owned(), 1, "missing field metric"),
+        (Form::JsonLines, "[1]\n".to_owned(), 1, "not a JSON object"),
+        (
+            Form::JsonLines,
+            "{\"metric\":{\"__name__\":\"a\"},\"values\":[1],\"timestamps\":[1.5]}\n".to_owned(),
+            1,
+            "timestamps",
+        ),
+        (Form::JsonLines, "{\"metric\":{\"__name__\":\"a\"},\"value\":[1]}\n".to_owned(), 1, "unknown field"),
+        (
+            Form::JsonLines,
+            "{\"metric\":{\"__name__\":\"a\"},\"values\":[[1]],\"timestamps\":[1]}\n".to_owned(),
+            1,
+            "no number",
+        ),
         (
             Form::JsonLines,
             "\n{\"metric\":{\"__name__\":\"a\"},\"values\":[1],\"timestamps\":[]}\n".to_owned(),

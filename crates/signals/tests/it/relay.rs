@@ -344,3 +344,26 @@ async fn an_engine_that_does_not_say_that_it_deletes_a_stretch_of_time_is_not_as
         assert_eq!(remote.count(1, sets("gone"), (start, start + 5000)).await.unwrap().samples, 4, "{kind:?}");
     }
 }
+
+#[tokio::test]
+async fn an_engine_that_does_not_know_us_is_told_with_what_to_mend_and_gets_everything_when_it_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let knows = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let told = knows.clone();
+    let web = web::Web::start(move |_, _| match told.load(std::sync::atomic::Ordering::SeqCst) {
+        false => web::Answer::status(401),
+        true => web::Answer::status(204).header("x-prometheus-remote-write-samples-written", "1"),
+    })
+    .await;
+    let remote = remote(&dir.path().join("relay"), &format!("http://{}", web.address));
+    remote.write(1, batch("kept 1 77\n")).await.unwrap();
+    until("what is wrong is told", async || {
+        let why = remote.ready().await.unwrap_err();
+        let all = ["401", "--metrics-credentials", "wait on disk"].iter().all(|word| why.contains(word));
+        all.then_some(())
+    })
+    .await;
+    assert_eq!(remote.delivered(), (0, 0), "nothing is dropped");
+    knows.store(true, std::sync::atomic::Ordering::SeqCst);
+    until("it is there", async || (remote.delivered() == (1, 0)).then_some(())).await;
+}
