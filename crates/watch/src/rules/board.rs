@@ -212,3 +212,91 @@ fn next_due(held: &Held, id: Id, now_ms: i64) -> i64 {
     let offset = (seed % every.unsigned_abs()) as i64;
     (now_ms - offset).div_euclid(every) * every + every + offset
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::plain;
+    use super::*;
+    use crate::rule::Rule;
+    use kernel::Dur;
+
+    fn held(due_ms: i64) -> Held {
+        let rule = Rule { title: "X".into(), expression: "up == 0".into(), interval: Dur::seconds(60), ..plain() };
+        Held {
+            tenant: TenantId::HOME,
+            key: "x".into(),
+            definition: "".into(),
+            compiled: Arc::new(Compiled::new(&rule).unwrap()),
+            active: true,
+            state: State::default(),
+            changed: false,
+            texts: BTreeMap::new(),
+            written: Vec::new(),
+            health: Health::Unknown,
+            error: None,
+            last: None,
+            took: Duration::ZERO,
+            samples: 0,
+            round: None,
+            due_ms,
+            end_ms: None,
+        }
+    }
+
+    fn ids() -> [Id; 3] {
+        [1, 2, 3].map(|ms| Id::new(Time::from_micros(ms * 1000)))
+    }
+
+    #[test]
+    fn a_rule_is_in_one_round_at_a_time_and_follows_when_it_was_woken_meanwhile() {
+        let (mut board, [a, b, c]) = (Board::default(), ids());
+        [a, b, c].into_iter().zip([10, 10, 99_000]).for_each(|(id, due_ms)| board.put(id, held(due_ms)));
+        board.wake(BTreeSet::from([a, c]));
+        let orders = board.orders(10, true);
+        assert_eq!((orders.due.1, &orders.woken.1[..]), (vec![a, b], &[c][..]), "what is due is not woken besides");
+        assert_ne!(orders.due.0, orders.woken.0);
+        board.wake(BTreeSet::from([a]));
+        let later = board.orders(70_011, true);
+        assert!(later.due.1.is_empty() && later.woken.1.is_empty() && !later.waiting, "they are still in their rounds");
+        board.end(&[a, b], orders.due.0);
+        assert_eq!(board.orders(70_011, true).woken.1, [a]);
+        board.end(&[c], orders.due.0);
+        assert_eq!(board.get(c).unwrap().round, Some(orders.woken.0), "only its own round frees it");
+    }
+
+    #[test]
+    fn who_was_woken_waits_for_the_allowance_and_who_is_due_does_not() {
+        let (mut board, [a, b, _]) = (Board::default(), ids());
+        [a, b].into_iter().zip([10, 99_000]).for_each(|(id, due_ms)| board.put(id, held(due_ms)));
+        board.wake(BTreeSet::from([b]));
+        let orders = board.orders(10, false);
+        assert_eq!((orders.due.1, orders.woken.1.len(), orders.waiting), (vec![a], 0, true));
+        assert_eq!(board.orders(10, true).woken.1, [b]);
+    }
+
+    #[test]
+    fn the_end_of_a_wait_is_looked_for_once_and_only_before_the_rule_is_due() {
+        let (mut board, [a, b, c]) = (Board::default(), ids());
+        [a, b, c].into_iter().for_each(|id| board.put(id, held(50_000)));
+        board.plan_end(a, Some(20_000));
+        board.plan_end(b, Some(60_000));
+        board.plan_end(c, Some(30_000));
+        board.plan_end(c, None);
+        assert_eq!(board.orders(10, true).next_ms, Some(20_000));
+        assert_eq!(board.orders(20_000, true).woken.1, [a]);
+        assert_eq!(board.orders(40_000, true).next_ms, Some(50_000), "nothing of it is left");
+        assert!(board.take(b).is_some() && board.named(TenantId::HOME, "x").is_some());
+    }
+
+    #[test]
+    fn a_paused_rule_is_not_evaluated_and_one_that_is_resumed_is() {
+        let (mut board, [a, ..]) = (Board::default(), ids());
+        board.put(a, held(10));
+        board.set_active(a, false);
+        board.wake(BTreeSet::from([a]));
+        let orders = board.orders(10, true);
+        assert!(orders.due.1.is_empty() && orders.woken.1.is_empty() && orders.next_ms.is_none());
+        board.set_active(a, true);
+        assert_eq!(board.orders(10, true).due.1, [a]);
+    }
+}

@@ -1,6 +1,10 @@
 //! Rules while their loop runs: what wakes them, when a wait ends, and how soon.
 
 use super::*;
+use series::formats::Metadata;
+use series::promql::Answer;
+use series::{Matcher, MetricsError, SeriesExemplars};
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::task::JoinHandle;
 
@@ -85,6 +89,81 @@ async fn a_wait_ends_when_it_is_over_and_not_at_the_next_interval() {
     w.push("load", "a", 1.0).await;
     until("it is well", async || w.all("alert").await[0].state == "resolved").await;
     assert_eq!(w.rules.counters.on_arrival.load(Relaxed), 4, "two values and two waits");
+}
+
+/// Measurements that answer questions about `slow` only when they are let.
+struct Slow {
+    inner: Arc<Heard>,
+    asked: AtomicBool,
+    gate: tokio::sync::Semaphore,
+}
+
+type Span = (i64, i64);
+
+#[async_trait::async_trait]
+impl Metrics for Slow {
+    async fn write(&self, tenant: u64, batch: Batch) -> Result<series::Appended, MetricsError> {
+        self.inner.write(tenant, batch).await
+    }
+
+    async fn instant(&self, tenant: u64, query: Query, at: i64, limits: Limits) -> Result<Answer, MetricsError> {
+        if query.text().contains("slow") {
+            self.asked.store(true, Relaxed);
+            drop(self.gate.acquire().await);
+        }
+        self.inner.instant(tenant, query, at, limits).await
+    }
+
+    async fn range(&self, of: u64, query: Query, at: (i64, i64, i64), most: Limits) -> Result<Answer, MetricsError> {
+        self.inner.range(of, query, at, most).await
+    }
+
+    async fn series(&self, of: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Vec<Labels>, MetricsError> {
+        self.inner.series(of, sets, time).await
+    }
+
+    async fn label_names(&self, of: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Vec<String>, MetricsError> {
+        self.inner.label_names(of, sets, time).await
+    }
+
+    async fn label_values(
+        &self,
+        of: u64,
+        name: String,
+        sets: Vec<Vec<Matcher>>,
+        time: Span,
+    ) -> Result<Vec<String>, MetricsError> {
+        self.inner.label_values(of, name, sets, time).await
+    }
+
+    async fn metadata(&self, of: u64, family: Option<String>) -> Result<Vec<Metadata>, MetricsError> {
+        self.inner.metadata(of, family).await
+    }
+
+    async fn exemplars(&self, of: u64, query: Query, time: Span) -> Result<Vec<SeriesExemplars>, MetricsError> {
+        self.inner.exemplars(of, query, time).await
+    }
+}
+
+#[tokio::test]
+async fn a_slow_rule_holds_up_no_other_and_is_not_evaluated_twice_at_a_time() {
+    let mut w = Watched::new().await;
+    let gate = tokio::sync::Semaphore::new(0);
+    let slow = Arc::new(Slow { inner: w.metrics.clone(), asked: AtomicBool::new(false), gate });
+    let kernel = w.world.kernel.clone();
+    w.rules = Rules::new(kernel, slow.clone(), signals::number, Outside::default(), Time::from_micros(0));
+    let _running = running(&w).await;
+    w.rule("slow", json!({"title": "Slow", "expression": "slow > 1", "interval": "100ms"})).await;
+    until("it is asked", async || slow.asked.load(Relaxed)).await;
+    w.rule("quick", json!({"title": "Quick", "expression": "load > 4", "interval": "100ms"})).await;
+    until("the other is evaluated", async || w.rules.counters.evaluated.load(Relaxed) >= 5).await;
+    let latest = async |key: &str| {
+        let rules = w.all("rule").await;
+        w.rules.latest(rules.iter().find(|rule| rule.key == key).unwrap().id).get("last_evaluated").cloned()
+    };
+    assert!(latest("slow").await.is_none() && latest("quick").await.is_some());
+    slow.gate.add_permits(1000);
+    until("it is evaluated too", async || latest("slow").await.is_some()).await;
 }
 
 /// How long a pushed value takes to its alert, in the milliseconds of this machine.
