@@ -1,0 +1,77 @@
+//! Programs that have no protocol of their own here: Spark's master and Flink's manager of jobs, by what they tell over HTTP.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use probe::State;
+use serde_json::json;
+
+use crate::peers::{free_port, start, until_it_listens_for};
+use crate::{SECONDS_5, check};
+
+/// Java is in no hurry on a machine that has much to do.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// The jars of a package of PyPI, as Java wants them named.
+fn jars(folder: &str) -> String {
+    let place: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/python-peers").join(folder);
+    assert!(place.is_dir(), "{} is not there: run `make test-peers` once", place.display());
+    format!("{}/*", place.display())
+}
+
+#[tokio::test]
+#[ignore = "needs pyspark and Java: make test-peers"]
+async fn sparks_master_tells_whether_it_is_alive_and_who_works_for_it() {
+    let (port, page) = (free_port(), free_port());
+    let (port_text, page_text) = (port.to_string(), page.to_string());
+    let jars = jars("pyspark/jars");
+    let master = "org.apache.spark.deploy.master.Master";
+    let arguments =
+        ["-Xmx256m", "-cp", &jars, master, "--host", "127.0.0.1", "--port", &port_text, "--webui-port", &page_text];
+    let peer = start("/usr/bin/java", "", &arguments, &[]);
+    until_it_listens_for(&peer, page, PATIENCE).await;
+    let address = format!("http://127.0.0.1:{page}/json/");
+    for (params, state, part) in [
+        (json!({"json": {"$.status": "ALIVE", "$.aliveworkers": 0}}), State::Ok, "answers 200"),
+        (json!({"json": {"$.aliveworkers": ">= 2"}}), State::Critical, "$.aliveworkers is \"0\", not >= 2"),
+    ] {
+        let outcome = check("http", &address, params.clone(), SECONDS_5).await;
+        assert_eq!(outcome.state, state, "{params}: {}", outcome.summary);
+        assert!(outcome.summary.contains(part), "{params}: {}", outcome.summary);
+    }
+    let metrics = format!("http://127.0.0.1:{page}/metrics/master/prometheus/");
+    let outcome = check("prometheus", &metrics, json!({"keep": "Workers"}), SECONDS_5).await;
+    assert_eq!(outcome.state, State::Ok, "{}", outcome.summary);
+    assert!(outcome.readings.iter().any(|reading| reading.name.contains("aliveWorkers")), "{:?}", outcome.readings);
+}
+
+#[tokio::test]
+#[ignore = "needs Flink's libraries of PyPI and Java: make test-peers"]
+async fn flinks_manager_of_jobs_tells_of_slots_and_jobs() {
+    let port = free_port();
+    let configuration = format!(
+        "jobmanager.rpc.address: 127.0.0.1\njobmanager.rpc.port: {}\nrest.address: 127.0.0.1\nrest.bind-address: 127.0.0.1\n\
+         rest.port: {port}\nblob.server.port: '0'\nio.tmp.dirs: {{folder}}/tmp\n",
+        free_port()
+    );
+    let files = [("config.yaml", configuration), ("tmp/", String::new())];
+    let jars = jars("pyflink/lib");
+    let manager = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint";
+    let arguments = ["-Xmx512m", "-cp", &jars, manager, "--configDir", "{folder}", "--executionMode", "cluster"];
+    let peer = start("/usr/bin/java", "", &arguments, &files);
+    until_it_listens_for(&peer, port, PATIENCE).await;
+    let address = format!("http://127.0.0.1:{port}/overview");
+    let well = json!({"json": {"$.taskmanagers": 0, "$['jobs-running']": 0, "$['flink-version']": "~ ^2\\."}});
+    let mut outcome = check("http", &address, well.clone(), SECONDS_5).await;
+    for _ in 0..200 {
+        if outcome.state == State::Ok {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await; // polls: the manager has found itself a leader
+        outcome = check("http", &address, well.clone(), SECONDS_5).await;
+    }
+    assert_eq!(outcome.state, State::Ok, "{}", outcome.summary);
+    let outcome = check("http", &address, json!({"json": {"$['slots-available']": ">= 1"}}), SECONDS_5).await;
+    assert_eq!(outcome.state, State::Critical, "{}", outcome.summary);
+    assert!(outcome.summary.contains("is \"0\", not >= 1"), "{}", outcome.summary);
+}
