@@ -12,19 +12,19 @@ use crate::{SECONDS_5, check};
 /// Java is in no hurry on a machine that has much to do.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// The jars of a package of PyPI, as Java wants them named.
+/// The jars of one of them, as Java wants them named.
 fn jars(folder: &str) -> String {
-    let place: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/python-peers").join(folder);
+    let place: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/java-peers").join(folder);
     assert!(place.is_dir(), "{} is not there: run `make test-peers` once", place.display());
     format!("{}/*", place.display())
 }
 
 #[tokio::test]
-#[ignore = "needs pyspark and Java: make test-peers"]
+#[ignore = "needs Spark and Java: make test-peers"]
 async fn sparks_master_tells_whether_it_is_alive_and_who_works_for_it() {
     let (port, page) = (free_port(), free_port());
     let (port_text, page_text) = (port.to_string(), page.to_string());
-    let jars = jars("pyspark/jars");
+    let jars = jars("spark");
     let master = "org.apache.spark.deploy.master.Master";
     let arguments =
         ["-Xmx256m", "-cp", &jars, master, "--host", "127.0.0.1", "--port", &port_text, "--webui-port", &page_text];
@@ -39,14 +39,14 @@ async fn sparks_master_tells_whether_it_is_alive_and_who_works_for_it() {
         assert_eq!(outcome.state, state, "{params}: {}", outcome.summary);
         assert!(outcome.summary.contains(part), "{params}: {}", outcome.summary);
     }
-    let metrics = format!("http://127.0.0.1:{page}/metrics/master/prometheus/");
-    let outcome = check("prometheus", &metrics, json!({"keep": "Workers"}), SECONDS_5).await;
+    let metrics = format!("http://127.0.0.1:{page}/metrics/master/json/");
+    let workers = json!({"json": {"$.gauges['master.aliveWorkers'].value": 0}});
+    let outcome = check("http", &metrics, workers, SECONDS_5).await;
     assert_eq!(outcome.state, State::Ok, "{}", outcome.summary);
-    assert!(outcome.readings.iter().any(|reading| reading.name.contains("aliveWorkers")), "{:?}", outcome.readings);
 }
 
 #[tokio::test]
-#[ignore = "needs Flink's libraries of PyPI and Java: make test-peers"]
+#[ignore = "needs Flink and Java: make test-peers"]
 async fn flinks_manager_of_jobs_tells_of_slots_and_jobs() {
     let port = free_port();
     let configuration = format!(
@@ -55,7 +55,7 @@ async fn flinks_manager_of_jobs_tells_of_slots_and_jobs() {
         free_port()
     );
     let files = [("config.yaml", configuration), ("tmp/", String::new())];
-    let jars = jars("pyflink/lib");
+    let jars = jars("flink");
     let manager = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint";
     let arguments = ["-Xmx512m", "-cp", &jars, manager, "--configDir", "{folder}", "--executionMode", "cluster"];
     let peer = start("/usr/bin/java", "", &arguments, &files);
