@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use probe::State;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::peers::{free_port, start, until_it_listens_for};
 use crate::{SECONDS_5, check};
@@ -19,6 +19,20 @@ fn jars(folder: &str) -> String {
     format!("{}/*", place.display())
 }
 
+/// Waits until the address answers like that; programs in Java listen long before they have anything to say.
+async fn until_it_is(address: &str, params: &Value) {
+    let mut said = String::new();
+    for _ in 0..100 {
+        let outcome = check("http", address, params.clone(), SECONDS_5).await;
+        if outcome.state == State::Ok {
+            return;
+        }
+        said = outcome.summary;
+        tokio::time::sleep(Duration::from_millis(200)).await; // polls: it is ready
+    }
+    panic!("{said}");
+}
+
 #[tokio::test]
 #[ignore = "needs Spark and Java: make test-peers"]
 async fn sparks_master_tells_whether_it_is_alive_and_who_works_for_it() {
@@ -31,6 +45,7 @@ async fn sparks_master_tells_whether_it_is_alive_and_who_works_for_it() {
     let peer = start("/usr/bin/java", "", &arguments, &[]);
     until_it_listens_for(&peer, page, PATIENCE).await;
     let address = format!("http://127.0.0.1:{page}/json/");
+    until_it_is(&address, &json!({"json": {"$.status": "ALIVE"}})).await;
     for (params, state, part) in [
         (json!({"json": {"$.status": "ALIVE", "$.aliveworkers": 0}}), State::Ok, "answers 200"),
         (json!({"json": {"$.aliveworkers": ">= 2"}}), State::Critical, "$.aliveworkers is \"0\", not >= 2"),
@@ -62,15 +77,7 @@ async fn flinks_manager_of_jobs_tells_of_slots_and_jobs() {
     until_it_listens_for(&peer, port, PATIENCE).await;
     let address = format!("http://127.0.0.1:{port}/overview");
     let well = json!({"json": {"$.taskmanagers": 0, "$['jobs-running']": 0, "$['flink-version']": "~ ^2\\."}});
-    let mut outcome = check("http", &address, well.clone(), SECONDS_5).await;
-    for _ in 0..200 {
-        if outcome.state == State::Ok {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await; // polls: the manager has found itself a leader
-        outcome = check("http", &address, well.clone(), SECONDS_5).await;
-    }
-    assert_eq!(outcome.state, State::Ok, "{}", outcome.summary);
+    until_it_is(&address, &well).await;
     let outcome = check("http", &address, json!({"json": {"$['slots-available']": ">= 1"}}), SECONDS_5).await;
     assert_eq!(outcome.state, State::Critical, "{}", outcome.summary);
     assert!(outcome.summary.contains("is \"0\", not >= 1"), "{}", outcome.summary);
