@@ -26,6 +26,7 @@ test: deps test-deps console/dist/index.html ## install what the tests need, run
 
 test-peers: test-deps ## protocols against every real peer, the heavy ones too: installs databases, brokers and the like
 	@packaging/install-test-packages test-peers
+	@packaging/install-java-peers
 	npm --prefix packaging/node-peers ci --omit=optional --ignore-scripts --no-audit --no-fund
 	cargo test --package probe --test it -- --include-ignored
 

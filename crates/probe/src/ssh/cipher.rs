@@ -195,7 +195,7 @@ impl Direction {
         let forged = || "sends a packet that was changed on its way".to_owned();
         let Some(head) = self.length(bytes) else { return Ok(None) };
         let length = u32::from_be_bytes(head) as usize;
-        if length > PACKET_LIMIT_BYTES || length < 8 {
+        if !(8..=PACKET_LIMIT_BYTES).contains(&length) {
             return Err("sends a packet whose length cannot be".to_owned());
         }
         let (end, proof_bytes) = (4 + length, self.proof_bytes());

@@ -156,7 +156,8 @@ fn of_openssh(bytes: &[u8]) -> Result<PrivateKey, String> {
         return Err(ENCRYPTED.to_owned());
     }
     let inside = (|| {
-        (take(&mut rest)?, take(&mut rest)?); // How a passphrase would become a key.
+        take(&mut rest)?; // How a passphrase
+        take(&mut rest)?; // would become a key.
         rest = rest.get(4..)?; // How many keys: OpenSSH writes one.
         take(&mut rest)?;
         take(&mut rest)?.get(8..) // Twice the same number, to know a wrong passphrase by.

@@ -84,7 +84,8 @@ pub fn parse_message(payload: &[u8]) -> Option<Message> {
             Message::Opened { theirs: number(&mut rest)? }
         }
         92 => {
-            (number(&mut rest)?, number(&mut rest)?);
+            number(&mut rest)?;
+            number(&mut rest)?;
             Message::NotOpened(text(take(&mut rest)?))
         }
         94 => {
@@ -92,7 +93,8 @@ pub fn parse_message(payload: &[u8]) -> Option<Message> {
             Message::Output(take(&mut rest)?.to_vec())
         }
         95 => {
-            (number(&mut rest)?, number(&mut rest)?);
+            number(&mut rest)?;
+            number(&mut rest)?;
             Message::Complaint(take(&mut rest)?.to_vec())
         }
         96 => Message::Silent,

@@ -5,6 +5,7 @@
 mod agents;
 mod brokers;
 mod caches;
+mod clusters;
 mod controllers;
 mod devices;
 mod directories;
