@@ -383,8 +383,9 @@ fn both(op: Op, left: &Node, right: &Node, scope: &dyn Scope) -> Val {
     match op {
         Op::Or if left.is_something() => return left,
         Op::Or => return eval(right, scope),
+        // The last of them, as `or` is the first: `size < 0 and size + 4294967296 or size`.
         Op::And if !left.is_something() => return Val::Bool(false),
-        Op::And => return Val::Bool(eval(right, scope).is_something()),
+        Op::And => return Some(eval(right, scope)).filter(Val::is_something).unwrap_or(Val::Bool(false)),
         _ => {}
     }
     let right = eval(right, scope);
@@ -480,6 +481,9 @@ mod tests {
             ("used + missing", Val::Null),
             ("written + 1", Val::Num(13.0)),
             ("name == 'eth0' and used > 2", Val::Bool(true)),
+            ("used > 2 and 7 or 9", Val::Num(7.0)),
+            ("used > 5 and 7 or 9", Val::Num(9.0)),
+            ("used > 2 and missing", Val::Bool(false)),
             ("name ~ '^eth' and not name ~ '9$'", Val::Bool(true)),
             ("missing == 3", Val::Bool(false)),
             ("missing < 3", Val::Bool(false)),
