@@ -50,7 +50,8 @@ impl BitWriter {
         }
         let whole = (count / 64) as usize;
         let words = bytes[..whole * 8].as_chunks::<8>().0.iter().map(|word| u64::from_be_bytes(*word));
-        let mut writer = Self { words: Vec::with_capacity(whole + 1), rest: 0, used: 0 };
+        // With room for some more: what is gone on with mostly is soon.
+        let mut writer = Self { words: Vec::with_capacity(whole + whole / 8 + 2), rest: 0, used: 0 };
         writer.words.extend(words);
         let mut reader = BitReader::new(&bytes[whole * 8..]);
         let rest = (count % 64) as u32;

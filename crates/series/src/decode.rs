@@ -150,9 +150,9 @@ impl Decoder {
             Some(known)
         };
         match take.byte()? {
-            TAG_VERSION => return (OLDEST_VERSION..=VERSION).contains(&take.u64()?).then_some(true),
-            tag @ (TAG_SERIES | TAG_ALIKE) => return self.series(tag == TAG_ALIKE, take, out),
-            TAG_SAMPLES => return self.samples(take, out),
+            TAG_VERSION => (OLDEST_VERSION..=VERSION).contains(&take.u64()?).then_some(true),
+            tag @ (TAG_SERIES | TAG_ALIKE) => self.series(tag == TAG_ALIKE, take, out),
+            TAG_SAMPLES => self.samples(take, out),
             TAG_CHUNK => {
                 let id = take.u32()?;
                 let part = self.part(take)?;

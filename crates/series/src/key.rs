@@ -102,10 +102,15 @@ fn take_bytes<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 /// Whether these bytes are the key that [`of`] makes of their labels. Makes no text.
 pub(crate) fn is_canonical(key: &[u8]) -> bool {
     let (mut rest, mut before, mut count): (&[u8], &[u8], usize) = (key, &[], 0);
+    // Nearly all keys are, and then each piece of them is text.
+    let ascii = key.is_ascii();
     while !rest.is_empty() {
         let Some((name, value)) = take_canonical(&mut rest) else { return false };
-        let is_value = !value.is_empty() && Labels::is_value_length(value.len()) && std::str::from_utf8(value).is_ok();
-        if !is_value || name <= before || !std::str::from_utf8(name).is_ok_and(Labels::is_name) {
+        let is_text = ascii || std::str::from_utf8(value).is_ok();
+        if !is_text || value.is_empty() || !Labels::is_value_length(value.len()) {
+            return false;
+        }
+        if name <= before || !std::str::from_utf8(name).is_ok_and(Labels::is_name) {
             return false;
         }
         before = name;

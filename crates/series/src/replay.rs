@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use crate::about::LogExemplar;
 use crate::chunk::Point;
@@ -171,7 +171,7 @@ pub(crate) struct ToRead {
 /// Where what is read ahead arrives, and where its buffers go back to.
 pub(crate) struct ReadAhead {
     pub(crate) arriving: Receiver<crate::Result<Ahead>>,
-    pub(crate) back: Sender<Decoded>,
+    pub(crate) back: SyncSender<Decoded>,
 }
 
 /// Reads segments one after the other in a thread of the scope, for an index with this seed.
@@ -184,7 +184,7 @@ pub(crate) fn read_ahead<'scope>(
     seed: u64,
 ) -> io::Result<ReadAhead> {
     let (send, arriving) = sync_channel(BATCHES);
-    let (back, spare) = channel();
+    let (back, spare) = sync_channel(BATCHES);
     let ahead = move || {
         for segment in segments {
             if let Err(error) = read_one(segment, seed, &send, &spare) {

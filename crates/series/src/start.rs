@@ -103,8 +103,8 @@ pub(crate) fn read_log(store: &Arc<Store>, recovery: &mut Recovery) -> crate::Re
                 }
                 Ahead::Some(mut decoded) => {
                     taken.batch(&mut decoded, &mut into);
-                    // When everything is read there is nobody who needs it.
-                    let _ = ahead.back.send(decoded);
+                    // Where it cannot go back to, nobody needs it.
+                    let _ = ahead.back.try_send(decoded);
                 }
                 Ahead::End { path, bytes, damaged } => {
                     read.bytes += if into.singly { bytes } else { 0 };
@@ -138,8 +138,8 @@ struct Into<'a> {
     /// Held from one series to the next: nobody else reads the index yet.
     index: Option<RwLockWriteGuard<'a, Index>>,
     segment: u64,
-    /// The window that was asked for last, and whether a sealed file covers it for this segment.
-    sealed: (i64, bool),
+    /// The windows that were asked for, and whether a sealed file covers each for this segment. They are few.
+    sealed: Vec<(i64, bool)>,
     samples: u64,
     /// Not all of it is a copy of the head.
     singly: bool,
@@ -148,7 +148,7 @@ struct Into<'a> {
 impl<'a> Into<'a> {
     fn new(store: &'a Store, segment: u64) -> Self {
         let change = store.head.change();
-        Self { store, change, index: None, segment, sealed: (i64::MIN, false), samples: 0, singly: false }
+        Self { store, change, index: None, segment, sealed: Vec::new(), samples: 0, singly: false }
     }
 
     /// Windows of the series that were read are in the head from here on.
@@ -161,13 +161,21 @@ impl<'a> Into<'a> {
     /// Whether a sealed file has what the segment holds of the window that a time is in.
     #[inline]
     fn sealed(&mut self, at_ms: i64) -> bool {
-        if !(0..WINDOW_MS).contains(&at_ms.wrapping_sub(self.sealed.0)) {
-            let start_ms = window_start(at_ms);
-            let blocks = self.store.blocks_in(start_ms, start_ms.saturating_add(WINDOW_MS - 1));
-            let covers = |b: &Arc<Block>| b.header.log_upto >= self.segment;
-            self.sealed = (start_ms, blocks.iter().any(covers));
+        let is_of = |(start, _): &&(i64, bool)| (0..WINDOW_MS).contains(&at_ms.wrapping_sub(*start));
+        match self.sealed.iter().find(is_of) {
+            Some((_, sealed)) => *sealed,
+            None => self.look_for_sealed(window_start(at_ms)),
         }
-        self.sealed.1
+    }
+
+    #[cold]
+    fn look_for_sealed(&mut self, start_ms: i64) -> bool {
+        let blocks = self.store.blocks_in(start_ms, start_ms.saturating_add(WINDOW_MS - 1));
+        let sealed = blocks.iter().any(|block| block.header.log_upto >= self.segment);
+        // Late samples may be of any window, but those that come are of a few.
+        self.sealed.truncate(16);
+        self.sealed.insert(0, (start_ms, sealed));
+        sealed
     }
 }
 
