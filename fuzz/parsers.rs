@@ -27,6 +27,7 @@ pub const ALL: &[(&str, Parser)] = &[
     ("probe_mail", probe_mail),
     ("probe_udp", probe_udp),
     ("probe_sweep", probe_sweep),
+    ("probe_starter", probe_starter),
     ("probe_mdns", probe_mdns),
     ("probe_netbios", probe_netbios),
     ("probe_fingerprint", probe_fingerprint),
@@ -226,6 +227,13 @@ pub fn probe_sweep(bytes: &[u8]) {
     answer(probe::sweep::parse_echo(bytes));
     answer(probe::sweep::parse_neighbours(bytes));
     answer(probe::sweep::parse_manufacturers(bytes));
+}
+
+/// What a server and its starter of plugins say to each other, and the file of address policies.
+pub fn probe_starter(bytes: &[u8]) {
+    answer(probe::starter::parse_order(bytes));
+    answer(probe::starter::parse_done(bytes));
+    answer(probe::env::parse_policies(bytes));
 }
 
 /// What devices announce over mDNS.

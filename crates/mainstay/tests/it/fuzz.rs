@@ -39,7 +39,7 @@ each_parser! {
     probe_host probe_systemd probe_caches probe_mail probe_udp probe_ssh probe_sql probe_directory probe_brokers probe_agents
     probe_devices probe_snmp probe_snmp_trap probe_extract receive_logs receive_flows receive_reports
     edge_files edge_netlink edge_hands series_log series_block series_remote_write series_exposition series_otlp series_lines signals_requests promql
-    probe_fingerprint probe_mdns probe_netbios probe_sweep relay_answer relay_queue rule_file rule_tests rule_text
+    probe_fingerprint probe_mdns probe_netbios probe_sweep probe_starter relay_answer relay_queue rule_file rule_tests rule_text
     scrape_config scrape_page probe_interfaces probe_machines receive_pushes
 }
 
