@@ -13,11 +13,10 @@ use std::time::{Duration, Instant};
 use probe::receive::{netflow, syslog, zabbix};
 use probe::schedule::{Budget, Limits, Pace, Plan, Scheduler};
 use probe::sweep::{EchoPlan, echo_sweep, parse_addresses};
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
 use probe::starter::{Starter, serve};
 use probe::{Env, Prepared, Request, prepare};
 use serde_json::json;
+use wait4::Wait4;
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -29,6 +28,7 @@ fn main() -> Outcome {
         Some("tcp") => tcp(number(1, 20_000.0) as usize, number(2, 1.0), number(3, 15.0)),
         Some("sweep") => sweep(words.get(1).map_or("127.1.0.0/16", String::as_str)),
         Some("plugin") => plugin(number(1, 3000.0) as u32, number(2, 0.0) as usize),
+        Some("plugin-by") => plugin_by(words.get(1).map_or("", String::as_str), number(2, 1.0) as u32, number(3, 0.0) as usize),
         Some("starter") => Ok(serve()?),
         Some("intake") => intake(),
         // `cargo bench` and `cargo test --benches` run a short form of each.
@@ -119,10 +119,32 @@ fn sweep(network: &str) -> Outcome {
     Ok(())
 }
 
-/// A plugin through the check (by a starter, and from this very process) beside the same plugin's own fork and exec: started and
-/// waited for by the standard library alone. In turns, in this process with so many files open.
+/// A plugin through the check (by a starter, and from the asking process itself) beside the same plugin's own fork and exec:
+/// started and waited for by the standard library alone. Each turn of each is a process of its own with so many files open;
+/// what it and its children used is what the kernel says when it has ended, less what such a process uses that runs nothing.
 fn plugin(rounds: u32, files: usize) -> Outcome {
     const TURNS: u32 = 6;
+    let each = (rounds / TURNS).max(1);
+    let mut used = [0.0; 4];
+    // A turn is short, so that a neighbour's load falls on all of them.
+    for _ in 0..TURNS {
+        for (used, by) in used.iter_mut().zip(["starter", "itself", "bare", "nothing"]) {
+            let words = ["plugin-by", by, &each.to_string(), &files.to_string()];
+            let cost = Command::new(std::env::current_exe()?).args(words).spawn()?.wait4()?;
+            assert!(cost.status.success(), "{by}: {}", cost.status);
+            *used += (cost.rusage.utime + cost.rusage.stime).as_secs_f64();
+        }
+    }
+    let [starter, itself, bare, _] = used.map(|seconds| (seconds - used[3]) / f64::from(each * TURNS) * 1e3);
+    println!(
+        "{}",
+        json!({"part": "plugin", "files": files, "cpu_ms_per_check": starter, "itself_cpu_ms": itself, "bare_cpu_ms": bare,
+            "ratio": starter / bare, "itself_ratio": itself / bare})
+    );
+    Ok(())
+}
+
+fn plugin_by(way: &str, rounds: u32, files: usize) -> Outcome {
     let request = Request {
         protocol: "plugin".into(),
         target: "check_dummy".into(),
@@ -132,31 +154,22 @@ fn plugin(rounds: u32, files: usize) -> Outcome {
     let prepared = prepare(&request).map_err(|errors| errors[0].clone())?;
     let _open: Vec<_> = (0..files).map(|_| std::fs::File::open("/dev/null")).collect::<Result<_, _>>()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let each = (rounds / TURNS).max(1);
-    let (mut starter, mut direct, mut bare) = (0.0, 0.0, 0.0);
-    // A turn is short, so that a neighbour's load falls on all three.
-    for _ in 0..TURNS {
-        // What the starter and its plugins used is known when it has ended, so its own start and end are counted too.
-        starter += spent(|| {
-            runtime.block_on(async {
-                let process = Arc::new(Starter::of_this_program(&["starter"]));
-                ask(&prepared, &Env::real().started_by(process.clone()), each).await;
-                process.end().await;
-            });
-            Ok(())
-        })?;
-        direct += spent(|| {
-            runtime.block_on(ask(&prepared, &Env::real(), each));
-            Ok(())
-        })?;
-        bare += spent(|| (0..each).try_for_each(|_| fork_and_exec()))?;
+    match way {
+        "starter" => runtime.block_on(async {
+            let process = Arc::new(Starter::of_this_program(&["starter"]));
+            ask(&prepared, &Env::real().started_by(process.clone()), rounds).await;
+            process.end().await;
+        }),
+        "itself" => runtime.block_on(ask(&prepared, &Env::real(), rounds)),
+        "bare" => {
+            for _ in 0..rounds {
+                let mut command = Command::new("/usr/lib/nagios/plugins/check_dummy");
+                command.args(["0", "ok"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+                assert!(command.status()?.success());
+            }
+        }
+        _ => {}
     }
-    let per_run = |seconds: f64| seconds / f64::from(each * TURNS) * 1e3;
-    println!(
-        "{}",
-        json!({"part": "plugin", "files": files, "cpu_ms_per_check": per_run(starter), "direct_cpu_ms": per_run(direct),
-            "bare_cpu_ms": per_run(bare), "ratio": starter / bare, "direct_ratio": direct / bare})
-    );
     Ok(())
 }
 
@@ -165,24 +178,6 @@ async fn ask(prepared: &Prepared, env: &Env, times: u32) {
         let outcome = prepared.run(env).await;
         assert_eq!(outcome.state, probe::State::Ok, "{}", outcome.summary);
     }
-}
-
-fn fork_and_exec() -> Outcome {
-    let mut command = Command::new("/usr/lib/nagios/plugins/check_dummy");
-    let status = command.args(["0", "ok"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
-    assert!(status.success());
-    Ok(())
-}
-
-/// CPU seconds of this process, and of its children that have ended, while the work is done.
-fn spent(work: impl FnOnce() -> Outcome) -> Result<f64, Box<dyn Error>> {
-    let all = || -> Result<i64, Box<dyn Error>> {
-        let usage = [getrusage(UsageWho::RUSAGE_SELF)?, getrusage(UsageWho::RUSAGE_CHILDREN)?];
-        Ok(usage.iter().map(|one| one.user_time().num_microseconds() + one.system_time().num_microseconds()).sum())
-    };
-    let before = all()?;
-    work()?;
-    Ok((all()? - before) as f64 / 1e6)
 }
 
 /// Decoders over what senders send, for half a CPU-second each.

@@ -226,8 +226,12 @@ pub fn decide(name: &str, ran: &Ran) -> Outcome {
         }
         (None, None) => Outcome::new(State::Unknown, format!("{name} was ended by a signal: {said}")),
     };
-    let outcome = match ran.cpu {
-        Some(cpu) => outcome.with("plugin_cpu_seconds", cpu.as_secs_f64(), "seconds"),
+    let outcome = match ran.cost {
+        Some(cost) => outcome.with("plugin_cpu_seconds", cost.cpu.as_secs_f64(), "seconds").with(
+            "plugin_memory_bytes",
+            cost.memory_bytes as f64,
+            "bytes",
+        ),
         None => outcome,
     };
     with_performance(outcome, "plugin_value", &output.performance)

@@ -48,8 +48,17 @@ pub struct Ran {
     pub stdout: Vec<u8>,
     /// At most 64 KiB of its complaints.
     pub stderr: Vec<u8>,
-    /// The CPU time that it took, with all that it waited for; `None` where nobody measured it.
-    pub cpu: Option<Duration>,
+    /// What it cost; `None` where nobody measured it.
+    pub cost: Option<Cost>,
+}
+
+/// What a command cost, with all that it waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// CPU time of all of them together.
+    pub cpu: Duration,
+    /// The most memory that one of them had at once.
+    pub memory_bytes: u64,
 }
 
 /// A part of a file, and which file it was.
@@ -215,7 +224,7 @@ async fn run(program: &Path, arguments: &[&str]) -> io::Result<Ran> {
     let (stdout, stderr) = tokio::join!(capped(child.stdout.take()), capped(child.stderr.take()));
     // Both pipes are closed now: a command that would write on gets SIGPIPE, and ends.
     let status = child.wait().await?;
-    Ok(Ran { code: status.code(), stdout: stdout?, stderr: stderr?, cpu: None })
+    Ok(Ran { code: status.code(), stdout: stdout?, stderr: stderr?, cost: None })
 }
 
 /// A command and all that it started, ended together when this goes.
@@ -283,8 +292,8 @@ mod tests {
         let marker = format!("86{}", std::process::id());
         let script = format!("sleep {marker} & sleep {marker}");
         let argv = ["sh", "-c", &script];
-        let given_up = tokio::time::timeout(std::time::Duration::from_millis(300), RealHost::default().run(&argv));
-        assert!(given_up.await.is_err());
+        let host = RealHost::default();
+        assert!(tokio::time::timeout(Duration::from_millis(300), host.run(&argv)).await.is_err());
         let mut left = 2;
         for _ in 0..200 {
             let seen = RealHost::default().processes().await.unwrap();
@@ -293,7 +302,7 @@ mod tests {
             if left == 0 {
                 break;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await; // polls: both have ended
+            tokio::time::sleep(Duration::from_millis(10)).await; // polls: both have ended
         }
         assert_eq!(left, 0);
     }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub use clock::Clock;
 pub use egress::{Egress, Range, Refused};
 pub use failure::Failure;
-pub use host::{Host, Piece, Ran, RawProcess, Space};
+pub use host::{Cost, Host, Piece, Ran, RawProcess, Space};
 pub use net::{Datagrams, Net, Stream};
 pub(crate) use net::{addresses, dial};
 pub use policies::{Policies, parse_policies};

@@ -147,6 +147,8 @@ struct Question {
 
 /// So many questions are begun under one hold of the lock.
 const AT_ONCE: usize = 64;
+/// Questions are begun at most so often; by so much, and no more, are they late when nothing else makes them.
+const TICK: Duration = Duration::from_millis(5);
 
 impl Scheduler {
     /// A scheduler without checks. It asks nothing until [`Scheduler::run`].
@@ -292,16 +294,20 @@ impl Scheduler {
                 self.lock().last_minute = Some(lately);
             }
             self.inner.begin(now);
+            if self.lock().board.next_event().is_some_and(|next| next.is_zero()) {
+                tokio::task::yield_now().await; // More is due than is begun at once; answers are taken in between.
+                continue;
+            }
+            // What comes due meanwhile is begun together: waking up costs more than a question.
+            tokio::time::sleep(TICK).await; // the pace of the loop
             let wait = {
+                let now = self.now();
                 let mut locked = self.lock();
-                let next = locked.board.next_event();
-                let until = next.unwrap_or(now + Duration::from_secs(3600));
+                let until = locked.board.next_event().unwrap_or(now + Duration::from_secs(3600));
                 locked.sleeps_until = Some(until);
                 until.saturating_sub(now)
             };
-            if wait.is_zero() {
-                tokio::task::yield_now().await; // More is due than is begun at once; answers are taken in between.
-            } else {
+            if !wait.is_zero() {
                 let _ = tokio::time::timeout(wait, self.inner.earlier.notified()).await;
             }
             self.lock().sleeps_until = None;

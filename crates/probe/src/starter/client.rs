@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustix::net::{Shutdown, shutdown};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::process::Child;
@@ -18,7 +19,7 @@ use tokio::task::JoinHandle;
 
 use super::PATH;
 use super::wire::{Done, Ending, Order, parse_done};
-use crate::env::Ran;
+use crate::env::{Cost, Ran};
 
 /// More than this that the starter has not taken is too much: it stands still.
 const UNSENT_BYTES: usize = 4 << 20;
@@ -96,14 +97,15 @@ impl Starter {
                 });
             }
         };
-        Ok(Ran { code, stdout: done.stdout, stderr: done.stderr, cpu: Some(done.cpu) })
+        let cost = Some(Cost { cpu: done.cpu, memory_bytes: done.memory_bytes });
+        Ok(Ran { code, stdout: done.stdout, stderr: done.stderr, cost })
     }
 
     /// Ends the process and waits until it is gone; commands that run are ended with it. It would be started again.
     pub async fn end(&self) {
         let line = self.line.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((line, carrier)) = line {
-            let _ = rustix::net::shutdown(&line.stream, rustix::net::Shutdown::Both);
+            let _ = shutdown(&line.stream, Shutdown::Both);
             let _ = carrier.await;
         }
     }
@@ -139,7 +141,6 @@ impl Starter {
             .stdout(Stdio::null())
             // Of its own, so that Ctrl-C at a terminal is the server's affair: it ends the starter.
             .process_group(0)
-            .kill_on_drop(true)
             .spawn()
     }
 }
@@ -273,7 +274,12 @@ impl Drop for Waiting<'_> {
 /// Carries what is said until the process is gone, and then tells everybody who waits how it ended.
 async fn carry(line: Arc<Line>, mut child: Child) {
     let talked = line.talk().await;
+    // From now on it hears nothing more, and ends what it started and itself.
+    let _ = shutdown(&line.stream, Shutdown::Both);
     let status = tokio::time::timeout(LAST_WORDS, child.wait()).await;
+    if status.is_err() {
+        let _ = child.kill().await;
+    }
     let how = match (talked, status) {
         (Err(error), _) => error.to_string(),
         (Ok(()), Ok(Ok(status))) => status.to_string(),

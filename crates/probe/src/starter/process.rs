@@ -8,13 +8,12 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
 use rustix::buffer::spare_capacity;
 use rustix::fs::{FileType, fstat};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, ioctl_fionread};
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, kill_process_group, pidfd_open, prlimit, setrlimit};
+use wait4::Wait4;
 
 use super::wire::{Done, Ending, Order, parse_order};
 use super::{MEMORY_LIMIT_BYTES, OUTPUT_LIMIT_BYTES, find};
@@ -44,7 +43,7 @@ pub fn serve() -> io::Result<()> {
 
 /// Takes orders from that socket until it ends.
 pub(super) fn work(control: UnixStream) -> io::Result<()> {
-    let mut work = Work { control, heard: Vec::new(), running: Vec::new(), cpu: cpu_of_the_ended()?, look_at: now() };
+    let mut work = Work { control, heard: Vec::new(), running: Vec::new(), look_at: now() };
     while work.turn()? {}
     Ok(())
 }
@@ -53,8 +52,6 @@ struct Work {
     control: UnixStream,
     heard: Vec<u8>,
     running: Vec<Running>,
-    /// CPU time of all commands that have ended.
-    cpu: Duration,
     /// When the running commands are looked at next.
     look_at: Instant,
 }
@@ -118,28 +115,28 @@ impl Work {
                 Err(error) => Ending::NotStarted(error.raw_os_error().unwrap_or(Errno::IO.raw_os_error())),
             },
         };
-        self.say(&Done { id, ending, cpu: Duration::ZERO, stdout: Vec::new(), stderr: Vec::new() })
+        let (cpu, memory_bytes) = (Duration::ZERO, 0);
+        self.say(&Done { id, ending, cpu, memory_bytes, stdout: Vec::new(), stderr: Vec::new() })
     }
 
     /// A command is over: what is left of it ends too, and its end is told.
     fn finish(&mut self, mut one: Running) -> io::Result<()> {
         one.end(); // Before it is waited for, while its number is still its own.
-        let status = one.child.wait()?;
-        one.is_over = true;
-        let before = std::mem::replace(&mut self.cpu, cpu_of_the_ended()?);
+        let Some(child) = one.child.take() else { return Ok(()) };
+        let used = child.wait4()?;
         if !one.is_wanted {
             return Ok(());
         }
         one.stdout.drain();
         one.stderr.drain();
-        let ending = match (status.code(), status.signal()) {
+        let ending = match (used.status.code(), used.status.signal()) {
             _ if one.took_too_long => Ending::TooLong,
             (Some(code), _) => Ending::Code(code),
             (None, signal) => Ending::Signal(signal.unwrap_or_default()),
         };
-        let cpu = self.cpu.saturating_sub(before);
+        let (cpu, memory_bytes) = (used.rusage.utime + used.rusage.stime, used.rusage.maxrss);
         let (stdout, stderr) = (std::mem::take(&mut one.stdout.bytes), std::mem::take(&mut one.stderr.bytes));
-        self.say(&Done { id: one.id, ending, cpu, stdout, stderr })
+        self.say(&Done { id: one.id, ending, cpu, memory_bytes, stdout, stderr })
     }
 
     /// Looks at what runs: reads what it wrote, and ends what takes too long.
@@ -169,7 +166,8 @@ impl Work {
 /// A command that was started.
 struct Running {
     id: u64,
-    child: Child,
+    /// Nothing once it was waited for.
+    child: Option<Child>,
     pid: Pid,
     /// Can be read once the command is over.
     ended: OwnedFd,
@@ -178,7 +176,6 @@ struct Running {
     until: Instant,
     took_too_long: bool,
     is_wanted: bool,
-    is_over: bool,
 }
 
 impl Running {
@@ -196,7 +193,7 @@ impl Running {
         match pidfd_open(pid, PidfdFlags::empty()) {
             Ok(ended) => Ok(Running {
                 id,
-                child,
+                child: Some(child),
                 pid,
                 ended,
                 stdout,
@@ -204,7 +201,6 @@ impl Running {
                 until: now() + within,
                 took_too_long: false,
                 is_wanted: true,
-                is_over: false,
             }),
             Err(error) => {
                 let _ = kill_process_group(pid, Signal::KILL);
@@ -222,9 +218,9 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if !self.is_over {
-            self.end();
-            let _ = self.child.wait();
+        if let Some(mut child) = self.child.take() {
+            let _ = kill_process_group(self.pid, Signal::KILL);
+            let _ = child.wait();
         }
     }
 }
@@ -256,13 +252,6 @@ impl Pipe {
             }
         }
     }
-}
-
-/// CPU time of all commands that were waited for, with what they waited for.
-fn cpu_of_the_ended() -> io::Result<Duration> {
-    let used = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let micros = used.user_time().num_microseconds() + used.system_time().num_microseconds();
-    Ok(Duration::from_micros(u64::try_from(micros).unwrap_or_default()))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the starter is a process of its own and reads its own clock")]

@@ -40,6 +40,8 @@ pub struct Done {
     pub ending: Ending,
     /// The CPU time that it took, and that of all that it waited for.
     pub cpu: Duration,
+    /// The most memory that it, or one of those, had at once.
+    pub memory_bytes: u64,
     /// The beginning of its output.
     pub stdout: Vec<u8>,
     /// The beginning of its complaints.
@@ -120,6 +122,7 @@ impl Done {
             out.push(kind);
             out.extend(number.to_le_bytes());
             out.extend(micros(self.cpu).to_le_bytes());
+            out.extend(self.memory_bytes.to_le_bytes());
             bytes(out, &self.stdout);
             bytes(out, &self.stderr);
         });
@@ -143,7 +146,8 @@ pub fn parse_done(bytes: &[u8]) -> Parsed<Done> {
             _ => return None,
         };
         let cpu = Duration::from_micros(cut.long()?);
-        Some(Done { id, ending, cpu, stdout: cut.bytes()?.to_vec(), stderr: cut.bytes()?.to_vec() })
+        let memory_bytes = cut.long()?;
+        Some(Done { id, ending, cpu, memory_bytes, stdout: cut.bytes()?.to_vec(), stderr: cut.bytes()?.to_vec() })
     })
 }
 
@@ -242,7 +246,7 @@ mod tests {
             }
             let endings = [Ending::Code(number), Ending::Signal(number), Ending::TooLong, Ending::NotStarted(number), Ending::NotThere];
             let ending = endings[kind];
-            let done = Done { id, ending, cpu: within, stdout, stderr: more.clone() };
+            let done = Done { id, ending, cpu: within, memory_bytes: micros, stdout, stderr: more.clone() };
             let mut said = Vec::new();
             done.write(&mut said);
             let size = said.len();
