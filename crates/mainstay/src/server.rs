@@ -17,9 +17,9 @@ use store::Store;
 use watch::rules::{Heard, Outside, Rules};
 use watch::runner::Runner;
 
+use crate::asking::{self, Asking};
 use crate::gate::Door;
 use crate::options::{Data, Serve};
-use crate::asking::{self, Asking};
 use crate::{courier, demo, domains, elsewhere, hands, host, listen, machine, measurements, people, samples};
 
 /// How often Mainstay notes that it is alive, so that a standstill is seen afterwards as what it is.

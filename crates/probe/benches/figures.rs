@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use probe::receive::{netflow, syslog, zabbix};
 use probe::schedule::{Budget, Limits, Pace, Plan, Scheduler};
-use probe::sweep::{EchoPlan, echo_sweep, parse_addresses};
 use probe::starter::{Starter, serve};
+use probe::sweep::{EchoPlan, echo_sweep, parse_addresses};
 use probe::{Env, Prepared, Request, prepare};
 use serde_json::json;
 use wait4::Wait4;
@@ -28,7 +28,9 @@ fn main() -> Outcome {
         Some("tcp") => tcp(number(1, 20_000.0) as usize, number(2, 1.0), number(3, 15.0)),
         Some("sweep") => sweep(words.get(1).map_or("127.1.0.0/16", String::as_str)),
         Some("plugin") => plugin(number(1, 3000.0) as u32, number(2, 0.0) as usize),
-        Some("plugin-by") => plugin_by(words.get(1).map_or("", String::as_str), number(2, 1.0) as u32, number(3, 0.0) as usize),
+        Some("plugin-by") => {
+            plugin_by(words.get(1).map_or("", String::as_str), number(2, 1.0) as u32, number(3, 0.0) as usize)
+        }
         Some("starter") => Ok(serve()?),
         Some("intake") => intake(),
         // `cargo bench` and `cargo test --benches` run a short form of each.

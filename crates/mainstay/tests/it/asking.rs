@@ -15,7 +15,8 @@ const SOON: Duration = Duration::from_secs(30);
 fn starters(server: u32) -> Vec<u32> {
     let children = fs::read_dir(format!("/proc/{server}/task")).into_iter().flatten().flatten();
     let children = children.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-    let children: Vec<u32> = children.flat_map(|all| all.split_whitespace().filter_map(|n| n.parse().ok()).collect::<Vec<u32>>()).collect();
+    let children: Vec<u32> =
+        children.flat_map(|all| all.split_whitespace().filter_map(|n| n.parse().ok()).collect::<Vec<u32>>()).collect();
     let is_one = |pid: &u32| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         line.ends_with(b"\0starter-of-plugins\0")

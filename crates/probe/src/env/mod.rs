@@ -53,7 +53,11 @@ impl Env {
     /// The real network, machine and clock, and the system's certificate authorities. Every address may be reached, as
     /// suits a command line; a server adds [`Env::behind`].
     pub fn real() -> Env {
-        Env::new(Arc::new(net::RealNet::default()), Arc::new(host::RealHost::default()), Arc::new(clock::RealClock::default()))
+        Env::new(
+            Arc::new(net::RealNet::default()),
+            Arc::new(host::RealHost::default()),
+            Arc::new(clock::RealClock::default()),
+        )
     }
 
     /// A world made of these; for tests.
