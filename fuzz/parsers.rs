@@ -32,6 +32,7 @@ pub const ALL: &[(&str, Parser)] = &[
     ("probe_mail", probe_mail),
     ("probe_udp", probe_udp),
     ("probe_sweep", probe_sweep),
+    ("probe_starter", probe_starter),
     ("probe_mdns", probe_mdns),
     ("probe_netbios", probe_netbios),
     ("probe_fingerprint", probe_fingerprint),

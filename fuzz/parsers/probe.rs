@@ -288,7 +288,8 @@ pub fn probe_extract(bytes: &[u8]) {
     let Ok(profiles) = Profile::parse_all("fuzzed.yaml", &text) else { return };
     let profiles: Vec<&Profile> = profiles.iter().collect();
     let mut snapshot = Snapshot::default();
-    snapshot.add(roots(&profiles).into_iter().chain(objects(&profiles)).map(|oid| probe::snmp::VarBind {
+    let identity = probe::snmp::Oid::new(&[1, 3, 6, 1, 4, 1, 9, 1, 1]);
+    snapshot.add(roots(&profiles, &identity).into_iter().chain(objects(&profiles, &identity)).map(|oid| probe::snmp::VarBind {
         oid: oid.with(&[1]),
         value: probe::snmp::Value::Octets(bytes[..bytes.len().min(40)].to_vec()),
     }));
@@ -301,4 +302,11 @@ pub fn probe_extract(bytes: &[u8]) {
 /// An engine whose user has no password, so that what is behind the digest is reached.
 fn engine() -> probe::snmp::Engine {
     probe::snmp::Engine::unknown(probe::snmp::User { name: "mia".to_owned(), auth: None, privacy: None }, 1)
+}
+
+/// What goes between the program and its starter of plugins, and policies of addresses by site.
+pub fn probe_starter(bytes: &[u8]) {
+    answer(probe::starter::parse_order(bytes));
+    answer(probe::starter::parse_done(bytes));
+    answer(probe::env::parse_policies(bytes));
 }

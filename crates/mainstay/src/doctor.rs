@@ -88,6 +88,12 @@ async fn server(client: &cli::Client) -> anyhow::Result<bool> {
     let keys: Vec<&str> = records.filter_map(|r| r.get("key").and_then(Value::as_str)).collect();
     let then = format!("unknown: {}", keys.join(", "));
     bad |= say(Say::checked(keys.is_empty()), "every check has a fresh answer", &then);
+    for (key, why) in kept_back(&unknown) {
+        bad |= say(Say::Fault, &format!("check {key} is kept from its target"), &why);
+    }
+    for (well, what, then) in crate::asking::findings(&client.json("GET", "/api/v1/asking", None).await?) {
+        bad |= say(if well { Say::Ok } else { Say::Warn }, &what, &then);
+    }
     let agents = client.json("GET", "/api/v1/records/agent?limit=20", None).await?;
     for agent in agents.get("records").and_then(Value::as_array).into_iter().flatten() {
         for blind in agent["fields"]["cannot_see"].as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -107,6 +113,14 @@ async fn server(client: &cli::Client) -> anyhow::Result<bool> {
         }
     }
     Ok(bad)
+}
+
+/// Checks that the address policy keeps back, each with the rule that does.
+fn kept_back(unknown: &Value) -> Vec<(String, String)> {
+    let records = unknown["records"].as_array().into_iter().flatten();
+    let said = records.map(|r| (r["key"].as_str().unwrap_or_default(), r["fields"]["last_summary"].as_str()));
+    let kept = said.filter_map(|(key, why)| Some((key, why.filter(|why| why.contains("address policy of"))?)));
+    kept.map(|(key, why)| (key.to_owned(), why.to_owned())).collect()
 }
 
 /// Whether all of this could be had again after this machine is lost.

@@ -3,6 +3,7 @@
 //! This binary links everything: it reads the arguments, and runs a server, a command on the host itself, or the client. Nothing
 //! else decides anything here.
 
+mod asking;
 mod courier;
 mod demo;
 mod discovering;
@@ -117,6 +118,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    if asking::is_starter(std::env::args_os()) {
+        return asking::start_for_a_server();
+    }
     #[expect(clippy::disallowed_methods, reason = "the one place where settings come in")]
     let words =
         settings::with_file(std::env::args_os().collect(), &Arguments::command(), &|name| std::env::var_os(name));

@@ -54,6 +54,9 @@ pub struct Serve {
     /// What the local agent may run; root-owned.
     #[arg(long, env = "MAINSTAY_ALLOW", default_value = "/etc/mainstay/allow")]
     pub allow: PathBuf,
+    /// Where checks may go, by site: a file in YAML. Without one everywhere but where clouds hand out their credentials.
+    #[arg(long, env = "MAINSTAY_EGRESS")]
+    pub egress: Option<PathBuf>,
     /// Do not look at this machine.
     #[arg(long, env = "MAINSTAY_NO_AGENT")]
     pub no_agent: bool,

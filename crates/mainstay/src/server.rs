@@ -17,6 +17,7 @@ use store::Store;
 use watch::rules::{Heard, Outside, Rules};
 use watch::runner::Runner;
 
+use crate::asking::{self, Asking};
 use crate::gate::Door;
 use crate::options::{Data, Serve};
 use crate::{courier, demo, domains, elsewhere, hands, host, listen, machine, measurements, people, samples};
@@ -80,6 +81,8 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
             serve.listen
         );
     }
+    // Before anything is open that it would copy.
+    let asking = Asking::begin(serve.egress.as_deref())?;
     let system_clock = Arc::new(SystemClock::default());
     let clock: Arc<dyn Clock> = system_clock.clone();
     let store = open_store(data, serve)?;
@@ -91,10 +94,8 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
     demo::prepare(serve.demo, &kernel, &running.store, address).await?;
     let alive_until = last_alive(&kernel).await;
     told_back(&system_clock, alive_until);
-    // One world for checks and scrapes: they share its trusted authorities, its keys, and the policy of where they may go.
-    let env = probe::Env::real().behind(probe::env::Egress::server());
     let linked =
-        Arc::new(elsewhere::Linked::start(running.relay.clone(), running.metrics.clone(), env.clone(), serve)?);
+        Arc::new(elsewhere::Linked::start(running.relay.clone(), running.metrics.clone(), asking.env(), serve)?);
     let public_url = serve
         .public_url
         .clone()
@@ -105,8 +106,7 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
         tokio::spawn(kernel::driver::drive(kernel.clone(), controller));
     }
     let listeners = measurements::bind(&kernel, serve).await?;
-    let runner =
-        Runner::new(kernel.clone(), Arc::new(env), Arc::new(samples::Series(running.metrics.clone())), alive_until);
+    let runner = asking.runner(kernel.clone(), Arc::new(samples::Series(running.metrics.clone())), alive_until);
     let host = Arc::new(OnceLock::new());
     let post = Arc::new(courier::Post {
         access: running.access.clone(),
@@ -131,7 +131,8 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
         data: data.data.clone(),
         public_url: public_url.clone(),
     };
-    let (app, router) = router(&running, door, &runner, &rules, on_host, (signals.clone(), linked));
+    let asked = asking::Asked { asking: Arc::new(asking), runner };
+    let (app, router) = router(&running, door, asked, &rules, on_host, (signals.clone(), linked));
     // From the first answer on, a request to end is heeded.
     let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     listeners.serve(&app, &signals, tls.clone(), address)?;
@@ -269,7 +270,7 @@ async fn housekeeping((kernel, access, store): (Kernel, Arc<Access>, Arc<Store>)
     loop {
         keep_alive_mark(&kernel).await;
         // The mark went through the store, and this through the runner's board: neither stands still.
-        tracing::trace!(checks = runner.len(), "alive");
+        tracing::trace!(checks = runner.figures().asking.held, "alive");
         crate::watchdog::alive();
         tokio::time::sleep(ALIVE_EVERY).await;
         round += 1;
@@ -327,6 +328,7 @@ pub fn operations() -> Vec<api::Operation> {
         samples::operations(),
         signals::operations(),
         crate::rules::operations(),
+        asking::operations(),
         host::operations(),
     ];
     parts.into_iter().flatten().collect()
@@ -335,17 +337,16 @@ pub fn operations() -> Vec<api::Operation> {
 fn router(
     running: &Running,
     door: Door,
-    runner: &Runner,
+    asked: asking::Asked,
     rules: &Rules,
     on_host: host::Host,
     (signals, linked): (Signals, Arc<elsewhere::Linked>),
 ) -> (App, axum::Router) {
-    let counters = runner.counters.clone();
-    let (held, asked, evaluated, own) = (runner.clone(), runner.clone(), rules.clone(), rules.clone());
-    let (engine, told) = (running.engine.clone(), signals.clone());
+    let (runner, evaluated, own) = (asked.runner.clone(), rules.clone(), rules.clone());
+    let (asking, engine, told) = (asked.clone(), running.engine.clone(), signals.clone());
     let also = linked.clone();
     let metrics = move || {
-        let checks = own_metrics(&counters, held.len(), &engine);
+        let checks = asking.exposition() + &own_metrics(&engine);
         checks + &own.own_metrics() + &told.counters().exposition() + &also.own_metrics()
     };
     let app = App {
@@ -353,7 +354,7 @@ fn router(
         gate: Arc::new(door),
         probes: Arc::new(linked.probes()),
         live: Arc::new(move |record| match record.kind.as_str() {
-            "check" => asked.latest(record.id),
+            "check" => runner.latest(record.id),
             "rule" => evaluated.latest(record.id),
             _ => serde_json::Map::new(),
         }),
@@ -363,21 +364,16 @@ fn router(
     let router = api::router(&app, operations())
         .layer(axum::Extension(signals))
         .layer(axum::Extension(crate::rules::Replays(running.metrics.clone())))
+        .layer(axum::Extension(asked))
         .layer(axum::Extension(on_host))
         .fallback_service(web::router());
     (app, router)
 }
 
-fn own_metrics(counters: &watch::runner::Counters, held: usize, engine: &series::Engine) -> String {
-    use std::sync::atomic::Ordering::Relaxed;
-    let asked = counters.asked.load(Relaxed);
-    let late = counters.late_micros.load(Relaxed) as f64 / 1e6;
-    let changes = counters.changes.load(Relaxed);
+fn own_metrics(engine: &series::Engine) -> String {
     let stats = engine.stats();
     format!(
-        "# TYPE mainstay_checks gauge\nmainstay_checks {held}\n# TYPE mainstay_checks_asked_total counter\nmainstay_checks_asked_total {asked}\n\
-         # TYPE mainstay_checks_late_seconds_total counter\nmainstay_checks_late_seconds_total {late}\n# TYPE mainstay_check_changes_total counter\nmainstay_check_changes_total {changes}\n\
-         # TYPE mainstay_series gauge\nmainstay_series {}\n# TYPE mainstay_samples_accepted_total counter\nmainstay_samples_accepted_total {}\n# TYPE mainstay_samples_refused_total counter\nmainstay_samples_refused_total {}\n",
+        "# TYPE mainstay_series gauge\nmainstay_series {}\n# TYPE mainstay_samples_accepted_total counter\nmainstay_samples_accepted_total {}\n# TYPE mainstay_samples_refused_total counter\nmainstay_samples_refused_total {}\n",
         stats.series, stats.accepted, stats.refused
     )
 }

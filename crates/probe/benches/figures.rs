@@ -12,9 +12,11 @@ use std::time::{Duration, Instant};
 
 use probe::receive::{netflow, syslog, zabbix};
 use probe::schedule::{Budget, Limits, Pace, Plan, Scheduler};
+use probe::starter::{Starter, serve};
 use probe::sweep::{EchoPlan, echo_sweep, parse_addresses};
-use probe::{Env, Request, prepare};
+use probe::{Env, Prepared, Request, prepare};
 use serde_json::json;
+use wait4::Wait4;
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -25,12 +27,16 @@ fn main() -> Outcome {
         Some("sink") => sink(),
         Some("tcp") => tcp(number(1, 20_000.0) as usize, number(2, 1.0), number(3, 15.0)),
         Some("sweep") => sweep(words.get(1).map_or("127.1.0.0/16", String::as_str)),
-        Some("plugin") => plugin(number(1, 300.0) as u32),
+        Some("plugin") => plugin(number(1, 3000.0) as u32, number(2, 0.0) as usize),
+        Some("plugin-by") => {
+            plugin_by(words.get(1).map_or("", String::as_str), number(2, 1.0) as u32, number(3, 0.0) as usize)
+        }
+        Some("starter") => Ok(serve()?),
         Some("intake") => intake(),
         // `cargo bench` and `cargo test --benches` run a short form of each.
         _ => {
             tcp(500, 1.0, 3.0)?;
-            plugin(20)?;
+            plugin(20, 0)?;
             sweep("127.1.0.0/22")?;
             intake()
         }
@@ -101,23 +107,46 @@ fn sweep(network: &str) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let plan = EchoPlan { per_second: None, patience: Duration::from_millis(200), again: 0 };
     let (cpu, begun) = (cpu_seconds()?, Instant::now());
-    let replied = runtime.block_on(async {
+    let swept = runtime.block_on(async {
         let env = Env::real();
-        echo_sweep(env.clock.as_ref(), &addresses, plan, &mut |_, _| {}).await
+        echo_sweep(&env, &addresses, plan, &mut |_, _| {}).await
     })?;
     let (cpu, took) = (cpu_seconds()? - cpu, begun.elapsed().as_secs_f64());
     let hosts = addresses.len() as f64;
     println!(
         "{}",
-        json!({"part": "sweep", "hosts": hosts, "replied": replied.len(), "hosts_per_second": hosts / took,
+        json!({"part": "sweep", "hosts": hosts, "replied": swept.replied.len(), "hosts_per_second": hosts / took,
             "cpu_us_per_host": cpu / hosts * 1e6})
     );
     Ok(())
 }
 
-/// A plugin through the check, beside the same plugin started and waited for by the standard library alone, in turns.
-fn plugin(rounds: u32) -> Outcome {
-    const PROGRAM: &str = "/usr/lib/nagios/plugins/check_dummy";
+/// A plugin through the check (by a starter, and from the asking process itself) beside the same plugin's own fork and exec:
+/// started and waited for by the standard library alone. Each turn of each is a process of its own with so many files open;
+/// what it and its children used is what the kernel says when it has ended, less what such a process uses that runs nothing.
+fn plugin(rounds: u32, files: usize) -> Outcome {
+    const TURNS: u32 = 6;
+    let each = (rounds / TURNS).max(1);
+    let mut used = [0.0; 4];
+    // A turn is short, so that a neighbour's load falls on all of them.
+    for _ in 0..TURNS {
+        for (used, by) in used.iter_mut().zip(["starter", "itself", "bare", "nothing"]) {
+            let words = ["plugin-by", by, &each.to_string(), &files.to_string()];
+            let cost = Command::new(std::env::current_exe()?).args(words).spawn()?.wait4()?;
+            assert!(cost.status.success(), "{by}: {}", cost.status);
+            *used += (cost.rusage.utime + cost.rusage.stime).as_secs_f64();
+        }
+    }
+    let [starter, itself, bare, _] = used.map(|seconds| (seconds - used[3]) / f64::from(each * TURNS) * 1e3);
+    println!(
+        "{}",
+        json!({"part": "plugin", "files": files, "cpu_ms_per_check": starter, "itself_cpu_ms": itself, "bare_cpu_ms": bare,
+            "ratio": starter / bare, "itself_ratio": itself / bare})
+    );
+    Ok(())
+}
+
+fn plugin_by(way: &str, rounds: u32, files: usize) -> Outcome {
     let request = Request {
         protocol: "plugin".into(),
         target: "check_dummy".into(),
@@ -125,36 +154,32 @@ fn plugin(rounds: u32) -> Outcome {
         timeout: Duration::from_secs(10),
     };
     let prepared = prepare(&request).map_err(|errors| errors[0].clone())?;
+    let _open: Vec<_> = (0..files).map(|_| std::fs::File::open("/dev/null")).collect::<Result<_, _>>()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let env = Env::real();
-    let (mut ours, mut bare) = (0.0, 0.0);
-    // Half a second of each in turn, so that a neighbour's load falls on both.
-    for _ in 0..10 {
-        let begun = all_cpu_seconds()?;
-        runtime.block_on(async {
-            for _ in 0..rounds / 10 {
-                let outcome = prepared.run(&env).await;
-                assert_eq!(outcome.state, probe::State::Ok, "{}", outcome.summary);
+    match way {
+        "starter" => runtime.block_on(async {
+            let process = Arc::new(Starter::of_this_program(&["starter"]));
+            ask(&prepared, &Env::real().started_by(process.clone()), rounds).await;
+            process.end().await;
+        }),
+        "itself" => runtime.block_on(ask(&prepared, &Env::real(), rounds)),
+        "bare" => {
+            for _ in 0..rounds {
+                let mut command = Command::new("/usr/lib/nagios/plugins/check_dummy");
+                command.args(["0", "ok"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+                assert!(command.status()?.success());
             }
-        });
-        let between = all_cpu_seconds()?;
-        for _ in 0..rounds / 10 {
-            Command::new(PROGRAM)
-                .args(["0", "ok"])
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status()?;
         }
-        ours += between - begun;
-        bare += all_cpu_seconds()? - between;
+        _ => {}
     }
-    let per_run = |seconds: f64| seconds / f64::from(rounds / 10 * 10) * 1e3;
-    println!(
-        "{}",
-        json!({"part": "plugin", "cpu_ms_per_check": per_run(ours), "bare_cpu_ms": per_run(bare), "ratio": ours / bare})
-    );
     Ok(())
+}
+
+async fn ask(prepared: &Prepared, env: &Env, times: u32) {
+    for _ in 0..times {
+        let outcome = prepared.run(env).await;
+        assert_eq!(outcome.state, probe::State::Ok, "{}", outcome.summary);
+    }
 }
 
 /// Decoders over what senders send, for half a CPU-second each.
@@ -205,14 +230,6 @@ fn rate(what: &str, each: u64, mut decode: impl FnMut() -> Result<(), Box<dyn Er
 fn cpu_seconds() -> Result<f64, Box<dyn Error>> {
     let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Ok(spent.tv_sec as f64 + spent.tv_nsec as f64 / 1e9)
-}
-
-/// CPU seconds of this process and of its children that ended, in hundredths.
-fn all_cpu_seconds() -> Result<f64, Box<dyn Error>> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks: u64 = (11..15).filter_map(|at| fields.get(at)?.parse::<u64>().ok()).sum();
-    Ok(ticks as f64 / 100.0)
 }
 
 fn rss_mb() -> Result<f64, Box<dyn Error>> {

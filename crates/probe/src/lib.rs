@@ -38,7 +38,7 @@
 //! [`ipmi::parse_sensor`], [`ipp::parse_answer`], [`ipp::parse_address`], [`smb::parse_answer`], [`rtsp::parse_answer`],
 //! [`bacnet::parse_answer`], [`dhcp::parse_offer`], [`checkmk::parse_output`], [`docker::parse_containers`],
 //! [`kubernetes::parse_ready`], [`winrm::parse_identity`], [`tls::parse_staple`], [`tls::parse_hello`], the ranges of
-//! [`env::Egress`], and those of [`receive`].
+//! [`env::Egress`], [`env::parse_policies`], [`starter::parse_order`], [`starter::parse_done`], and those of [`receive`].
 //!
 //! *Proven on recorded answers*, since no real peer can be installed where the tests run: `checkmk`, `kubernetes`, `mongodb`,
 //! `winrm`. Every other protocol has a test against a real one.
@@ -58,6 +58,7 @@ mod rehearse;
 pub mod reply;
 pub mod schedule;
 pub mod secret;
+pub mod starter;
 pub mod sweep;
 pub mod target;
 mod trace;

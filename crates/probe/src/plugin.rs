@@ -50,18 +50,18 @@ impl Check for Plugin {
 
     async fn run<'a>(&'a self, cx: &'a Cx<'a>) -> Result<Outcome, Failure> {
         cx.trace.phase("run", "waiting for the plugin to end");
-        for folder in FOLDERS {
-            let path = format!("{folder}/{}", cx.target);
-            let mut argv = vec![path.as_str()];
-            argv.extend(self.arguments.iter().map(String::as_str));
-            match cx.env.host.run(&argv).await {
-                Ok(ran) => return Ok(decide(cx.target, &ran)),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(Failure::Local(format!("{path} cannot be run: {error}"))),
+        let programs: Vec<String> = FOLDERS.iter().map(|folder| format!("{folder}/{}", cx.target)).collect();
+        let programs: Vec<&str> = programs.iter().map(String::as_str).collect();
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        // The check's own timeout comes first, and says so.
+        match cx.env.host.run_first(&programs, &arguments, cx.timeout).await {
+            Ok(ran) => Ok(decide(cx.target, &ran)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let (name, folders) = (cx.target, FOLDERS.join(", "));
+                Err(Failure::Local(format!("there is no plugin {name} on this machine; put it into one of {folders}")))
             }
+            Err(error) => Err(Failure::Local(format!("{} was not run to its end: {error}", cx.target))),
         }
-        let folders = FOLDERS.join(", ");
-        Err(Failure::Local(format!("there is no plugin {} on this machine; put it into one of {folders}", cx.target)))
     }
 }
 
@@ -226,6 +226,14 @@ pub fn decide(name: &str, ran: &Ran) -> Outcome {
         }
         (None, None) => Outcome::new(State::Unknown, format!("{name} was ended by a signal: {said}")),
     };
+    let outcome = match ran.cost {
+        Some(cost) => outcome.with("plugin_cpu_seconds", cost.cpu.as_secs_f64(), "seconds").with(
+            "plugin_memory_bytes",
+            cost.memory_bytes as f64,
+            "bytes",
+        ),
+        None => outcome,
+    };
     with_performance(outcome, "plugin_value", &output.performance)
 }
 
@@ -237,7 +245,7 @@ mod tests {
     use super::*;
 
     fn ran(code: Option<i32>, stdout: &str) -> Ran {
-        Ran { code, stdout: stdout.into(), stderr: Vec::new() }
+        Ran { code, stdout: stdout.into(), ..Ran::default() }
     }
 
     #[test]

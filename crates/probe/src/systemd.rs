@@ -198,7 +198,7 @@ mod tests {
             (json!({}), "Failed to connect to bus", State::Unknown, "told nothing"),
         ] {
             let want: Systemd = serde_json::from_value(params.clone()).unwrap();
-            let ran = Ran { code: Some(0), stdout: answer.into(), stderr: Vec::new() };
+            let ran = Ran { code: Some(0), stdout: answer.into(), ..Ran::default() };
             let outcome = decide(&want, "u", &ran);
             assert_eq!(outcome.state, state, "{params} {answer}");
             assert!(outcome.summary.contains(part), "{params}: {}", outcome.summary);
@@ -232,7 +232,7 @@ mod tests {
         #[test]
         fn no_answer_of_systemctl_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = parse_unit(&bytes);
-            decide(&Systemd::default(), "u", &Ran { code: None, stdout: bytes.clone(), stderr: bytes });
+            decide(&Systemd::default(), "u", &Ran { stdout: bytes.clone(), stderr: bytes, ..Ran::default() });
         }
     }
 }

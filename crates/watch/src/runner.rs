@@ -1,28 +1,28 @@
-//! Asks every check when it is due, believes what [`judge`](crate::judge) lets it, and records what changed.
+//! Runner: has every check asked when it is due, believes what [`judge`](crate::judge) lets it, and records what changed.
 //!
-//! A heap of due times, one task for each question in flight, a limit on how many there are: no check waits for another, and how
-//! late the questions are is measured. What is recorded is only a change of state; the measurements go to the series.
+//! When a check is asked, how many at once and how late they are is [`probe::schedule`]'s business; what an answer means is
+//! decided here. What is recorded is only a change of state; the measurements go to the series. There must be no second queue.
+
+mod figures;
+mod plan;
 
 use async_trait::async_trait;
 use kernel::act::{Act, Target};
-use kernel::clock::parse_duration;
 use kernel::{ActError, Id, Kernel, Record, Session, TenantId, Time};
 use parking_lot::Mutex;
-use probe::{Env, Outcome, Request, State};
+use probe::schedule::{Again, Answers, Asked, Limits, Scheduler};
+use probe::{Env, Outcome, State};
 use serde_json::{Map, Value, json};
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::{Notify, Semaphore};
 
-use crate::judge::{Rules, Standing, Verdict, judge};
+pub use figures::Figures;
 
-/// Questions in flight at most.
-const IN_FLIGHT: usize = 512;
-/// First questions after a start are spread over at most this span.
-const SPREAD: Duration = Duration::from_secs(3);
+use crate::judge::{Standing, Verdict, judge};
+use plan::Plan;
 
 /// One measured value on its way to the series.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,254 +42,229 @@ pub trait Sink: Send + Sync + 'static {
     async fn append(&self, tenant: TenantId, samples: Vec<Sample>);
 }
 
-/// What a check record asks for.
-#[derive(Clone, Debug)]
-struct Plan {
-    tenant: TenantId,
-    id: Id,
-    key: String,
-    on: String,
-    request: Request,
-    interval: Duration,
-    retry: Duration,
-    rules: Rules,
-    enabled: bool,
-    version: u64,
-}
-
-struct Held {
-    plan: Plan,
-    standing: Standing,
-    /// When it last had an answer, and the answer in one line.
-    last: Option<(Time, String)>,
-    due: Time,
-    asking: bool,
-}
-
-/// Counters of the runner, for its own metrics.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Questions asked.
-    pub asked: AtomicU64,
-    /// Sum of how late they were, in microseconds.
-    pub late_micros: AtomicU64,
-    /// Changes of state recorded.
-    pub changes: AtomicU64,
-}
-
-/// The checks that are held and when each is due. Under one lock, so that no two callers can wait for each other.
-#[derive(Default)]
-struct Board {
-    held: HashMap<Id, Held>,
-    /// The earliest first; an entry that a newer one has replaced stays until its time and is passed over.
-    due: BinaryHeap<Reverse<(Time, Id)>>,
-}
-
-/// The runner. Cheap to clone.
+/// The runner. Cheap to clone; all clones are one.
 #[derive(Clone)]
 pub struct Runner {
+    inner: Arc<Inner>,
+    scheduler: Scheduler,
+}
+
+struct Inner {
     kernel: Kernel,
-    env: Arc<Env>,
     sink: Arc<dyn Sink>,
-    board: Arc<Mutex<Board>>,
-    changed: Arc<Notify>,
-    slots: Arc<Semaphore>,
-    /// Counters.
-    pub counters: Arc<Counters>,
+    /// By the number of the check's id.
+    held: Mutex<HashMap<u128, Held>>,
+    /// Changes of state recorded.
+    changes: AtomicU64,
     /// Until when Mainstay was last known to measure; older answers than this are not fresh.
     alive_until: Time,
 }
 
+struct Held {
+    plan: Arc<Plan>,
+    standing: Standing,
+    /// When it last had an answer, and the answer in one line.
+    last: Option<(Time, String)>,
+    /// A change is on its way into the journal: until then the record is older than the standing.
+    recording: bool,
+}
+
 impl Runner {
     /// A runner that holds no check yet. `alive_until`: when the process that ran before was last alive.
-    pub fn new(kernel: Kernel, env: Arc<Env>, sink: Arc<dyn Sink>, alive_until: Time) -> Self {
-        Self {
-            kernel,
-            env,
-            sink,
-            board: Arc::default(),
-            changed: Arc::default(),
-            slots: Arc::new(Semaphore::new(IN_FLIGHT)),
-            counters: Arc::default(),
-            alive_until,
-        }
+    pub fn new(kernel: Kernel, env: Env, limits: Limits, sink: Arc<dyn Sink>, alive_until: Time) -> Self {
+        let (held, changes) = (Mutex::default(), AtomicU64::new(0));
+        let inner = Arc::new(Inner { kernel, sink, held, changes, alive_until });
+        let scheduler = Scheduler::new(env, limits, Arc::new(Taker(inner.clone())));
+        Self { inner, scheduler }
+    }
+
+    /// The world as checks from that site or agent see it, for checks that are held from now on: the same one behind another
+    /// address policy.
+    pub fn set_site_env(&self, site: &str, env: Env) {
+        self.scheduler.set_site_env(site, env);
     }
 
     /// Takes a check in, or its new version.
     ///
     /// # Errors
-    /// What the kernel says when a state has to be recorded.
+    /// What the kernel says when a state has to be recorded. The check is asked all the same.
     pub async fn hold(&self, record: &Record) -> Result<(), ActError> {
-        let plan = plan_of(record);
-        let now = self.kernel.now();
+        let plan = Arc::new(Plan::of(record));
+        let id = number(record.id);
         let recorded = state_of(&record.state);
-        let stale = now.since(self.alive_until) > plan.interval * 2 + plan.request.timeout;
-        let first;
-        {
-            let board = &mut *self.board.lock();
-            let held = &mut board.held;
-            if held.get(&record.id).is_some_and(|h| h.plan.version >= plan.version) {
+        let Some(noted) = self.inner.note(id, &plan, recorded) else { return Ok(()) };
+        let silence = self.inner.kernel.now().since(self.inner.alive_until);
+        let why = if !plan.enabled {
+            self.scheduler.pause(id);
+            Some("it is switched off: nothing is measured".to_owned())
+        } else if noted == Noted::First && silence > plan.interval * 2 + plan.request.timeout {
+            Some(format!("not measured since {}: Mainstay was not running", to_the_second(self.inner.alive_until)))
+        } else {
+            None
+        };
+        // Before it is asked, or its first answer could be told before it.
+        let told = match why {
+            Some(why) if recorded != State::Unknown => self.inner.change(&plan, State::Unknown, why).await,
+            _ => Ok(()),
+        };
+        if noted == Noted::SameQuestion {
+            return told;
+        }
+        told.and(self.put(id).await)
+    }
+
+    /// Puts a check on the schedule as it is held now. One that cannot be asked as written is UNKNOWN, and says why.
+    async fn put(&self, id: u128) -> Result<(), ActError> {
+        let plan = {
+            let held = self.inner.held.lock();
+            let Some(plan) = held.get(&id).map(|h| h.plan.clone()) else { return Ok(()) };
+            if self.scheduler.put(id, &plan.scheduled()).is_ok() {
                 return Ok(());
             }
-            let spread = plan.interval.min(SPREAD).as_micros().max(1) as u64;
-            let jitter = Duration::from_micros(record.id.0.as_u128() as u64 % spread);
-            first = !held.contains_key(&record.id);
-            let due = if first { now.plus(jitter) } else { now };
-            match held.get_mut(&record.id) {
-                // Our own record of a change arrives here too: it must not ask again at once.
-                Some(h) if same_question(&h.plan, &plan) => h.plan = plan.clone(),
-                Some(h) => {
-                    h.plan = plan.clone();
-                    h.due = due;
-                    board.due.push(Reverse((due, record.id)));
-                }
-                None => {
-                    held.insert(
-                        record.id,
-                        Held {
-                            plan: plan.clone(),
-                            standing: Standing::recorded(recorded),
-                            last: None,
-                            due,
-                            asking: false,
-                        },
-                    );
-                    board.due.push(Reverse((due, record.id)));
-                }
-            }
-        }
-        self.changed.notify_one();
-        if !plan.enabled && recorded != State::Unknown {
-            return self.record_state(&plan, State::Unknown, "it is switched off: nothing is measured").await;
-        }
-        if first && stale && plan.enabled && recorded != State::Unknown {
-            let why = format!("not measured since {}: Mainstay was not running", to_the_second(self.alive_until));
-            return self.record_state(&plan, State::Unknown, &why).await;
-        }
-        Ok(())
+            self.scheduler.remove(id);
+            plan
+        };
+        let outcome = probe::check(&self.scheduler.env_of(&plan.from), &plan.request).await;
+        let now = self.inner.kernel.now();
+        self.inner.sink.append(plan.tenant, plan.samples(&outcome, now)).await;
+        let known = {
+            let mut held = self.inner.held.lock();
+            let Some(h) = held.get_mut(&id) else { return Ok(()) };
+            h.last = Some((now, outcome.summary.clone()));
+            h.standing.state
+        };
+        if known == State::Unknown { Ok(()) } else { self.inner.change(&plan, State::Unknown, outcome.summary).await }
     }
 
     /// The latest answer to a check as the fields of its record; nothing before the first one. A change of state is recorded, an
     /// answer like the one before is only known here.
     pub fn latest(&self, id: Id) -> Map<String, Value> {
-        let board = self.board.lock();
-        let Some((at, summary)) = board.held.get(&id).and_then(|h| h.last.as_ref()) else { return Map::new() };
+        let held = self.inner.held.lock();
+        let Some((at, summary)) = held.get(&number(id)).and_then(|h| h.last.as_ref()) else { return Map::new() };
         Map::from_iter([("last_checked".into(), json!(at)), ("last_summary".into(), json!(summary))])
     }
 
     /// Asks no more about a check.
     pub fn forget(&self, id: Id) {
-        self.board.lock().held.remove(&id);
-    }
-
-    /// How many checks are held.
-    pub fn len(&self) -> usize {
-        self.board.lock().held.len()
-    }
-
-    /// Whether none is held.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        let mut held = self.inner.held.lock();
+        held.remove(&number(id));
+        self.scheduler.remove(number(id));
     }
 
     /// Asks until the future is dropped.
     pub async fn run(&self) {
-        loop {
-            let now = self.kernel.now();
-            for plan in self.due(now) {
-                let slot = self.slots.clone().acquire_owned().await.expect("the semaphore is never closed");
-                let runner = self.clone();
-                tokio::spawn(async move {
-                    runner.ask(plan).await;
-                    drop(slot);
-                });
-            }
-            let next = self.board.lock().due.peek().map(|Reverse((due, _))| *due);
-            let wait = next.map_or(Duration::from_secs(60), |t| t.since(self.kernel.now()));
-            let _ = tokio::time::timeout(wait.max(Duration::from_millis(1)), self.changed.notified()).await;
-        }
+        self.scheduler.run().await;
     }
 
-    /// Checks whose time has come, marked as being asked.
-    fn due(&self, now: Time) -> Vec<Plan> {
-        let Board { held, due: times } = &mut *self.board.lock();
-        let mut due = Vec::new();
-        while let Some(Reverse((at, id))) = times.peek().copied().filter(|Reverse((at, _))| *at <= now) {
-            times.pop();
-            let Some(h) = held.get_mut(&id) else { continue };
-            // An entry that a newer one has replaced, or a question still in flight.
-            if h.due != at || h.asking || !h.plan.enabled {
-                continue;
-            }
-            h.asking = true;
-            self.counters.asked.fetch_add(1, Ordering::Relaxed);
-            self.counters.late_micros.fetch_add(now.since(at).as_micros() as u64, Ordering::Relaxed);
-            due.push(h.plan.clone());
-        }
-        due
+    /// How the asking goes, in numbers.
+    pub fn figures(&self) -> Figures {
+        Figures { asking: self.scheduler.figures(), changes: self.inner.changes.load(Ordering::Relaxed) }
     }
 
-    async fn ask(&self, plan: Plan) {
-        let outcome = probe::check(&self.env, &plan.request).await;
-        if let Err(error) = self.answered(&plan, &outcome).await {
-            tracing::warn!(check = plan.key, %error, "could not record an answer; the next one will be recorded");
-        }
-    }
-
-    /// Asks now, out of turn, and records what it means; for whoever needs proof at once.
+    /// Asks now, out of turn and past all budgets, and records what it means; for whoever needs proof at once.
     ///
     /// # Errors
     /// The check is not held (switched off or deleted), or what the kernel says.
     pub async fn prove(&self, id: Id) -> Result<Outcome, ActError> {
-        let plan = self.board.lock().held.get(&id).filter(|h| h.plan.enabled).map(|h| h.plan.clone());
+        let plan = self.inner.held.lock().get(&number(id)).filter(|h| h.plan.enabled).map(|h| h.plan.clone());
         let plan = plan.ok_or_else(|| ActError::Conflict("the check is switched off".into()))?;
-        let outcome = probe::check(&self.env, &plan.request).await;
-        self.answered(&plan, &outcome).await?;
-        Ok(outcome)
+        let outcome = probe::check(&self.scheduler.env_of(&plan.from), &plan.request).await;
+        let (again, recorded) = self.inner.answered(number(id), &outcome).await;
+        if let Again::In(wait) = again {
+            self.scheduler.within(number(id), wait);
+        }
+        recorded.map(|()| outcome)
+    }
+}
+
+/// What a version of a check is to the runner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Noted {
+    First,
+    Changed,
+    SameQuestion,
+}
+
+impl Inner {
+    /// Keeps a version of a check; nothing when it is known already.
+    fn note(&self, id: u128, plan: &Arc<Plan>, recorded: State) -> Option<Noted> {
+        let mut held = self.held.lock();
+        let Some(h) = held.get_mut(&id) else {
+            let standing = Standing::recorded(recorded);
+            held.insert(id, Held { plan: plan.clone(), standing, last: None, recording: false });
+            return Some(Noted::First);
+        };
+        if h.plan.version >= plan.version {
+            return None;
+        }
+        // Our own record of a change arrives here too: it must not ask again at once.
+        let noted = if h.plan.asks_like(plan) { Noted::SameQuestion } else { Noted::Changed };
+        h.plan = plan.clone();
+        // The record is the truth: an answer is measured against what it says, whoever wrote it.
+        if !h.recording && h.standing.state != recorded {
+            h.standing = Standing::recorded(recorded);
+        }
+        Some(noted)
     }
 
-    async fn answered(&self, plan: &Plan, outcome: &Outcome) -> Result<(), ActError> {
+    /// Judges an answer, keeps its measurements and records what changed. When to ask again, and whether it could be recorded.
+    async fn answered(self: &Arc<Self>, id: u128, outcome: &Outcome) -> (Again, Result<(), ActError>) {
         let now = self.kernel.now();
-        let changed = {
-            let board = &mut *self.board.lock();
-            let Some(h) = board.held.get_mut(&plan.id) else { return Ok(()) };
-            h.asking = false;
+        let (plan, verdict, before) = {
+            let mut held = self.held.lock();
+            let Some(h) = held.get_mut(&id) else { return (Again::Usual, Ok(())) };
             h.last = Some((now, outcome.summary.clone()));
             let before = h.standing.clone();
             let verdict = judge(&mut h.standing, outcome.state, h.plan.rules, now);
-            let wait = if verdict == Verdict::Doubt { h.plan.retry } else { h.plan.interval };
-            h.due = now.plus(wait);
-            board.due.push(Reverse((h.due, plan.id)));
-            match verdict {
-                Verdict::Changed(state) => Some((before, state)),
-                _ => None,
-            }
+            h.recording |= matches!(verdict, Verdict::Changed(_));
+            (h.plan.clone(), verdict, before)
         };
-        self.changed.notify_one();
-        self.sink.append(plan.tenant, samples(plan, outcome, now)).await;
-        let Some((before, state)) = changed else { return Ok(()) };
-        let recorded = self.record_state(plan, state, &outcome.summary).await;
-        if recorded.is_err()
-            && let Some(h) = self.board.lock().held.get_mut(&plan.id)
-        {
-            h.standing = before; // It is not recorded, so it has not changed: the next answer says it again.
-        }
-        recorded
+        let again = if verdict == Verdict::Doubt { Again::In(plan.retry) } else { Again::Usual };
+        let samples = plan.samples(outcome, now);
+        let Verdict::Changed(state) = verdict else {
+            self.sink.append(plan.tenant, samples).await;
+            return (again, Ok(()));
+        };
+        let mut change = Change { inner: self.clone(), id, before: Some(before) };
+        let summary = outcome.summary.clone();
+        // In a task of its own: a question is broken off when its check is edited, and a change that is judged must be recorded.
+        let recorded = tokio::spawn(async move {
+            change.inner.sink.append(plan.tenant, samples).await;
+            let recorded = change.inner.record(&plan, state, &summary).await;
+            if recorded.is_ok() {
+                change.before = None;
+            }
+            recorded
+        });
+        (again, recorded.await.unwrap_or_else(|_| Err(ActError::Conflict("recording a change was broken off".into()))))
     }
 
-    async fn record_state(&self, plan: &Plan, state: State, summary: &str) -> Result<(), ActError> {
+    /// Makes a check's state what no answer said.
+    async fn change(self: &Arc<Self>, plan: &Plan, state: State, why: String) -> Result<(), ActError> {
+        let id = number(plan.id);
+        let before = {
+            let mut held = self.held.lock();
+            let Some(h) = held.get_mut(&id) else { return Ok(()) };
+            h.recording = true;
+            std::mem::replace(&mut h.standing, Standing::recorded(state))
+        };
+        let mut change = Change { inner: self.clone(), id, before: Some(before) };
+        self.record(plan, state, &why).await?;
+        change.before = None;
+        Ok(())
+    }
+
+    async fn record(&self, plan: &Plan, state: State, summary: &str) -> Result<(), ActError> {
         let name = match state {
             State::Ok => "ok",
             State::Warning => "warning",
             State::Critical => "critical",
             State::Unknown => "unknown",
         };
-        let fields = json!({"last_summary": summary, "last_checked": self.kernel.now()});
-        let fields = match fields {
-            Value::Object(fields) => fields,
-            _ => Map::new(),
-        };
-        let session = Session::controller("watch.checks", plan.tenant);
+        let fields = Map::from_iter([
+            ("last_summary".to_owned(), json!(summary)),
+            ("last_checked".to_owned(), json!(self.kernel.now())),
+        ]);
         let act = Act::Transition {
             target: Target::Id(plan.id),
             name: name.into(),
@@ -297,10 +272,50 @@ impl Runner {
             note: Some(summary.to_owned()),
             expect: None,
         };
-        self.kernel.act(&session, act).await?;
-        self.counters.changes.fetch_add(1, Ordering::Relaxed);
+        self.kernel.act(&Session::controller("watch.checks", plan.tenant), act).await?;
+        self.changes.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
+}
+
+/// A change on its way into the journal. If it does not get there, it has not happened: the next answer says it again.
+struct Change {
+    inner: Arc<Inner>,
+    id: u128,
+    /// What was known before it; nothing once it is recorded.
+    before: Option<Standing>,
+}
+
+impl Drop for Change {
+    fn drop(&mut self) {
+        if let Some(h) = self.inner.held.lock().get_mut(&self.id) {
+            h.recording = false;
+            if let Some(before) = self.before.take() {
+                h.standing = before;
+            }
+        }
+    }
+}
+
+/// Takes the answers of the schedule.
+struct Taker(Arc<Inner>);
+
+impl Answers for Taker {
+    fn take(&self, asked: Asked) -> Pin<Box<dyn Future<Output = Again> + Send + '_>> {
+        Box::pin(async move {
+            let (again, recorded) = self.0.answered(asked.id, &asked.outcome).await;
+            if let Err(error) = recorded {
+                let check = self.0.held.lock().get(&asked.id).map(|h| h.plan.key.clone()).unwrap_or_default();
+                tracing::warn!(check, %error, "could not record an answer; the next one will be recorded");
+            }
+            again
+        })
+    }
+}
+
+/// A check's id as the schedule knows it.
+fn number(id: Id) -> u128 {
+    id.0.as_u128()
 }
 
 /// A moment as people read it in a sentence: `2026-11-21 03:12:09 UTC`.
@@ -308,71 +323,7 @@ fn to_the_second(at: Time) -> String {
     at.to_string().chars().take("2026-11-21T03:12:09".len()).collect::<String>().replace('T', " ") + " UTC"
 }
 
-/// Whether two versions of a check ask the same question at the same pace.
-fn same_question(a: &Plan, b: &Plan) -> bool {
-    a.request.protocol == b.request.protocol
-        && a.request.target == b.request.target
-        && a.request.params == b.request.params
-        && a.request.timeout == b.request.timeout
-        && a.interval == b.interval
-        && a.enabled == b.enabled
-}
-
-fn plan_of(record: &Record) -> Plan {
-    let span = |field: &str| record.get(field).and_then(Value::as_str).and_then(|t| parse_duration(t).ok());
-    let interval = span("interval").unwrap_or(Duration::from_secs(30)).max(Duration::from_secs(1));
-    let timeout = span("timeout").unwrap_or(Duration::from_secs(5));
-    let mut params = Map::new();
-    for field in ["params", "expect"] {
-        if let Some(Value::Object(given)) = record.get(field) {
-            params.extend(given.clone());
-        }
-    }
-    Plan {
-        tenant: record.tenant,
-        id: record.id,
-        key: record.key.clone(),
-        on: record.text("on").to_owned(),
-        request: Request {
-            protocol: record.text("protocol").to_owned(),
-            target: record.text("target").to_owned(),
-            params: Value::Object(params),
-            timeout,
-        },
-        interval,
-        retry: span("retry_interval").unwrap_or(interval / 5).max(Duration::from_millis(500)),
-        rules: Rules {
-            retries: record.int("retries").and_then(|r| u32::try_from(r).ok()).unwrap_or(1),
-            hold_down: span("hold_down").unwrap_or_default(),
-        },
-        enabled: record.get("enabled").and_then(Value::as_bool).unwrap_or(true),
-        version: record.version,
-    }
-}
-
 /// The state that a record's state word stands for; anything else is not known.
 pub fn state_of(word: &str) -> State {
     [State::Ok, State::Warning, State::Critical].into_iter().find(|s| s.as_str() == word).unwrap_or(State::Unknown)
-}
-
-/// Readings and the state itself as samples; `check_state` is 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
-fn samples(plan: &Plan, outcome: &Outcome, now: Time) -> Vec<Sample> {
-    let sample = |name: &str, extra: &[(&str, &str)], value: f64| {
-        let mut labels = vec![("__name__".to_owned(), name.to_owned()), ("check".to_owned(), plan.key.clone())];
-        if !plan.on.is_empty() {
-            labels.push(("on".to_owned(), plan.on.clone()));
-        }
-        labels.extend(extra.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())));
-        labels.sort();
-        Sample { labels, at_ms: now.as_millis(), value }
-    };
-    let mut all = vec![sample("check_state", &[], f64::from(outcome.state.exit_code()))];
-    for reading in &outcome.readings {
-        let labels: Vec<(&str, &str)> = reading.labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-        all.push(sample(&reading.name, &labels, reading.value));
-    }
-    if let Some(total) = outcome.timings.get("total") {
-        all.push(sample("check_duration_seconds", &[], *total));
-    }
-    all
 }

@@ -6,7 +6,9 @@ use kernel::controller::{Controller, Cx};
 use kernel::read::ListAsk;
 use kernel::{Record, Session, TenantId};
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
+use watch::runner::Runner;
 
 async fn all(world: &World, class: &str) -> Vec<Record> {
     let ask = ListAsk { limit: 100, sort: "created".into(), ..Default::default() };
@@ -271,12 +273,16 @@ fn checks_that_are_due_and_checks_that_answer_never_wait_for_each_other() {
     ended.recv_timeout(Duration::from_secs(120)).expect("eight askers beside the runner come to an end");
 }
 
+/// A runner that does not run yet.
+fn runner(world: &World) -> Runner {
+    let (kernel, limits) = (world.kernel.clone(), probe::schedule::Limits::default());
+    Runner::new(kernel, probe::Env::real(), limits, Arc::new(Nowhere), world.kernel.now())
+}
+
 async fn eight_askers() {
     let world = World::new().await;
     let ana = world.admin().await;
-    let env = std::sync::Arc::new(probe::Env::real());
-    let runner =
-        watch::runner::Runner::new(world.kernel.clone(), env, std::sync::Arc::new(Nowhere), world.kernel.now());
+    let runner = runner(&world);
     let mut ids = Vec::new();
     for n in 0..8 {
         let fields = json!({"protocol": "load", "interval": "1s"});

@@ -1,6 +1,7 @@
 //! What the kernel promises, tried on the real store, the real classes and the real policies, on a clock moved by hand.
 
 mod acts;
+mod asking;
 mod isolation;
 mod loops;
 mod maintenance;

@@ -10,6 +10,7 @@ mod mailbox;
 mod webhook;
 
 mod access_matrix;
+mod asking;
 mod configuration;
 mod credentials;
 mod doctor;

@@ -31,6 +31,9 @@ pub struct Egress {
     pub deny: Vec<Range>,
     /// Sockets in the file system that may be reached; every one when left out.
     pub sockets: Option<Vec<PathBuf>>,
+    /// Whose policy it is, as refusals name it; the server's when empty.
+    #[serde(skip)]
+    pub place: String,
 }
 
 impl Egress {
@@ -42,13 +45,7 @@ impl Egress {
     /// What a server starts with: everything but the addresses at which clouds hand out their credentials (169.254.0.0/16
     /// and their like) and sockets other than those of container engines. Private ranges are where its work is.
     pub fn server() -> Egress {
-        let metadata = ["169.254.0.0/16", "100.100.100.200", "168.63.129.16", "fd00:ec2::/32", "fe80::a9fe:a9fe"];
-        let engines = ["/run/docker.sock", "/var/run/docker.sock", "/run/podman/podman.sock"];
-        Egress {
-            allow: Vec::new(),
-            deny: metadata.iter().map(|text| text.parse().expect("written above")).collect(),
-            sockets: Some(engines.iter().map(PathBuf::from).collect()),
-        }
+        Egress { deny: cloud_credentials(), sockets: Some(engines()), ..Egress::default() }
     }
 
     /// Whether that address may be reached.
@@ -56,17 +53,27 @@ impl Egress {
     /// # Errors
     /// [`Refused`] with the rule that forbids it.
     pub fn permits(&self, address: IpAddr) -> Result<(), Refused> {
-        let meanings = meanings(address);
-        let denied = self.deny.iter().find(|range| meanings.iter().any(|meaning| range.holds(*meaning)));
-        let refused = |rule: String| Err(Refused { what: address.to_string(), rule });
-        if let Some(range) = denied {
-            return refused(format!("{range} is denied"));
+        let (meanings, count) = meanings(address);
+        let holds = |range: &&Range| meanings[..count].iter().any(|meaning| range.holds(*meaning));
+        if let Some(range) = self.deny.iter().find(holds) {
+            return Err(self.refused(address.to_string(), format!("{range} is denied")));
         }
-        if self.allow.is_empty() || meanings.iter().any(|meaning| self.allow.iter().any(|range| range.holds(*meaning)))
-        {
+        if self.allow.is_empty() || self.allow.iter().any(|range| holds(&range)) {
             return Ok(());
         }
-        refused("no range that is allowed holds it".to_owned())
+        let rule = format!("it is in none of the ranges allowed, {}", listed(&self.allow));
+        Err(self.refused(address.to_string(), rule))
+    }
+
+    fn refused(&self, what: String, rule: String) -> Refused {
+        let place = if self.place.is_empty() { "this server".to_owned() } else { self.place.clone() };
+        Refused { what, rule, place }
+    }
+
+    /// What it says, in a sentence's words: `10.8.0.0/16 but not 10.8.9.0/24`.
+    pub fn in_words(&self) -> String {
+        let all = if self.allow.is_empty() { "every address".to_owned() } else { listed(&self.allow) };
+        if self.deny.is_empty() { all } else { format!("{all} but not {}", listed(&self.deny)) }
     }
 
     /// Whether that socket may be reached. Its path is compared as it is written: no `..` and no detour is followed.
@@ -75,10 +82,9 @@ impl Egress {
     /// [`Refused`] when it is not among those that are allowed.
     pub fn permits_socket(&self, path: &Path) -> Result<(), Refused> {
         match &self.sockets {
-            Some(allowed) if !allowed.iter().any(|one| one == path) => Err(Refused {
-                what: path.display().to_string(),
-                rule: "it is not among the sockets allowed".to_owned(),
-            }),
+            Some(allowed) if !allowed.iter().any(|one| one == path) => {
+                Err(self.refused(path.display().to_string(), "it is not among the sockets allowed".to_owned()))
+            }
             _ => Ok(()),
         }
     }
@@ -86,36 +92,58 @@ impl Egress {
 
 /// Why an address was not reached.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("checks may not reach {what} from here: {rule} (address policy of this server)")]
+#[error("checks may not reach {what} from here: {rule} (address policy of {place})")]
 pub struct Refused {
     /// The address or socket.
     pub what: String,
     /// The rule that forbids it.
     pub rule: String,
+    /// Whose policy it is: `this server`, `site plant-2`.
+    pub place: String,
 }
 
-/// An address and all addresses that a packet to it may end at. Never empty; the address itself comes first.
-fn meanings(address: IpAddr) -> Vec<IpAddr> {
-    let IpAddr::V6(six) = address else { return vec![address] };
+/// The addresses at which clouds hand out credentials to whoever asks from inside.
+pub(super) fn cloud_credentials() -> Vec<Range> {
+    let all = ["169.254.0.0/16", "100.100.100.200", "168.63.129.16", "fd00:ec2::/32", "fe80::a9fe:a9fe"];
+    all.iter().map(|text| text.parse().expect("written above")).collect()
+}
+
+/// Sockets of container engines.
+pub(super) fn engines() -> Vec<PathBuf> {
+    ["/run/docker.sock", "/var/run/docker.sock", "/run/podman/podman.sock"].map(PathBuf::from).into()
+}
+
+/// Ranges for a sentence; a long list is cut.
+fn listed(ranges: &[Range]) -> String {
+    const SHOWN: usize = 8;
+    let mut words: Vec<String> = ranges.iter().take(SHOWN).map(Range::to_string).collect();
+    if ranges.len() > SHOWN {
+        words.push(format!("and {} more", ranges.len() - SHOWN));
+    }
+    words.join(", ")
+}
+
+/// An address and all addresses that a packet to it may end at, and how many of the three those are. At least one.
+fn meanings(address: IpAddr) -> ([IpAddr; 3], usize) {
+    let IpAddr::V6(six) = address else { return ([address; 3], 1) };
     let segments = six.segments();
     let four = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
     let end = four(segments[6], segments[7]);
-    let mut meanings = vec![address];
+    let also = |other: IpAddr| ([address, other, other], 2);
     match segments {
         // Mapped and compatible; `::` and `::1` are themselves.
-        [0, 0, 0, 0, 0, 0xffff, ..] => return vec![end],
-        [0, 0, 0, 0, 0, 0, high, low] if high != 0 || low > 1 => meanings.push(end),
-        [0, 0, 0, 0, 0, 0, 0, 0] => meanings.push(Ipv4Addr::UNSPECIFIED.into()),
-        [0, 0, 0, 0, 0xffff, 0, ..] => meanings.push(end), // translated (RFC 2765)
-        [0x64, 0xff9b, ..] => meanings.push(end),          // NAT64 (RFC 6052, RFC 8215)
-        [0x2002, high, low, ..] => meanings.push(four(high, low)), // 6to4
+        [0, 0, 0, 0, 0, 0xffff, ..] => ([end; 3], 1),
+        [0, 0, 0, 0, 0, 0, high, low] if high != 0 || low > 1 => also(end),
+        [0, 0, 0, 0, 0, 0, 0, 0] => also(Ipv4Addr::UNSPECIFIED.into()),
+        [0, 0, 0, 0, 0xffff, 0, ..] => also(end), // translated (RFC 2765)
+        [0x64, 0xff9b, ..] => also(end),          // NAT64 (RFC 6052, RFC 8215)
+        [0x2002, high, low, ..] => also(four(high, low)), // 6to4
         [0x2001, 0, server, client, ..] => {
-            meanings.extend([four(server, client), four(!segments[6], !segments[7])]); // Teredo
+            ([address, four(server, client), four(!segments[6], !segments[7])], 3) // Teredo
         }
-        [.., 0x5efe, _, _] => meanings.push(end), // ISATAP
-        _ => {}
+        [.., 0x5efe, _, _] => also(end), // ISATAP
+        _ => ([address; 3], 1),
     }
-    meanings
 }
 
 /// A range of addresses: an address and how many bits of it count.

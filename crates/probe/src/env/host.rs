@@ -4,10 +4,14 @@ use std::io::{self, Read, Seek};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
 use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::starter::{MEMORY_LIMIT_BYTES, OUTPUT_LIMIT_BYTES, PATH, Starter, find};
 
 /// How full a file system is, as `statvfs` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +40,7 @@ pub struct RawProcess {
 }
 
 /// What a command did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ran {
     /// Its exit code; `None` when a signal ended it.
     pub code: Option<i32>,
@@ -44,6 +48,17 @@ pub struct Ran {
     pub stdout: Vec<u8>,
     /// At most 64 KiB of its complaints.
     pub stderr: Vec<u8>,
+    /// What it cost; `None` where nobody measured it.
+    pub cost: Option<Cost>,
+}
+
+/// What a command cost, with all that it waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// CPU time of all of them together.
+    pub cpu: Duration,
+    /// The most memory that one of them had at once.
+    pub memory_bytes: u64,
 }
 
 /// A part of a file, and which file it was.
@@ -92,15 +107,31 @@ pub trait Host: Send + Sync {
     /// # Errors
     /// When it cannot be started.
     async fn run(&self, argv: &[&str]) -> io::Result<Ran>;
+
+    /// The same with the first of these programs that is there, for so long at most.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] when none of them is there; when it cannot be started.
+    async fn run_first(&self, programs: &[&str], arguments: &[&str], _within: Duration) -> io::Result<Ran> {
+        for program in programs {
+            match self.run(&[&[*program], arguments].concat()).await {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                ran => return ran,
+            }
+        }
+        Err(io::ErrorKind::NotFound.into())
+    }
 }
 
 const FILE_LIMIT_BYTES: u64 = 4 << 20;
-const OUTPUT_LIMIT_BYTES: u64 = 64 << 10;
-/// Address space that a command may have.
-const MEMORY_LIMIT_BYTES: u64 = 1 << 30;
+/// How long a command may run at most, whoever waits for it.
+const LONGEST: Duration = Duration::from_secs(300);
 
-/// The real machine.
-pub(crate) struct RealHost;
+/// The real machine. Without a starter it starts commands itself, which suits a program that asks once.
+#[derive(Default)]
+pub(crate) struct RealHost {
+    pub(crate) starter: Option<Arc<Starter>>,
+}
 
 #[async_trait]
 impl Host for RealHost {
@@ -156,28 +187,44 @@ impl Host for RealHost {
         .await
     }
 
-    // The standard library starts it with posix_spawn, which shares our memory until the program is there: it costs the same
-    // whether this process is small or large, so no helper process stands in between (benches/figures.rs measures it).
-    #[expect(clippy::disallowed_methods, reason = "the one place where probe starts commands")]
     async fn run(&self, argv: &[&str]) -> io::Result<Ran> {
         let (program, arguments) = argv.split_first().ok_or_else(|| io::Error::other("an empty command"))?;
-        let mut child = tokio::process::Command::new(program)
-            .args(arguments)
-            .env_clear()
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-            .env("LC_ALL", "C")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()?;
-        let _group = Group::of(&child);
-        let (stdout, stderr) = tokio::join!(capped(child.stdout.take()), capped(child.stderr.take()));
-        // Both pipes are closed now: a command that would write on gets SIGPIPE, and ends.
-        let status = child.wait().await?;
-        Ok(Ran { code: status.code(), stdout: stdout?, stderr: stderr? })
+        self.run_first(&[*program], arguments, LONGEST).await
     }
+
+    async fn run_first(&self, programs: &[&str], arguments: &[&str], within: Duration) -> io::Result<Ran> {
+        match &self.starter {
+            Some(starter) => starter.run(programs, arguments, within).await,
+            None => {
+                let programs: Vec<String> = programs.iter().map(|program| (*program).to_owned()).collect();
+                let found = blocking(move || Ok(find(programs.iter().map(String::as_str)))).await?;
+                run(&found.ok_or(io::ErrorKind::NotFound)?, arguments).await
+            }
+        }
+    }
+}
+
+/// Starts a command from this very process. The program is a path, so that the standard library uses posix_spawn: that does not
+/// copy our memory, but it does copy and close all our files, which is why a server has a [`Starter`]. The bench `figures`
+/// measures both beside the plugin's own start (`plugin`).
+#[expect(clippy::disallowed_methods, reason = "the one place where probe starts commands itself")]
+async fn run(program: &Path, arguments: &[&str]) -> io::Result<Ran> {
+    let mut child = tokio::process::Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .env("PATH", PATH)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()?;
+    let _group = Group::of(&child);
+    let (stdout, stderr) = tokio::join!(capped(child.stdout.take()), capped(child.stderr.take()));
+    // Both pipes are closed now: a command that would write on gets SIGPIPE, and ends.
+    let status = child.wait().await?;
+    Ok(Ran { code: status.code(), stdout: stdout?, stderr: stderr?, cost: None })
 }
 
 /// A command and all that it started, ended together when this goes.
@@ -227,14 +274,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_command_that_writes_without_end_is_ended() {
-        let ran = RealHost.run(&["yes"]).await.unwrap();
+        let ran = RealHost::default().run(&["yes"]).await.unwrap();
         assert_eq!(ran.stdout.len() as u64, OUTPUT_LIMIT_BYTES);
         assert_eq!(ran.code, None, "ended by a signal");
     }
 
     #[tokio::test]
     async fn a_command_gets_its_arguments_as_they_are() {
-        let ran = RealHost.run(&["printf", "%s|", "a b", "$HOME", ";ls"]).await.unwrap();
+        let ran = RealHost::default().run(&["printf", "%s|", "a b", "$HOME", ";ls"]).await.unwrap();
         assert_eq!(ran.stdout, b"a b|$HOME|;ls|");
         assert_eq!(ran.code, Some(0));
     }
@@ -245,17 +292,17 @@ mod tests {
         let marker = format!("86{}", std::process::id());
         let script = format!("sleep {marker} & sleep {marker}");
         let argv = ["sh", "-c", &script];
-        let given_up = tokio::time::timeout(std::time::Duration::from_millis(300), RealHost.run(&argv));
-        assert!(given_up.await.is_err());
+        let host = RealHost::default();
+        assert!(tokio::time::timeout(Duration::from_millis(300), host.run(&argv)).await.is_err());
         let mut left = 2;
         for _ in 0..200 {
-            let seen = RealHost.processes().await.unwrap();
+            let seen = RealHost::default().processes().await.unwrap();
             left =
                 seen.iter().filter(|process| process.command_line == format!("sleep\0{marker}\0").as_bytes()).count();
             if left == 0 {
                 break;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await; // polls: both have ended
+            tokio::time::sleep(Duration::from_millis(10)).await; // polls: both have ended
         }
         assert_eq!(left, 0);
     }
@@ -264,14 +311,14 @@ mod tests {
     async fn a_command_that_wants_all_memory_does_not_get_it() {
         // dd takes its block size in memory; the blank time before is that in which the limit comes.
         let argv = ["sh", "-c", "sleep 0.3; exec dd if=/dev/zero of=/dev/null bs=3G count=1"];
-        let ran = RealHost.run(&argv).await.unwrap();
+        let ran = RealHost::default().run(&argv).await.unwrap();
         assert_ne!(ran.code, Some(0));
         assert!(String::from_utf8_lossy(&ran.stderr).contains("memory"), "{:?}", String::from_utf8_lossy(&ran.stderr));
     }
 
     #[tokio::test]
     async fn this_very_process_is_seen() {
-        let seen = RealHost.processes().await.unwrap();
+        let seen = RealHost::default().processes().await.unwrap();
         let me = seen.iter().find(|process| process.pid == std::process::id()).unwrap();
         assert!(me.status.starts_with(b"Name:"));
         assert!(!me.command_line.is_empty());

@@ -10,6 +10,7 @@ mod hops;
 mod host;
 mod identity;
 mod net;
+mod policies;
 pub(crate) mod route;
 mod trust;
 
@@ -19,14 +20,16 @@ pub use clock::Clock;
 pub use egress::{Egress, Range, Refused};
 pub use failure::Failure;
 pub use hops::Hops;
-pub use host::{Host, Piece, Ran, RawProcess, Space};
+pub use host::{Cost, Host, Piece, Ran, RawProcess, Space};
 pub use net::{Datagrams, Net, Stream};
 pub(crate) use net::{addresses, dial};
+pub use policies::{Policies, parse_policies};
 pub use trust::Trust;
 pub(crate) use trust::parse_server_name;
 
 use crate::logfile::Places;
 use crate::snmp::Keyring;
+use crate::starter::Starter;
 
 /// The world as checks see it: cheap to clone, shared by all of them.
 ///
@@ -53,7 +56,11 @@ impl Env {
     /// The real network, machine and clock, and the system's certificate authorities. Every address may be reached, as
     /// suits a command line; a server adds [`Env::behind`].
     pub fn real() -> Env {
-        Env::new(Arc::new(net::RealNet::default()), Arc::new(host::RealHost), Arc::new(clock::RealClock::default()))
+        Env::new(
+            Arc::new(net::RealNet::default()),
+            Arc::new(host::RealHost::default()),
+            Arc::new(clock::RealClock::default()),
+        )
     }
 
     /// A world made of these; for tests.
@@ -61,6 +68,12 @@ impl Env {
         let trust = Arc::new(Trust::new(clock.clone()));
         let (keyring, places) = (Arc::default(), Arc::default());
         Env { net, host, trust, clock, keyring, places, _made_here: () }
+    }
+
+    /// The same world, whose commands that small process starts: for a server.
+    #[must_use]
+    pub fn started_by(self, starter: Arc<Starter>) -> Env {
+        Env { host: Arc::new(host::RealHost { starter: Some(starter) }), ..self }
     }
 
     /// The same world behind an address policy: what it refuses, no check reaches. Policies add up.

@@ -186,6 +186,19 @@ impl Board {
         true
     }
 
+    /// Asks a check that is not in flight after that time at the latest. False when there is no such check, or it is paused.
+    pub fn within(&mut self, id: u128, wait: Duration, now: Duration) -> bool {
+        let Some(slot) = self.slots.get(&id).copied() else { return false };
+        let entry = &self.entries[slot as usize];
+        if entry.paused {
+            return false;
+        }
+        if entry.stage == Stage::Idle && entry.due > now + wait {
+            self.idle_until(slot, now + wait);
+        }
+        true
+    }
+
     /// Another budget for one site, from now on; `None` is the usual one.
     pub fn set_site_budget(&mut self, name: &str, budget: Option<Budget>, now: Duration) {
         if let Some(group) = self.sites.set(name, budget) {
@@ -233,6 +246,13 @@ impl Board {
             return Some(Duration::ZERO);
         }
         self.events.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// By how much the next turn is over and not begun.
+    pub fn behind(&self, now: Duration) -> Duration {
+        let ready = self.ready.front().map(|(slot, _)| self.entries[*slot as usize].due);
+        let next = self.events.peek().map(|Reverse((at, _))| *at);
+        ready.into_iter().chain(next).min().map_or(Duration::ZERO, |due| now.saturating_sub(due))
     }
 
     /// A question has its answer, or was broken off. A turn that is not in flight is passed over.

@@ -1,6 +1,7 @@
 //! Run: the scheduler at work. One loop sleeps until the next turn; every question in flight is a task. A check that waits
 //! is an entry on the [`Board`] and nothing else.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,7 +46,7 @@ pub struct Plan {
     pub request: Request,
     /// How often it is asked.
     pub pace: Pace,
-    /// The site whose budget it uses; empty where there is only one.
+    /// The site whose budget it uses, and whose address policy where it has one of its own; empty where there is only one.
     pub site: String,
     /// On the board, and not asked until it is resumed.
     pub paused: bool,
@@ -96,6 +97,10 @@ pub struct Figures {
     pub left_out: u64,
     /// How late questions were begun.
     pub lag: LagFigures,
+    /// The same of the last full minute; of the first one while that lasts.
+    pub lag_lately: LagFigures,
+    /// By how much the next turn is over and not begun; zero when all goes well.
+    pub behind: Duration,
 }
 
 /// Asks checks in their time. Cheap to clone; all clones are one.
@@ -105,12 +110,14 @@ pub struct Scheduler {
 }
 
 struct Inner {
-    env: Env,
+    env: Arc<Env>,
     answers: Arc<dyn Answers>,
     state: Mutex<Locked>,
     /// The next turn is earlier than the loop sleeps.
     earlier: Notify,
     lag: Lag,
+    /// The same since the minute began.
+    minute: Lag,
     asked: AtomicU64,
 }
 
@@ -119,26 +126,39 @@ struct Locked {
     board: Board,
     /// By slot.
     jobs: Vec<Option<Job>>,
+    /// Sites that see the world differently.
+    worlds: HashMap<Box<str>, Arc<Env>>,
+    last_minute: Option<LagFigures>,
     /// How long the loop sleeps; `None` when it does not.
     sleeps_until: Option<Duration>,
 }
 
 struct Job {
-    prepared: Arc<Prepared>,
+    question: Arc<Question>,
     /// The question in flight.
     task: Option<AbortHandle>,
 }
 
+/// What is asked, and in which world.
+struct Question {
+    prepared: Prepared,
+    env: Arc<Env>,
+}
+
 /// So many questions are begun under one hold of the lock.
 const AT_ONCE: usize = 64;
+/// Questions are begun at most so often; by so much, and no more, are they late when nothing else makes them.
+const TICK: Duration = Duration::from_millis(5);
 
 impl Scheduler {
     /// A scheduler without checks. It asks nothing until [`Scheduler::run`].
     pub fn new(env: Env, limits: Limits, answers: Arc<dyn Answers>) -> Scheduler {
         let board = Board::new(limits.in_flight, limits.site, limits.target);
-        let state = Mutex::new(Locked { board, jobs: Vec::new(), sleeps_until: None });
-        let (earlier, lag, asked) = (Notify::new(), Lag::default(), AtomicU64::new(0));
-        Scheduler { inner: Arc::new(Inner { env, answers, state, earlier, lag, asked }) }
+        let (jobs, worlds) = (Vec::new(), HashMap::new());
+        let state = Mutex::new(Locked { board, jobs, worlds, last_minute: None, sleeps_until: None });
+        let (earlier, asked) = (Notify::new(), AtomicU64::new(0));
+        let (env, lag, minute) = (Arc::new(env), Lag::default(), Lag::default());
+        Scheduler { inner: Arc::new(Inner { env, answers, state, earlier, lag, minute, asked }) }
     }
 
     /// Takes a check in. One that is there already is replaced and asked at once; its question in flight is broken off.
@@ -146,10 +166,11 @@ impl Scheduler {
     /// # Errors
     /// What is wrong with the request, each with its field; the check is as it was before.
     pub fn put(&self, id: u128, plan: &Plan) -> Result<(), Vec<ParamError>> {
-        let prepared = Arc::new(prepare(&plan.request)?);
+        let prepared = prepare(&plan.request)?;
         let target = budget_name(&prepared);
         let now = self.now();
         let mut locked = self.lock();
+        let env = self.inner.env_of(&locked, &plan.site);
         let running = locked.cancel(id, now);
         let slot = locked.board.put(id, plan.pace, &plan.site, &target, now);
         if plan.paused {
@@ -158,7 +179,7 @@ impl Scheduler {
         if locked.jobs.len() <= slot as usize {
             locked.jobs.resize_with(slot as usize + 1, || None);
         }
-        locked.jobs[slot as usize] = Some(Job { prepared, task: None });
+        locked.jobs[slot as usize] = Some(Job { question: Arc::new(Question { prepared, env }), task: None });
         self.inner.rouse(&locked);
         break_off(running, locked);
         Ok(())
@@ -200,6 +221,26 @@ impl Scheduler {
         asked
     }
 
+    /// Asks a check that is not in flight after that time at the latest, its budgets permitting. False when there is none,
+    /// or it is paused.
+    pub fn within(&self, id: u128, wait: Duration) -> bool {
+        let now = self.now();
+        let mut locked = self.lock();
+        let asked = locked.board.within(id, wait, now);
+        self.inner.rouse(&locked);
+        asked
+    }
+
+    /// The world as checks of that site see it, for those that are put from now on: the same one behind another policy.
+    pub fn set_site_env(&self, site: &str, env: Env) {
+        self.lock().worlds.insert(site.into(), Arc::new(env));
+    }
+
+    /// The world as checks of that site see it.
+    pub fn env_of(&self, site: &str) -> Arc<Env> {
+        self.inner.env_of(&self.lock(), site)
+    }
+
     /// Another budget for a site; `None` is the usual one.
     pub fn set_site_budget(&self, site: &str, budget: Option<Budget>) {
         let now = self.now();
@@ -218,8 +259,12 @@ impl Scheduler {
 
     /// What it does, in numbers.
     pub fn figures(&self) -> Figures {
+        let now = self.now();
         let locked = self.lock();
+        let lag_lately = locked.last_minute.clone().unwrap_or_else(|| self.inner.minute.figures());
         Figures {
+            lag_lately,
+            behind: locked.board.behind(now),
             held: locked.board.len(),
             in_flight: locked.board.running(),
             waiting: locked.board.waiting(),
@@ -232,24 +277,37 @@ impl Scheduler {
     /// Forgets how late questions were until now, for whoever measures a span of time.
     pub fn reset_lag(&self) {
         self.inner.lag.reset();
+        self.inner.minute.reset();
     }
 
     /// Asks until the future is dropped; then questions in flight are broken off.
     pub async fn run(&self) {
+        const MINUTE: Duration = Duration::from_secs(60);
         let _stop = BreakOff(self.inner.clone());
+        let mut minute_ends = self.now() + MINUTE;
         loop {
             let now = self.now();
+            if now >= minute_ends {
+                minute_ends = now + MINUTE;
+                let lately = self.inner.minute.figures();
+                self.inner.minute.reset();
+                self.lock().last_minute = Some(lately);
+            }
             self.inner.begin(now);
+            if self.lock().board.next_event().is_some_and(|next| next.is_zero()) {
+                tokio::task::yield_now().await; // More is due than is begun at once; answers are taken in between.
+                continue;
+            }
+            // What comes due meanwhile is begun together: waking up costs more than a question.
+            tokio::time::sleep(TICK).await; // the pace of the loop
             let wait = {
+                let now = self.now();
                 let mut locked = self.lock();
-                let next = locked.board.next_event();
-                let until = next.unwrap_or(now + Duration::from_secs(3600));
+                let until = locked.board.next_event().unwrap_or(now + Duration::from_secs(3600));
                 locked.sleeps_until = Some(until);
                 until.saturating_sub(now)
             };
-            if wait.is_zero() {
-                tokio::task::yield_now().await; // More is due than is begun at once; answers are taken in between.
-            } else {
+            if !wait.is_zero() {
                 let _ = tokio::time::timeout(wait, self.inner.earlier.notified()).await;
             }
             self.lock().sleeps_until = None;
@@ -270,6 +328,10 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn env_of(&self, locked: &Locked, site: &str) -> Arc<Env> {
+        locked.worlds.get(site).unwrap_or(&self.env).clone()
+    }
+
     /// Wakes the loop when the next turn comes before it would wake by itself.
     fn rouse(&self, locked: &Locked) {
         let Some(until) = locked.sleeps_until else { return };
@@ -285,10 +347,11 @@ impl Inner {
         locked.board.take(now, AT_ONCE, &mut starts);
         for start in starts {
             let Some(job) = locked.jobs[start.slot as usize].as_mut() else { continue };
-            let question = ask(self.clone(), start, job.prepared.clone());
+            let question = ask(self.clone(), start, job.question.clone());
             job.task = Some(tokio::spawn(question).abort_handle());
             self.asked.fetch_add(1, Ordering::Relaxed);
             self.lag.add(start.late);
+            self.minute.add(start.late);
         }
     }
 
@@ -321,9 +384,9 @@ fn break_off(questions: impl IntoIterator<Item = AbortHandle>, locked: MutexGuar
 }
 
 /// One question, from asking to what comes next. Broken off at any point, it gives back its place.
-async fn ask(inner: Arc<Inner>, start: Start, prepared: Arc<Prepared>) {
+async fn ask(inner: Arc<Inner>, start: Start, question: Arc<Question>) {
     let mut place = Place { inner, start, next: Next::Broken };
-    let outcome = prepared.run(&place.inner.env).await;
+    let outcome = question.prepared.run(&question.env).await;
     let asked = Asked { id: start.id, outcome, late: start.late };
     place.next = match place.inner.answers.take(asked).await {
         Again::Usual => Next::Usual,

@@ -161,8 +161,9 @@ pub async fn discover(
         let echoes = EchoPlan { per_second: plan.per_second, patience: plan.patience, ..EchoPlan::default() };
         let total = plan.addresses.len();
         let mut tell = |sent: u64, _: u64| progress("echoes", sent.min(total), total);
-        let replied = echo_sweep(env.clock.as_ref(), &plan.addresses, echoes, &mut tell).await?;
-        trips.extend(replied.into_iter().map(|one| (one.address, Some(one.round_trip))));
+        let swept = echo_sweep(env, &plan.addresses, echoes, &mut tell).await?;
+        trips.extend(swept.replied.into_iter().map(|one| (one.address, Some(one.round_trip))));
+        found.notes.extend(swept.refusal.map(|why| format!("{} addresses were not asked: {why}", swept.kept_back)));
     }
     let mut open: BTreeSet<SocketAddr> = BTreeSet::new();
     let asked: Vec<IpAddr> = if plan.ping { trips.keys().copied().collect() } else { plan.addresses.iter().collect() };

@@ -16,7 +16,7 @@ use tokio::net::UdpSocket;
 use super::addresses::Addresses;
 use super::echo::{ECHO_BYTES, Echo, parse_echo, write_echo};
 use super::rate::Rate;
-use crate::env::{Clock, Failure};
+use crate::env::{Clock, Env, Failure};
 
 /// How a sweep goes about.
 #[derive(Clone, Copy, Debug)]
@@ -47,21 +47,46 @@ pub struct Replied {
     pub round_trip: Duration,
 }
 
-/// Sends an echo to each address and tells who replied, in the order of the addresses. `progress` is told how many echoes
-/// went out, and how many replies came, about ten times a second. Dropping the future ends the sweep.
+/// What came of a sweep.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Who replied, in the order of the addresses.
+    pub replied: Vec<Replied>,
+    /// How many addresses were not asked, since the address policy keeps them back.
+    pub kept_back: u64,
+    /// What the policy says of the first of them.
+    pub refusal: Option<String>,
+}
+
+/// Sends an echo to each address that the address policy lets it reach, and tells who replied. `progress` is told how many
+/// echoes went out, and how many replies came, about ten times a second. Dropping the future ends the sweep.
 ///
 /// # Errors
-/// [`Failure::Local`] when this process may not send echoes.
+/// [`Failure::Local`] when this process may not send echoes, or the policy keeps back every address.
 pub async fn echo_sweep(
-    clock: &dyn Clock,
+    env: &Env,
     addresses: &Addresses,
     plan: EchoPlan,
     progress: &mut (dyn FnMut(u64, u64) + Send),
-) -> Result<Vec<Replied>, Failure> {
+) -> Result<Swept, Failure> {
     if addresses.len() > Addresses::MOST {
         return Err(Failure::Local(format!("a sweep has at most {} addresses", Addresses::MOST)));
     }
-    let list: Vec<IpAddr> = addresses.iter().collect();
+    let mut swept = Swept::default();
+    let mut list: Vec<IpAddr> = addresses.iter().collect();
+    // The sockets of a sweep are its own, so the policy is asked here and not by the network.
+    list.retain(|address| match env.net.permits(*address) {
+        Ok(()) => true,
+        Err(refused) => {
+            swept.kept_back += 1;
+            swept.refusal.get_or_insert_with(|| refused.to_string());
+            false
+        }
+    });
+    if let Some(why) = swept.refusal.as_ref().filter(|_| list.is_empty()) {
+        return Err(Failure::Local(why.clone()));
+    }
+    let clock = env.clock.as_ref();
     let token = RandomState::new().build_hasher().finish();
     let mut sweep = Sweep {
         clock,
@@ -84,10 +109,10 @@ pub async fn echo_sweep(
         }
     }
     (sweep.progress)(sweep.sent, sweep.replied);
-    let replied = sweep.list.iter().zip(&sweep.replies);
-    Ok(replied
-        .filter_map(|(address, reply)| reply.map(|round_trip| Replied { address: *address, round_trip }))
-        .collect())
+    let all = sweep.list.iter().zip(&sweep.replies);
+    let replied = all.filter_map(|(address, reply)| reply.map(|round_trip| Replied { address: *address, round_trip }));
+    swept.replied = replied.collect();
+    Ok(swept)
 }
 
 struct Sweep<'a> {

@@ -16,7 +16,7 @@ pub use addresses::{Addresses, parse_addresses};
 pub use discover::{Discovery, Found, Host, Plan, USUAL_PORTS, discover, outline};
 pub(crate) use echo::checksum;
 pub use echo::{Echo, parse_echo};
-pub use icmp::{EchoPlan, Replied, echo_sweep};
+pub use icmp::{EchoPlan, Replied, Swept, echo_sweep};
 pub use neighbours::{Manufacturers, parse_manufacturers, parse_neighbours};
 pub use ports::{Port, PortPlan, PortState, port_sweep};
 pub use rate::Rate;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use probe::fingerprint::{ask_mdns, ask_netbios, ask_snmp, look_at_port};
-use probe::sweep::{EchoPlan, Plan, discover, echo_sweep, parse_addresses, port_sweep};
+use probe::sweep::{EchoPlan, Plan, Swept, discover, echo_sweep, parse_addresses, port_sweep};
 use probe::{Env, Secret};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, UdpSocket};
@@ -19,8 +19,7 @@ async fn everybody_on_loopback_answers_an_echo_and_the_excluded_are_not_asked() 
     let all = parse_addresses(b"127.9.0.0/22 ::1").unwrap().without(&parse_addresses(b"127.9.1.0/24").unwrap());
     let plan = EchoPlan { per_second: None, ..EchoPlan::default() };
     let mut last = (0, 0);
-    let replied =
-        echo_sweep(env.clock.as_ref(), &all, plan, &mut |sent, replied| last = (sent, replied)).await.unwrap();
+    let replied = echo_sweep(&env, &all, plan, &mut |sent, replied| last = (sent, replied)).await.unwrap().replied;
     assert_eq!(replied.len() as u64, all.len());
     assert_eq!(replied.iter().map(|one| one.address).collect::<Vec<_>>(), all.iter().collect::<Vec<_>>());
     assert!(replied.iter().all(|one| one.round_trip < SECOND));
@@ -33,7 +32,7 @@ async fn a_sweep_keeps_its_rate_and_ends_when_nobody_answers() {
     let begun = env.clock.monotonic();
     let plan = EchoPlan { per_second: Some(100.0), patience: SECOND, again: 0 };
     let all = parse_addresses(b"127.9.0.1-50").unwrap();
-    let replied = echo_sweep(env.clock.as_ref(), &all, plan, &mut |_, _| {}).await.unwrap();
+    let replied = echo_sweep(&env, &all, plan, &mut |_, _| {}).await.unwrap().replied;
     let took = env.clock.monotonic() - begun;
     assert_eq!(replied.len(), 50);
     assert!((Duration::from_millis(350)..3 * SECOND).contains(&took), "50 at 100 a second took {took:?}");
@@ -41,7 +40,37 @@ async fn a_sweep_keeps_its_rate_and_ends_when_nobody_answers() {
     // 240.0.0.0/4 is nobody's (RFC 1112): the kernel refuses it, or nobody answers.
     let plan = EchoPlan { per_second: None, patience: Duration::from_millis(100), again: 1 };
     let nobody = parse_addresses(b"240.0.0.1-9").unwrap();
-    assert_eq!(echo_sweep(env.clock.as_ref(), &nobody, plan, &mut |_, _| {}).await.unwrap(), []);
+    assert_eq!(echo_sweep(&env, &nobody, plan, &mut |_, _| {}).await.unwrap(), Swept::default());
+}
+
+#[tokio::test]
+async fn a_sweep_asks_nobody_whom_the_address_policy_keeps_back() {
+    let policy = serde_json::from_value(serde_json::json!({"deny": ["127.9.2.0/24", "::1"]})).unwrap();
+    let env = Env::real().behind(policy);
+    let plan = EchoPlan { per_second: None, patience: SECOND, again: 0 };
+    let mut sent = 0;
+    let all = parse_addresses(b"127.9.1.1-9 127.9.2.1-9 ::1").unwrap();
+    let swept = echo_sweep(&env, &all, plan, &mut |went, _| sent = went).await.unwrap();
+    assert_eq!((swept.replied.len(), swept.kept_back, sent), (9, 10, 9));
+    assert!(swept.refusal.as_ref().is_some_and(|why| why.contains("127.9.2.0/24 is denied")), "{swept:?}");
+    let denied = parse_addresses(b"127.9.2.1-9").unwrap();
+    let why = echo_sweep(&env, &denied, plan, &mut |_, _| {}).await.unwrap_err().to_string();
+    assert!(why.contains("address policy"), "{why}");
+    // The whole discovery says so too, whether it begins with echoes or with ports.
+    let look = |ping: bool, addresses: &[u8]| Plan {
+        addresses: parse_addresses(addresses).unwrap(),
+        ports: vec![9],
+        per_second: None,
+        patience: SECOND,
+        ping,
+        look: false,
+        community: None,
+    };
+    let found = discover(&env, &look(true, b"127.9.1.1 127.9.2.1"), &mut |_, _, _| {}).await.unwrap();
+    assert_eq!(found.hosts.len(), 1);
+    assert!(found.notes.iter().any(|note| note.contains("1 addresses were not asked")), "{:?}", found.notes);
+    let found = discover(&env, &look(false, b"127.9.2.1"), &mut |_, _, _| {}).await.unwrap();
+    assert_eq!(found.hosts.len(), 0, "no port of it is tried");
 }
 
 /// A server that says that to everybody.
