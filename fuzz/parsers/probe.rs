@@ -289,9 +289,11 @@ pub fn probe_extract(bytes: &[u8]) {
     let profiles: Vec<&Profile> = profiles.iter().collect();
     let mut snapshot = Snapshot::default();
     let identity = probe::snmp::Oid::new(&[1, 3, 6, 1, 4, 1, 9, 1, 1]);
-    snapshot.add(roots(&profiles, &identity).into_iter().chain(objects(&profiles, &identity)).map(|oid| probe::snmp::VarBind {
-        oid: oid.with(&[1]),
-        value: probe::snmp::Value::Octets(bytes[..bytes.len().min(40)].to_vec()),
+    snapshot.add(roots(&profiles, &identity).into_iter().chain(objects(&profiles, &identity)).map(|oid| {
+        probe::snmp::VarBind {
+            oid: oid.with(&[1]),
+            value: probe::snmp::Value::Octets(bytes[..bytes.len().min(40)].to_vec()),
+        }
     }));
     let document = serde_json::json!({"data": [{"a": 1, "b": "2 x"}], "beans": [{"name": "a:b=c", "v": {"w": 3}}]});
     answer(extract(&profiles, Input::Snmp(&snapshot)));

@@ -100,7 +100,12 @@ mod tests {
 
     #[test]
     fn exit_code_output_and_numbers_decide() {
-        let ran = |code: Option<i32>, stdout: &str| Ran { code, stdout: stdout.into(), stderr: b"oh no".to_vec() };
+        let ran = |code: Option<i32>, stdout: &str| Ran {
+            code,
+            stdout: stdout.into(),
+            stderr: b"oh no".to_vec(),
+            cost: None,
+        };
         let numbers = json!({"numbers": {"jobs": "(\\d+) jobs"}, "values": {"jobs": "< 10"}});
         for (params, ran, state, part) in [
             (json!({}), ran(Some(0), "DISK OK | /=3GB;4;5"), State::Ok, "DISK OK"),
@@ -136,7 +141,7 @@ mod tests {
     fn what_is_weak_stays_told_when_the_command_is_well() {
         let measured = Measured { peer: "s:22".into(), seconds: 0.1, certificate_left_days: None };
         let met = || Outcome::new(State::Warning, "s:22 offers what is no longer safe: 3des-cbc, 5 ms");
-        let ran = Ran { code: Some(0), stdout: b"fine".to_vec(), stderr: Vec::new() };
+        let ran = Ran { code: Some(0), stdout: b"fine".to_vec(), stderr: Vec::new(), cost: None };
         for ran in [None, Some(&ran)] {
             let outcome = judge(&Ssh::default(), "mia", ran, met(), &measured);
             assert_eq!(outcome.state, State::Warning, "{}", outcome.summary);

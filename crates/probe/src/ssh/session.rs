@@ -201,7 +201,7 @@ impl<'a> Session<'a> {
     }
 
     async fn collect(&mut self, peer: &str) -> Result<Ran, Failure> {
-        let mut ran = Ran { code: None, stdout: Vec::new(), stderr: Vec::new() };
+        let mut ran = Ran { code: None, stdout: Vec::new(), stderr: Vec::new(), cost: None };
         let (mut has_ended, mut is_silent) = (false, false);
         loop {
             match self.hear().await? {
