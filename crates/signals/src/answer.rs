@@ -279,6 +279,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_list_of_names_is_the_same_whether_it_is_written_on_the_spot_or_beside() {
+        for many in [0, FEW, FEW + 1] {
+            let all: Vec<String> = (0..many).map(|n| format!("name {n}")).collect();
+            let mut remarks = Remarks::default();
+            remarks.truncated();
+            let response = names(all.clone(), remarks).await;
+            assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
+            let body = response.into_body().collect().await.expect("it arrives").to_bytes();
+            let value: serde_json::Value = serde_json::from_slice(&body).expect("it is JSON");
+            assert_eq!(
+                (&value["data"], &value["warnings"][0]),
+                (&json!(all), &json!("results truncated due to limit"))
+            );
+        }
+    }
+
+    #[tokio::test]
     async fn a_writer_whose_reader_has_gone_is_told_and_stops() {
         let (told, stopped) = tokio::sync::oneshot::channel();
         let response = streamed("text/plain", move |out| {

@@ -198,3 +198,20 @@ impl Stats {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_each_step_looked_at_is_told_to_those_who_ask_for_all() {
+        let tally = Tally::default();
+        let shown = |each_step| Stats { each_step, tally: tally.clone() }.shown(9, (1_500, 500), (10, 250));
+        assert_eq!(shown(true)["samples"], json!({"totalQueryableSamples": 9, "peakSamples": 9}), "nobody counted");
+        tally.set(vec![2, 3]);
+        assert_eq!(shown(false)["samples"], json!({"totalQueryableSamples": 5, "peakSamples": 9}));
+        assert_eq!(shown(true)["samples"]["totalQueryableSamplesPerStep"], json!([[1.5, 2], [2.0, 3]]));
+        let timings = json!({"evalTotalTime": 0.24, "execQueueTime": 0.01, "execTotalTime": 0.25});
+        assert_eq!(shown(true)["timings"], timings);
+    }
+}

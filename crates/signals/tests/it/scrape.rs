@@ -149,9 +149,17 @@ async fn protocol_buffers_give_the_series_and_the_native_histograms_that_prometh
     let query = series::promql::Query::parse("lasted_seconds").unwrap();
     let answer = query.instant(&source, system_clock()(), &Default::default(), &Default::default()).unwrap();
     let ours = serde_json::to_value(&answer.value).unwrap();
-    let shown = &ours["result"][0]["histogram"][1];
-    assert_eq!(shown, &theirs["data"]["result"][0]["histogram"][1], "{asked}");
-    assert_eq!(shown["count"], "4");
+    let (ours, theirs) = (&ours["result"][0]["histogram"][1], &theirs["data"]["result"][0]["histogram"][1]);
+    assert_eq!((&ours["count"], &ours["sum"]), (&theirs["count"], &theirs["sum"]), "{asked}");
+    assert_eq!(ours["count"], "4");
+    // Rule, bounds and count of each bucket. Prometheus has the bounds from a table whose last digits are rounded otherwise.
+    let numbers = |shown: &serde_json::Value| -> Vec<f64> {
+        let all = shown["buckets"].as_array().unwrap().iter().flat_map(|bucket| bucket.as_array().unwrap());
+        all.map(|part| part.as_f64().unwrap_or_else(|| part.as_str().unwrap().parse().unwrap())).collect()
+    };
+    let (ours, theirs) = (numbers(ours), numbers(theirs));
+    assert_eq!((ours.len(), theirs.len()), (12, 12), "{asked}");
+    assert!(ours.iter().zip(&theirs).all(|(a, b)| (a - b).abs() <= 1e-15 * b.abs().max(1.0)), "{ours:?} {theirs:?}");
 }
 
 #[tokio::test]
