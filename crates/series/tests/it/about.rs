@@ -258,7 +258,7 @@ async fn every_flipped_byte_of_what_is_kept_beside_samples_is_told_of_and_never_
     put(&engine, 1, vec![sample("gone", "z", T0, 1.0)]).await;
     let deleter = engine.clone();
     let gone = vec![series::Matcher::eq("__name__", "gone")];
-    tokio::task::spawn_blocking(move || deleter.delete(1, &gone, T0, T0)).await.unwrap().unwrap();
+    tokio::task::spawn_blocking(move || Engine::delete(&deleter, 1, &gone, T0, T0)).await.unwrap().unwrap();
     let (truth_helps, truth_traces) = (helps(&engine, 1), traces(&engine));
     drop(engine);
     let log = world.wal_files()[0].clone();
