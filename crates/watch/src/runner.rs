@@ -17,7 +17,6 @@ use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 pub use figures::Figures;
 
@@ -225,16 +224,14 @@ impl Inner {
             self.sink.append(plan.tenant, samples).await;
             return (again, Ok(()));
         };
-        let mut change = Change { inner: self.clone(), id, before: Some(before) };
+        let change = Change { inner: self.clone(), id, before: Some(before) };
         let summary = outcome.summary.clone();
         // In a task of its own: a question is broken off when its check is edited, and a change that is judged must be recorded.
         let recorded = tokio::spawn(async move {
             change.inner.sink.append(plan.tenant, samples).await;
-            let recorded = change.inner.record(&plan, state, &summary).await;
-            if recorded.is_ok() {
-                change.before = None;
-            }
-            recorded
+            change.inner.record(&plan, state, &summary).await?;
+            change.is_recorded();
+            Ok(())
         });
         (again, recorded.await.unwrap_or_else(|_| Err(ActError::Conflict("recording a change was broken off".into()))))
     }
@@ -248,9 +245,9 @@ impl Inner {
             h.recording = true;
             std::mem::replace(&mut h.standing, Standing::recorded(state))
         };
-        let mut change = Change { inner: self.clone(), id, before: Some(before) };
+        let change = Change { inner: self.clone(), id, before: Some(before) };
         self.record(plan, state, &why).await?;
-        change.before = None;
+        change.is_recorded();
         Ok(())
     }
 
@@ -284,6 +281,12 @@ struct Change {
     id: u128,
     /// What was known before it; nothing once it is recorded.
     before: Option<Standing>,
+}
+
+impl Change {
+    fn is_recorded(mut self) {
+        self.before = None;
+    }
 }
 
 impl Drop for Change {
