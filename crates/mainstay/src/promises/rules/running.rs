@@ -136,6 +136,18 @@ impl Metrics for Slow {
         self.inner.label_values(of, name, sets, time).await
     }
 
+    async fn count(&self, of: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<series::Counted, MetricsError> {
+        self.inner.count(of, sets, time).await
+    }
+
+    async fn delete(&self, of: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<(), MetricsError> {
+        self.inner.delete(of, sets, time).await
+    }
+
+    async fn import(&self, of: u64, batch: Batch) -> Result<series::Appended, MetricsError> {
+        self.inner.import(of, batch).await
+    }
+
     async fn metadata(&self, of: u64, family: Option<String>) -> Result<Vec<Metadata>, MetricsError> {
         self.inner.metadata(of, family).await
     }
