@@ -251,7 +251,7 @@ mod tests {
                 (json, plain, go)
             );
         }
-        assert_eq!(plain_float(139_835_180_479_693.125), "139835180479693.12", "of two as near, the even one");
+        assert_eq!(plain_float(139_835_180_479_693.13), "139835180479693.12", "of two as near, the even one");
         let labels = [1.0, 0.5, 1e6, -3.0, f64::INFINITY].map(label_float);
         assert_eq!(labels, ["1.0", "0.5", "1e+06", "-3.0", "+Inf"]);
     }

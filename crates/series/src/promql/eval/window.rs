@@ -302,6 +302,9 @@ impl Evaluator<'_> {
     }
 }
 
+/// The floats and histograms of a window.
+type Within<'a> = (&'a [(i64, f64)], &'a [(i64, Arc<Histogram>)]);
+
 /// Where a window that moves along a series begins and ends.
 #[derive(Default)]
 pub(super) struct Reach {
@@ -320,7 +323,7 @@ impl Reach {
     }
 
     /// What is in it.
-    pub(super) fn of<'a>(&self, samples: &'a Samples) -> (&'a [(i64, f64)], &'a [(i64, Arc<Histogram>)]) {
+    pub(super) fn of<'a>(&self, samples: &'a Samples) -> Within<'a> {
         let (floats, histograms) = (self.floats, self.histograms);
         (&samples.floats[floats.0..floats.1], &samples.histograms[histograms.0..histograms.1])
     }
