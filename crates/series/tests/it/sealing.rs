@@ -216,7 +216,7 @@ fn roster(names: &[&str]) -> Arc<Roster> {
         text.extend_from_slice(name.as_bytes());
         keys.push((from, text.len() as u32));
     }
-    Arc::new(Roster::new(Arc::new(text), keys).unwrap())
+    Arc::new(Roster::new(Arc::new(text), keys).expect("the stretches are of the text"))
 }
 
 #[tokio::test]

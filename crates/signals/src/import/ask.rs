@@ -143,7 +143,7 @@ fn unreadable(form: Form, why: impl std::fmt::Display) -> Problem {
 fn faulty(form: Form, faults: &Faults) -> Problem {
     let field = |line: u64| format!("{} {line}", form.piece());
     let mut errors: Vec<FieldError> =
-        faults.told.iter().map(|(line, why)| FieldError::new(&field(*line), why.clone())).collect();
+        faults.told.iter().map(|(line, why)| FieldError::new(field(*line), why.clone())).collect();
     let more = faults.count - errors.len() as u64;
     if more > 0 {
         errors.push(FieldError::new("more", format!("{more} more faults")));
