@@ -107,6 +107,8 @@ async fn what_is_denied_is_reached_by_no_protocol_and_told_as_our_own_doing() {
         ("http", "http://[::ffff:7f00:1]/"), // and mapped
         ("tls", "127.0.0.1:443"),
         ("icmp", "127.0.0.1"),
+        ("traceroute", "127.0.0.1"),
+        ("statsd", "127.0.0.1"),
         ("ntp", "127.0.0.1"),
         ("redis", "somewhere.example"),
         ("snmp", "127.0.0.1"),
@@ -213,6 +215,7 @@ async fn a_real_proxy_carries_every_protocol_over_tcp() {
         ("tcp", format!("127.0.0.1:{}", free_port()), through("hunter2"), State::Unknown, "the proxy"),
         ("ntp", "127.0.0.1".to_owned(), through("hunter2"), State::Unknown, "carries no datagrams"),
         ("icmp", "127.0.0.1".to_owned(), through("hunter2"), State::Unknown, "carries no echoes"),
+        ("traceroute", "127.0.0.1".to_owned(), through("hunter2"), State::Unknown, "leave proxy out"),
         (
             "tcp",
             format!("127.0.0.1:{web}"),
