@@ -16,7 +16,7 @@ const REMEMBERED: usize = 100_000;
 /// A form that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// Columns metric, labels, time, value.
+    /// Columns metric, labels, time, value, and histogram where there are some.
     Csv,
     /// A stretch of one series a line.
     JsonLines,
@@ -123,6 +123,7 @@ pub(super) fn csv(text: &mut dyn BufRead, reader: &mut Reader<'_>) -> io::Result
         reader.faults.put(1, "the first line must name the columns metric, labels, time and value");
         return Ok(());
     };
+    let histogram = place("histogram");
     let (mut known, mut row, mut line) = (Remembered::default(), csv::StringRecord::new(), 1);
     loop {
         match table.read_record(&mut row) {
@@ -140,9 +141,14 @@ pub(super) fn csv(text: &mut dyn BufRead, reader: &mut Reader<'_>) -> io::Result
             if at + 1 == row.len() { text.strip_suffix('\r').unwrap_or(text) } else { text }
         };
         let series = known.number(reader, unquoted(cell(metric)), unquoted(cell(others)));
-        let sample = series.and_then(|series| Ok((series, moment(cell(time))?, number(cell(value))?)));
+        let counted = histogram.map_or("", cell);
+        let value = match cell(value) {
+            "" if !counted.is_empty() => Ok(None),
+            text => number(text).map(Some),
+        };
+        let sample = series.and_then(|series| Ok(((series, moment(cell(time))?), value?)));
         match sample {
-            Ok((series, at_ms, value)) => reader.row(line, series, at_ms, value)?,
+            Ok((place, value)) => reader.cells(line, place, value, counted)?,
             Err(why) => reader.faults.put(line, why),
         }
     }

@@ -7,7 +7,7 @@ use series::Labels;
 use std::io::{self, BufRead};
 
 use super::read::{Reader, next_line};
-use crate::relay::histogram::{Counted, from_buckets};
+use crate::relay::histogram::Counted;
 
 /// A line.
 #[derive(Default)]
@@ -40,11 +40,7 @@ fn put(line: u64, series: u32, stretch: &Stretch, reader: &mut Reader<'_>) -> io
         reader.row(line, series, *at_ms, *value)?;
     }
     for (at, counted) in &stretch.histograms {
-        // The schema is worked out from the bounds; those that fit none stay as they are.
-        match from_buckets(counted) {
-            Ok(histogram) => reader.histogram(line, series, (at * 1000.0).round() as i64, histogram)?,
-            Err(error) => reader.faults.put(line, format!("histograms: {}", error.0)),
-        }
+        reader.histogram(line, series, (at * 1000.0).round() as i64, counted)?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use parquet::record::{Row, RowAccessor};
+use parquet::record::{Field, Row, RowAccessor};
 
 use super::forms::Remembered;
 use super::read::Reader;
@@ -34,6 +34,7 @@ pub(super) fn rows(file: File, reader: &mut Reader<'_>) -> io::Result<()> {
             return Ok(());
         }
     };
+    let histogram = place("histogram");
     let mut known = Remembered::default();
     for (line, row) in (1..).zip(rows) {
         let row = match row {
@@ -47,17 +48,27 @@ pub(super) fn rows(file: File, reader: &mut Reader<'_>) -> io::Result<()> {
         let sample = || {
             let texts = (text(&row, metric, "metric")?, text(&row, others, "labels")?);
             let at_ms = moment(&row, time)?;
-            let value = row.get_double(value).map_err(|_| "value: no number with decimals (DOUBLE)")?;
-            Ok::<_, String>((texts, at_ms, value))
+            let counted = histogram.filter(|at| !is_null(&row, *at));
+            let counted = counted.map_or(Ok(""), |at| text(&row, at, "histogram"))?;
+            let value = match is_null(&row, value) {
+                true => None,
+                false => Some(row.get_double(value).map_err(|_| "value: no number with decimals (DOUBLE)")?),
+            };
+            Ok::<_, String>((texts, at_ms, value, counted))
         };
-        let sample = sample()
-            .and_then(|((metric, others), at_ms, value)| Ok((known.number(reader, metric, others)?, at_ms, value)));
+        let sample = sample().and_then(|((metric, others), at_ms, value, counted)| {
+            Ok(((known.number(reader, metric, others)?, at_ms), value, counted))
+        });
         match sample {
-            Ok((series, at_ms, value)) => reader.row(line, series, at_ms, value)?,
+            Ok((place, value, counted)) => reader.cells(line, place, value, counted)?,
             Err(why) => reader.faults.put(line, why),
         }
     }
     Ok(())
+}
+
+fn is_null(row: &Row, at: usize) -> bool {
+    row.get_column_iter().nth(at).is_none_or(|(_, field)| matches!(field, Field::Null))
 }
 
 fn text<'a>(row: &'a Row, at: usize, name: &str) -> Result<&'a str, String> {

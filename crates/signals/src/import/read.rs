@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 
 use super::forms::{self, Form};
+use crate::relay::histogram::{Counted, from_buckets};
 
 /// Faults that are told one by one; more are only counted.
 const TOLD: usize = 100;
@@ -109,9 +110,46 @@ impl Reader<'_> {
         self.sink.row(&self.names, Row { line, series, at_ms, what: What::Float(value) })
     }
 
-    /// Hands a native histogram on.
-    pub(super) fn histogram(&mut self, line: u64, series: u32, at_ms: i64, histogram: Histogram) -> io::Result<()> {
-        self.sink.row(&self.names, Row { line, series, at_ms, what: What::Histogram(Box::new(histogram)) })
+    /// Hands a native histogram on, as Prometheus writes it. The schema is worked out from the bounds; those that fit none stay as
+    /// they are.
+    pub(super) fn histogram(&mut self, line: u64, series: u32, at_ms: i64, counted: &Counted) -> io::Result<()> {
+        match from_buckets(counted) {
+            Ok(histogram) => {
+                self.sink.row(&self.names, Row { line, series, at_ms, what: What::Histogram(Box::new(histogram)) })
+            }
+            Err(error) => {
+                self.faults.put(line, format!("histogram: {}", error.0));
+                Ok(())
+            }
+        }
+    }
+
+    /// Hands on what a table has in the columns value and histogram, of which a row fills one.
+    pub(super) fn cells(
+        &mut self,
+        line: u64,
+        (series, at_ms): (u32, i64),
+        value: Option<f64>,
+        histogram: &str,
+    ) -> io::Result<()> {
+        match (value, histogram) {
+            (Some(value), "") => self.row(line, series, at_ms, value),
+            (None, "") => {
+                self.faults.put(line, "the row has neither a value nor a histogram");
+                Ok(())
+            }
+            (Some(_), _) => {
+                self.faults.put(line, "the row has both a value and a histogram");
+                Ok(())
+            }
+            (None, text) => match serde_json::from_str::<Counted>(text) {
+                Ok(counted) => self.histogram(line, series, at_ms, &counted),
+                Err(error) => {
+                    self.faults.put(line, format!("histogram: {error}"));
+                    Ok(())
+                }
+            },
+        }
     }
 }
 

@@ -56,6 +56,11 @@ fn the_same_samples_are_read_from_every_form() {
         seen(Form::JsonLines, line),
         (vec!["1 h{} 1500 schema 0 count 3 [(0, 2.0), (1, 1.0)]".to_owned()], Vec::new())
     );
+    let table = "metric,labels,time,value,histogram\nup,,1500,1,\nh,,1500,,\"{\"\"count\"\":\"\"3\"\",\"\"sum\"\":\"\"2\"\",\"\"buckets\"\":[[0,\"\"0.5\"\",\"\"1\"\",\"\"2\"\"],[0,\"\"1\"\",\"\"2\"\",\"\"1\"\"]]}\"\n";
+    assert_eq!(
+        seen(Form::Csv, table),
+        (vec!["2 up{} 1500 1".to_owned(), "3 h{} 1500 schema 0 count 3 [(0, 2.0), (1, 1.0)]".to_owned()], Vec::new())
+    );
     let line = "{ \"values\" : [ 123456789.123456789 , 1e300 ] ,\"timestamps\":[1,2], \"metric\":{\"__name__\":\"a:b\",\"x\":\"]},{\\\"\"} }\n";
     let expected = [
         format!("1 a:b{{x=]}},{{\"}} 1 {}", "123456789.123456789".parse::<f64>().expect("a number")),
@@ -84,6 +89,9 @@ fn what_is_wrong_is_told_with_its_line() {
         (Form::Csv, format!("{head},{{}},1,1\n"), 2, "at least one label"),
         (Form::Csv, format!("{head},\"{{\"\"a\"\":\"\"b\"\"}}\",1,1\n"), 2, "no name"),
         (Form::Csv, format!("{head}up,\"{{\"\"__name__\"\":\"\"x\"\"}}\",1,1\n"), 2, "column metric"),
+        (Form::Csv, "metric,labels,time,value,histogram\nup,,1,,\n".to_owned(), 2, "value: \"\""),
+        (Form::Csv, "metric,labels,time,value,histogram\nup,,1,1,{}\n".to_owned(), 2, "both a value and a histogram"),
+        (Form::Csv, "metric,labels,time,value,histogram\nup,,1,,{}\n".to_owned(), 2, "histogram: missing field"),
         (Form::JsonLines, "{}\n".to_owned(), 1, "missing field metric"),
         (Form::JsonLines, "[1]\n".to_owned(), 1, "not a JSON object"),
         (
