@@ -230,7 +230,7 @@ impl Inner {
         let recorded = tokio::spawn(async move {
             change.inner.sink.append(plan.tenant, samples).await;
             change.inner.record(&plan, state, &summary).await?;
-            change.is_recorded();
+            change.settle();
             Ok(())
         });
         (again, recorded.await.unwrap_or_else(|_| Err(ActError::Conflict("recording a change was broken off".into()))))
@@ -247,7 +247,7 @@ impl Inner {
         };
         let change = Change { inner: self.clone(), id, before: Some(before) };
         self.record(plan, state, &why).await?;
-        change.is_recorded();
+        change.settle();
         Ok(())
     }
 
@@ -284,7 +284,7 @@ struct Change {
 }
 
 impl Change {
-    fn is_recorded(mut self) {
+    fn settle(mut self) {
         self.before = None;
     }
 }

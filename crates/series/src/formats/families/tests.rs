@@ -1,3 +1,5 @@
+//! Messages written field by field, and what is read of them. No test knows how the reader goes about it.
+
 use super::*;
 use crate::wire::Put;
 use proptest::prelude::*;
