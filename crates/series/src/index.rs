@@ -532,6 +532,25 @@ impl Index {
         self.texts(&mut values.unwrap_or_default())
     }
 
+    /// The label names of those series of a tenant that are wanted, sorted. One of a name is enough: mostly few are looked at.
+    pub(crate) fn names_where(&self, tenant: u64, wanted: impl Fn(SeriesId) -> bool) -> Vec<String> {
+        let Some(owner) = self.owner(tenant) else { return Vec::new() };
+        let has_any = |lists: &BySymbol<ListId>| lists.values().any(|list| self.any_of(*list, &wanted));
+        let found = owner.postings.iter().filter(|(_, lists)| has_any(lists));
+        self.texts(&mut found.map(|(name, _)| *name).collect())
+    }
+
+    /// The values that one label has among those series of a tenant that are wanted, sorted.
+    pub(crate) fn values_where(&self, tenant: u64, name: &str, wanted: impl Fn(SeriesId) -> bool) -> Vec<String> {
+        let lists = self.owner(tenant).zip(self.symbols.find(name)).and_then(|(owner, name)| owner.postings.get(&name));
+        let found = lists.into_iter().flatten().filter(|(_, list)| self.any_of(**list, &wanted));
+        self.texts(&mut found.map(|(value, _)| *value).collect())
+    }
+
+    fn any_of(&self, list: ListId, wanted: impl Fn(SeriesId) -> bool) -> bool {
+        self.lists[list as usize].iter().any(|id| wanted(*id))
+    }
+
     fn texts(&self, symbols: &mut Vec<Symbol>) -> Vec<String> {
         symbols.sort_unstable();
         symbols.dedup();

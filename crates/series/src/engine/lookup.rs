@@ -42,6 +42,9 @@ impl Engine {
         if self.store.is_ever(time) {
             return index.names(tenant, matchers);
         }
+        if matchers.is_empty() {
+            return index.names_where(tenant, self.store.within(&index, time));
+        }
         index.names_of(&self.store.ids_in(&index, tenant, matchers, time))
     }
 
@@ -50,6 +53,9 @@ impl Engine {
         let index = self.store.index.read();
         if self.store.is_ever(time) {
             return index.values(tenant, name, matchers);
+        }
+        if matchers.is_empty() {
+            return index.values_where(tenant, name, self.store.within(&index, time));
         }
         index.values_of(&self.store.ids_in(&index, tenant, matchers, time), name)
     }
@@ -76,15 +82,22 @@ impl Store {
     }
 
     /// The series that have something in the windows and files that a time touches.
-    fn ids_in(&self, index: &Index, tenant: u64, matchers: &[Matcher], (from_ms, to_ms): Span) -> Vec<SeriesId> {
+    fn ids_in(&self, index: &Index, tenant: u64, matchers: &[Matcher], time: Span) -> Vec<SeriesId> {
         let mut ids = index.ids(tenant, matchers);
-        if self.is_ever((from_ms, to_ms)) {
+        if self.is_ever(time) {
             ids.retain(|id| index.is_held(*id));
             return ids;
         }
+        let within = self.within(index, time);
+        ids.retain(|id| within(*id));
+        ids
+    }
+
+    /// Whether a series has something in the windows and files that a time touches.
+    fn within<'a>(&'a self, index: &'a Index, (from_ms, to_ms): Span) -> impl Fn(SeriesId) -> bool + 'a {
         let blocks = self.blocks_in(from_ms, to_ms);
         let first = window_start(from_ms.max(i64::MIN + WINDOW_MS));
-        let sealed = |id: SeriesId| {
+        let sealed = move |id: SeriesId| {
             let holding: Vec<_> = blocks.iter().filter(|block| block.place(id).is_some()).collect();
             if holding.is_empty() {
                 return false;
@@ -92,7 +105,6 @@ impl Store {
             let cuts = self.cuts_of_id(index, id);
             holding.iter().any(|block| !cuts.all_gone(block))
         };
-        ids.retain(|id| (index.is_active(*id) && self.head.has_in(*id, first, to_ms)) || sealed(*id));
-        ids
+        move |id| (index.is_active(id) && self.head.has_in(id, first, to_ms)) || sealed(id)
     }
 }
