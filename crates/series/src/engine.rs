@@ -278,13 +278,22 @@ impl Engine {
     }
 }
 
-impl Drop for Engine {
-    fn drop(&mut self) {
+impl Engine {
+    /// Ends writing, and leaves the head behind in the form that the next start reads fastest. Whoever appends afterwards is
+    /// told [`SeriesError::Stopped`]; reading goes on. Blocks for as long as that takes. Dropping an engine does the same; a
+    /// program whose tasks still hold it when it ends calls this.
+    pub fn close(&self) {
         // The writer may be gone already, which is as good.
         let _ = self.jobs.send(Job::Stop);
         if let Some(thread) = self.thread.lock().take() {
             let _ = thread.join();
         }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.close();
         // In so many words: a process that was just started may hold the open file for a moment longer than we do.
         let _ = self.lock.unlock();
     }

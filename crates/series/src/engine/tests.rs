@@ -257,3 +257,26 @@ async fn a_copy_of_the_head_that_cannot_be_written_leaves_the_log_as_it_is() {
     let (engine, recovery) = Engine::open(dir.path(), options).unwrap();
     assert_eq!((everything(&engine), recovery.damaged), (truth, vec![]));
 }
+
+#[tokio::test]
+async fn an_engine_that_is_closed_leaves_a_copy_of_its_head_whoever_still_holds_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Arc::new(Engine::open(dir.path(), options()).unwrap().0);
+    // More than a megabyte of log: names that share nothing.
+    for n in 0..18_u64 {
+        let name = |i: u64| format!("m{:x}_{:x}", (n * 5_000 + i).wrapping_mul(0x9E37_79B9_7F4A_7C15), i);
+        let labels = |i: u64| Labels::metric(&name(i), &[]).unwrap();
+        let samples: Vec<_> = (0..5_000).map(|i| Sample { labels: labels(i), at_ms: 9, value: i as f64 }).collect();
+        engine.append_batch(1, Batch::of(&samples)).await.unwrap();
+    }
+    let truth = everything(&engine);
+    assert_eq!(segments(&wal_dir(dir.path())).unwrap()[0].0, 1, "the log is all there is");
+    let closing = engine.clone();
+    tokio::task::spawn_blocking(move || closing.close()).await.unwrap();
+    assert!(segments(&wal_dir(dir.path())).unwrap()[0].0 > 1, "now there is a copy in its place");
+    assert!(matches!(engine.append_batch(1, of_everything(3)).await, Err(SeriesError::Stopped)));
+    assert_eq!(everything(&engine), truth, "what is there is read on");
+    drop(engine);
+    let (engine, recovery) = Engine::open(dir.path(), options()).unwrap();
+    assert_eq!((everything(&engine), recovery.damaged), (truth, vec![]));
+}
