@@ -167,10 +167,16 @@ async fn get(State(_): State<App>, Extension(asked): Extension<Asked>, _: Caller
 pub fn findings(view: &Value) -> Vec<(bool, String, String)> {
     let asking = &view["asking"];
     let number = |name: &str| asking[name].as_f64().unwrap_or_default();
-    let late = asking["lag_lately"]["p99_seconds"].as_f64().unwrap_or_default();
+    let lately = &asking["lag_lately"];
+    let late = lately["p99_seconds"].as_f64().unwrap_or_default();
     let behind = number("behind_seconds");
+    let in_time = match lately["count"].as_u64() {
+        None => "how late they are is not known".to_owned(),
+        Some(0) => "none was due lately".to_owned(),
+        Some(_) => format!("99 of 100 within {late:.3} s of their time"),
+    };
     let what = format!(
-        "{} checks are asked, 99 of 100 within {late:.3} s of their time; {} wait for a budget, {} turns were left out",
+        "{} checks are asked, {in_time}; {} wait for a budget, {} turns were left out",
         number("held"),
         number("waiting"),
         number("left_out")
@@ -178,7 +184,7 @@ pub fn findings(view: &Value) -> Vec<(bool, String, String)> {
     let then = format!(
         "they are late: {behind:.1} s now. Many that time out at once use up their budgets; ask less often, or from more machines"
     );
-    let mut all = vec![(late <= 1.0 && behind <= 10.0, what, then)];
+    let mut all = vec![(lately["count"].is_u64() && late <= 1.0 && behind <= 10.0, what, then)];
     let starts = view["starter_starts"].as_u64().unwrap_or_default();
     let what = "the process that starts plugins runs".to_owned();
     let then = format!("it was started {starts} times: it died, and plugins that ran were UNKNOWN; look into the log");
@@ -203,16 +209,19 @@ mod tests {
 
     #[test]
     fn doctor_says_when_checks_are_late_and_where_they_may_go() {
-        let well = json!({"held": 7, "behind_seconds": 0.0, "lag_lately": {"p99_seconds": 0.01}});
+        let well = json!({"held": 7, "behind_seconds": 0.0, "lag_lately": {"count": 70, "p99_seconds": 0.01}});
         let all = told(well, 1);
         assert!(all.iter().all(|(well, ..)| *well), "{all:?}");
         assert!(all.iter().any(|(_, what, _)| what.contains("from plant-2 may reach 10.20.0.0/16")), "{all:?}");
         for (asking, why) in [
-            (json!({"behind_seconds": 0.0, "lag_lately": {"p99_seconds": 3.0}}), "they were late in the last minute"),
-            (json!({"behind_seconds": 20.0, "lag_lately": {"p99_seconds": 0.0}}), "they stand still now"),
+            (json!({"behind_seconds": 0.0, "lag_lately": {"count": 9, "p99_seconds": 3.0}}), "they were late lately"),
+            (json!({"behind_seconds": 20.0, "lag_lately": {"count": 9, "p99_seconds": 0.0}}), "they stand still now"),
+            (json!({"behind_seconds": 0.0}), "nobody knows how late they are"),
         ] {
             assert!(!told(asking, 1)[0].0, "{why}");
         }
+        let none = told(json!({"held": 3, "behind_seconds": 0.0, "lag_lately": {"count": 0, "p99_seconds": 0.0}}), 1);
+        assert!(none[0].0 && none[0].1.contains("none was due lately"), "{none:?}");
         assert!(!told(json!({}), 3)[1].0, "the starter died twice");
     }
 

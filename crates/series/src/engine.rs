@@ -94,8 +94,7 @@ impl Engine {
     /// Nothing of the request counts as stored when the disk refuses ([`SeriesError::Io`]), when it is too large
     /// ([`SeriesError::TooMany`]), when the tenant is too fast ([`SeriesError::TooFast`]: send it again later) or when the engine is closing ([`SeriesError::Stopped`]).
     pub async fn append(&self, tenant: u64, samples: Vec<Sample>) -> crate::Result<Appended> {
-        let limits = Limits { bytes: usize::MAX, series: usize::MAX, samples: usize::MAX, extras: 0 };
-        let mut batch = Batch::new(limits);
+        let mut batch = Batch::new(Limits::NONE);
         for sample in &samples {
             let begun = batch.begin_series(&sample.labels);
             begun.and_then(|()| batch.point(sample.at_ms, sample.value)).expect("there is no limit");

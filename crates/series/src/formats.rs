@@ -40,6 +40,11 @@ pub struct Limits {
     pub extras: usize,
 }
 
+impl Limits {
+    /// For what was taken in within limits before, or was made here.
+    pub const NONE: Self = Self { bytes: usize::MAX, series: usize::MAX, samples: usize::MAX, extras: usize::MAX };
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { bytes: 32 << 20, series: 200_000, samples: 1_000_000, extras: 100_000 }

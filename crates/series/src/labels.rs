@@ -15,6 +15,9 @@ const MAX_VALUE_BYTES: usize = 4096;
 /// Prometheus's marker for "this series has ended": one particular NaN.
 const STALE_BITS: u64 = 0x7ff0_0000_0000_0002;
 
+/// Prometheus's NaN that is a value.
+const NORMAL_NAN_BITS: u64 = 0x7ff8_0000_0000_0001;
+
 /// The value that says that a series has ended here. Any other NaN is a measured NaN.
 pub fn stale_marker() -> f64 {
     f64::from_bits(STALE_BITS)
@@ -23,6 +26,11 @@ pub fn stale_marker() -> f64 {
 /// True for the stale marker alone, not for other NaN.
 pub fn is_stale(value: f64) -> bool {
     value.to_bits() == STALE_BITS
+}
+
+/// A measured value as it is kept: any NaN becomes Prometheus's ordinary one, so that nobody who measures can end a series.
+pub fn measured(value: f64) -> f64 {
+    if value.is_nan() { f64::from_bits(NORMAL_NAN_BITS) } else { value }
 }
 
 /// Sorted pairs of name and value, each name once, none empty. Cheap to clone.

@@ -49,6 +49,17 @@ pub enum MetricsError {
     Ended,
 }
 
+impl MetricsError {
+    /// True when the same may succeed later as it is.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Away { .. } | Self::Ended => true,
+            Self::Store(error) => error.is_retryable() || matches!(error, SeriesError::TooManyDeletes { .. }),
+            Self::Query(_) | Self::Refused { .. } => false,
+        }
+    }
+}
+
 /// From and to, Unix milliseconds, both included.
 pub type Span = (i64, i64);
 

@@ -16,8 +16,7 @@ pub fn labelled(mut batch: Batch, labels: &[(String, String)]) -> Result<Batch, 
     }
     let unfit = |e: series::LabelsError| Unfit::new(StatusCode::BAD_REQUEST, e.to_string());
     // What came in was within its limits; with a few labels more it is not refused.
-    let all = usize::MAX;
-    let mut out = Batch::new(Limits { bytes: all, series: all, samples: all, extras: all });
+    let mut out = Batch::new(Limits::NONE);
     for series in batch.series() {
         let own = series.labels.map_err(unfit)?;
         let kept = own.iter().filter(|(name, _)| !labels.iter().any(|(added, _)| added == name));

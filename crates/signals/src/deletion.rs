@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use series::metrics::Span;
-use series::{Matcher, Metrics, MetricsError, SeriesError};
+use series::{Matcher, Metrics};
 
 use crate::selector::set;
 use crate::tenant::number;
@@ -47,10 +47,10 @@ pub struct SeriesDeletion {
     /// Last moment that goes; up to the last sample when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<Time>,
-    /// Series that had samples to delete.
+    /// Series that had samples to delete; nothing when the engine could not count them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub series: Option<u64>,
-    /// Samples that were deleted.
+    /// Samples that were deleted; nothing when the engine could not count them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub samples: Option<u64>,
     /// Why nothing was deleted.
@@ -93,14 +93,20 @@ fn texts(value: Option<&Value>) -> Vec<&str> {
 }
 
 /// What a record means.
-fn meant(record: &Record) -> Result<(Vec<Vec<Matcher>>, Span), String> {
-    let sets = texts(record.get("selectors")).into_iter().map(set).collect::<Result<Vec<_>, _>>();
+fn meant(fields: &Map<String, Value>) -> Result<(Vec<Vec<Matcher>>, Span), String> {
+    let sets = texts(fields.get("selectors")).into_iter().map(set).collect::<Result<Vec<_>, _>>();
     let sets = sets.map_err(|error| error.message().to_owned())?;
     if sets.is_empty() {
         return Err("no selector is named".to_owned());
     }
-    let time = |name: &str| record.get(name).and_then(Value::as_str).and_then(Time::parse).map(Time::as_millis);
-    Ok((sets, (time("from").unwrap_or(ALL_TIME.0), time("to").unwrap_or(ALL_TIME.1))))
+    let time = |name: &str, ever: i64| match fields.get(name).filter(|value| !value.is_null()) {
+        None => Ok(ever),
+        Some(value) => {
+            let time = value.as_str().and_then(Time::parse).map(Time::as_millis);
+            time.ok_or_else(|| format!("{name}: {value} is no time"))
+        }
+    };
+    Ok((sets, (time("from", ALL_TIME.0)?, time("to", ALL_TIME.1)?)))
 }
 
 /// Does what was asked for, and says how it went.
@@ -121,7 +127,7 @@ impl Controller for Delete {
         if record.state != "asked" {
             return Ok(Looked::settled(format!("{} is {}", record.key, record.state)));
         }
-        match self.delete(number(cx.tenant), &record).await {
+        match self.delete(number(cx.tenant), &record.key, &record.fields).await {
             Outcome::Done(fields) => step(cx, &record, "finish", fields).await,
             Outcome::Never(why) => {
                 step(cx, &record, "fail", Map::from_iter([("failure".to_owned(), why.into())])).await
@@ -140,34 +146,31 @@ enum Outcome {
 }
 
 impl Delete {
-    /// Deletes what a record means. How many they were is counted before: afterwards nobody knows.
-    async fn delete(&self, tenant: u64, record: &Record) -> Outcome {
-        let (sets, time) = match meant(record) {
+    /// Deletes what a record means. How many they were is counted before: afterwards nobody knows. An engine that cannot count so
+    /// many can still delete them.
+    async fn delete(&self, tenant: u64, key: &str, fields: &Map<String, Value>) -> Outcome {
+        let (sets, time) = match meant(fields) {
             Ok(meant) => meant,
             Err(why) => return Outcome::Never(why),
         };
         let counted = match self.0.count(tenant, sets.clone(), time).await {
-            Ok(counted) => counted,
-            Err(error) => return judged(&error),
+            Ok(counted) => Some(counted),
+            Err(error) if error.is_retryable() => return Outcome::Later(error.to_string()),
+            Err(error) => {
+                tracing::info!(%error, deletion = key, "how much goes could not be counted");
+                None
+            }
         };
         match self.0.delete(tenant, sets, time).await {
-            Ok(()) => Outcome::Done(Map::from_iter([
-                ("series".to_owned(), json!(counted.series)),
-                ("samples".to_owned(), json!(counted.samples)),
-            ])),
-            Err(error) => judged(&error),
+            Ok(()) => {
+                let counts = counted.map(|many| [("series", many.series), ("samples", many.samples)]);
+                let fields = counts.into_iter().flatten().map(|(name, many)| (name.to_owned(), json!(many)));
+                Outcome::Done(fields.collect())
+            }
+            Err(error) if error.is_retryable() => Outcome::Later(error.to_string()),
+            Err(error) => Outcome::Never(error.to_string()),
         }
     }
-}
-
-/// Whether an error may pass by itself.
-fn judged(error: &MetricsError) -> Outcome {
-    let passes = match error {
-        MetricsError::Away { .. } | MetricsError::Ended => true,
-        MetricsError::Store(error) => error.is_retryable() || matches!(error, SeriesError::TooManyDeletes { .. }),
-        _ => false,
-    };
-    if passes { Outcome::Later(error.to_string()) } else { Outcome::Never(error.to_string()) }
 }
 
 async fn step(cx: &Cx, record: &Record, name: &str, fields: Map<String, Value>) -> Result<Looked, ActError> {

@@ -1,7 +1,6 @@
 //! How every body comes in: read within limits, unpacked within limits, stored, and what could not be said in the words of each
 //! protocol by its own module. Nothing is answered 2xx here before the engine has it on disk.
 
-use std::io::Read;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -13,6 +12,7 @@ use series::{MetricsError, SeriesError};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::asked::Asked;
+use crate::gunzip::Broken;
 use crate::state::{Counters, Signals};
 
 /// Reasons that are told of what was not taken; more are only counted.
@@ -176,18 +176,13 @@ impl Taken {
 /// # Errors
 /// It is no gzip, or too large.
 pub fn gunzip(packed: &[u8], limit: usize) -> Result<Vec<u8>, Unfit> {
-    let mut out = Vec::new();
-    let mut reader = flate2::read::MultiGzDecoder::new(packed).take(limit as u64 + 1);
-    reader
-        .read_to_end(&mut out)
-        .map_err(|e| Unfit::new(StatusCode::BAD_REQUEST, format!("the body is not gzip: {e}")))?;
-    if out.len() > limit {
-        return Err(Unfit::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the body is larger than {limit} bytes when it is unpacked"),
-        ));
-    }
-    Ok(out)
+    crate::gunzip::gunzip(packed, limit).map_err(|broken| match broken {
+        Broken::TooLong => {
+            let why = format!("the body is larger than {limit} bytes when it is unpacked");
+            Unfit::new(StatusCode::PAYLOAD_TOO_LARGE, why)
+        }
+        Broken::NoGzip(why) => Unfit::new(StatusCode::BAD_REQUEST, format!("the body is not gzip: {why}")),
+    })
 }
 
 /// What became of a body.

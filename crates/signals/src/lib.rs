@@ -10,7 +10,10 @@ mod batch;
 mod caller;
 pub mod deletion;
 pub mod export;
+#[cfg(test)]
+mod faulty;
 pub mod grpc;
+mod gunzip;
 pub mod import;
 mod influx;
 mod intake;

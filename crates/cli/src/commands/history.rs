@@ -39,8 +39,10 @@ pub(super) async fn delete(client: &Client, what: Deletion) -> Result<(), Failur
     let body =
         json!({"match": matches, "from": from, "to": to, "reason": reason.unwrap_or_default(), "dry_run": dry_run});
     let answer = client.json("POST", "/api/v1/series/delete", Some(&body)).await?;
-    let number = |name: &str| cell(answer.get(name));
-    let many = format!("{} samples of {} series", number("samples"), number("series"));
+    let many = match answer.get("samples").and_then(Value::as_u64) {
+        None => "an unknown number of samples".to_owned(),
+        Some(samples) => format!("{samples} samples of {} series", cell(answer.get("series"))),
+    };
     let line = match answer.get("deletion").and_then(Value::as_str) {
         None => format!("would delete {many}; nothing was deleted\n"),
         Some(key) if cell(answer.get("state")) == "done" => format!("{key}: deleted {many}\n"),

@@ -100,9 +100,8 @@ async fn every_type_is_asked_for_and_compared() {
     }
 }
 
-#[tokio::test]
-async fn a_signed_zone_shows_its_signatures_and_servers_are_compared() {
-    let port = free_port();
+/// A name server that signs a zone by itself, which takes it a moment.
+async fn signing_server(port: u16) -> Peer {
     let configuration = CONFIGURATION.replace("{port}", &port.to_string()).replace(
         "controls",
         "zone \"signed.test\" { type primary; file \"{folder}/signed\"; dnssec-policy default; inline-signing yes; };\ncontrols",
@@ -114,6 +113,13 @@ async fn a_signed_zone_shows_its_signatures_and_servers_are_compared() {
     ];
     let peer = start("/usr/sbin/named", &configuration, &["-g", "-c", "{folder}/peer.conf", "-n", "1"], &files);
     until_it_listens(&peer, port).await;
+    peer
+}
+
+#[tokio::test]
+async fn a_signed_zone_shows_its_signatures_and_servers_are_compared() {
+    let port = free_port();
+    let _named = signing_server(port).await;
     let server = format!("127.0.0.1:{port}");
     let ask = |name: &'static str, mut params: serde_json::Value| {
         params["server"] = server.clone().into();
@@ -206,17 +212,7 @@ async fn a_question_goes_over_tcp_and_tls_where_it_is_wanted() {
 #[ignore = "needs Unbound: make test-peers"]
 async fn a_real_resolver_proves_what_an_authority_has_signed() {
     let authority_port = free_port();
-    let configuration = CONFIGURATION.replace("{port}", &authority_port.to_string()).replace(
-        "controls",
-        "zone \"signed.test\" { type primary; file \"{folder}/signed\"; dnssec-policy default; inline-signing yes; };\ncontrols",
-    );
-    let files = [
-        ("zone", ZONE.to_owned()),
-        ("reverse", REVERSE.to_owned()),
-        ("signed", ZONE.replace("example.test", "signed.test")),
-    ];
-    let named = start("/usr/sbin/named", &configuration, &["-g", "-c", "{folder}/peer.conf", "-n", "1"], &files);
-    until_it_listens(&named, authority_port).await;
+    let _named = signing_server(authority_port).await;
     // The resolver is told whom to believe by the key that the authority itself shows.
     let mut key = String::new();
     for _ in 0..100 {

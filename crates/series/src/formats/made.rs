@@ -7,8 +7,7 @@ use crate::labels::{NAME, Sample};
 impl Batch {
     /// A batch of these samples, in their order; neighbours of one series share its name.
     pub fn of(samples: &[Sample]) -> Self {
-        let limits = Limits { bytes: usize::MAX, series: usize::MAX, samples: usize::MAX, extras: 0 };
-        let mut batch = Self::new(limits);
+        let mut batch = Self::new(Limits::NONE);
         let mut last = None;
         for sample in samples {
             if last != Some(&sample.labels) {

@@ -3,13 +3,16 @@
 use kernel::Time;
 use series::formats::{FormatError, Limits, openmetrics};
 use series::{Labels, NAME};
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read};
 
 use super::read::{Reader, next_line};
 
 /// Bytes of OpenMetrics that are taken apart at once.
 const PIECE: usize = 256 << 10;
+/// Bytes of one row of a table.
+const LONGEST_ROW: usize = 16 << 20;
 /// Texts of labels that are remembered by what they mean.
 const REMEMBERED: usize = 100_000;
 
@@ -111,6 +114,8 @@ impl Remembered {
 pub(super) fn csv(text: &mut dyn BufRead, reader: &mut Reader<'_>) -> io::Result<()> {
     // Only so are its lines those that people count, also when they end as on Windows.
     let ends = csv::Terminator::Any(b'\n');
+    let since_row = Cell::new(0);
+    let text = Rowed { text, since_row: &since_row };
     let mut table = csv::ReaderBuilder::new().trim(csv::Trim::Headers).terminator(ends).from_reader(text);
     let header = match table.headers() {
         Ok(header) => header.clone(),
@@ -126,6 +131,7 @@ pub(super) fn csv(text: &mut dyn BufRead, reader: &mut Reader<'_>) -> io::Result
     let histogram = place("histogram");
     let (mut known, mut row, mut line) = (Remembered::default(), csv::StringRecord::new(), 1);
     loop {
+        since_row.set(0);
         match table.read_record(&mut row) {
             Ok(false) => return Ok(()),
             Ok(true) => {}
@@ -154,11 +160,30 @@ pub(super) fn csv(text: &mut dyn BufRead, reader: &mut Reader<'_>) -> io::Result
     }
 }
 
+/// The text of a table, of which one row may only take so much: a quote that is never closed makes one row of all that follows.
+struct Rowed<'a> {
+    text: &'a mut dyn BufRead,
+    /// Bytes since a row was asked for.
+    since_row: &'a Cell<usize>,
+}
+
+impl Read for Rowed<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.since_row.get() > LONGEST_ROW {
+            let why = format!("a row is longer than {LONGEST_ROW} bytes: a quote is not closed");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        let read = self.text.read(out)?;
+        self.since_row.set(self.since_row.get() + read);
+        Ok(read)
+    }
+}
+
 /// What is wrong with the table is a fault; what is wrong with the file ends it.
 fn fault(error: csv::Error, line: u64, reader: &mut Reader<'_>) -> io::Result<()> {
     let why = error.to_string();
     match error.into_kind() {
-        csv::ErrorKind::Io(error) => Err(error),
+        csv::ErrorKind::Io(error) => Err(io::Error::new(error.kind(), format!("line {line}: {error}"))),
         _ => {
             reader.faults.put(line, why);
             Ok(())
@@ -206,14 +231,16 @@ fn samples(piece: &str, lines: &[u64], reader: &mut Reader<'_>) -> io::Result<()
     if piece.is_empty() {
         return Ok(());
     }
-    let limits = Limits { bytes: usize::MAX, series: usize::MAX, samples: usize::MAX, extras: usize::MAX };
-    let batch = match openmetrics::decode(format!("{piece}# EOF\n").as_bytes(), NO_TIME, limits) {
+    let batch = match openmetrics::decode(format!("{piece}# EOF\n").as_bytes(), NO_TIME, Limits::NONE) {
         Ok(batch) => batch,
-        Err(FormatError::Line { line, reason }) if (1..=lines.len()).contains(&line) => {
-            reader.faults.put(lines[line - 1], reason);
-            // The rest may have faults of its own; nothing of the file is stored any more.
-            let behind: usize = piece.split_inclusive('\n').take(line).map(str::len).sum();
-            return samples(&piece[behind..], &lines[line..], reader);
+        // There may be more faults in it; each line alone tells its own.
+        Err(FormatError::Line { .. }) if lines.len() > 1 => {
+            let mut alone = piece.split_inclusive('\n').zip(lines.chunks(1));
+            return alone.try_for_each(|(piece, line)| samples(piece, line, reader));
+        }
+        Err(FormatError::Line { reason, .. }) => {
+            reader.faults.put(lines[0], reason);
+            return Ok(());
         }
         Err(other) => {
             reader.faults.put(lines[0], other.to_string());

@@ -1,6 +1,6 @@
 //! A file of samples, row by row: where it is, who it is of, when, and how much. Text is never held longer than a line of it.
 
-use series::{Histogram, Labels, NAME};
+use series::{Histogram, Labels, NAME, measured};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -12,10 +12,10 @@ use crate::relay::histogram::{Counted, from_buckets};
 const TOLD: usize = 100;
 /// Series of one file.
 const MOST_SERIES: usize = 5_000_000;
-/// Bytes of one line.
+/// Bytes of one line, which may be a long stretch of a series.
 const LONGEST_LINE: usize = 256 << 20;
-/// The one NaN that is a value; another is the mark of a series that ended, which nobody brings.
-const NAN: u64 = 0x7ff8_0000_0000_0001;
+/// Letters of a reason: what a file says is not said back in full.
+const LONGEST_REASON: usize = 300;
 
 /// Where something is wrong, and what.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +30,9 @@ impl Faults {
     pub(crate) fn put(&mut self, line: u64, reason: impl Into<String>) {
         self.count += 1;
         if self.told.len() < TOLD {
-            self.told.push((line, reason.into()));
+            let reason: String = reason.into();
+            let short = reason.char_indices().nth(LONGEST_REASON).map(|(end, _)| format!("{}…", &reason[..end]));
+            self.told.push((line, short.unwrap_or(reason)));
         }
     }
 }
@@ -106,8 +108,7 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     /// Hands a sample on.
     pub(super) fn row(&mut self, line: u64, series: u32, at_ms: i64, value: f64) -> io::Result<()> {
-        let value = if value.is_nan() { f64::from_bits(NAN) } else { value };
-        self.sink.row(&self.names, Row { line, series, at_ms, what: What::Float(value) })
+        self.sink.row(&self.names, Row { line, series, at_ms, what: What::Float(measured(value)) })
     }
 
     /// Hands a native histogram on, as Prometheus writes it. The schema is worked out from the bounds; those that fit none stay as

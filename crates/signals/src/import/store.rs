@@ -2,16 +2,21 @@
 //! until they are many, and handed over in order of their days.
 
 use series::formats::{Batch, Limits};
-use series::{Metrics, MetricsError};
+use series::{Appended, Metrics, MetricsError, SeriesError};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::read::{Faults, Names, Row, Sink, What};
 
 const DAY_MS: i64 = 86_400_000;
-/// Rows that are gathered before they are stored: about 32 MB.
+/// Rows that are gathered before they are stored: about 32 MB. A histogram counts as several.
 const GATHERED: usize = 1_000_000;
+/// An engine that is away, or too busy, is waited for: so long at first, so long at last, so often; ten minutes in all.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LAST_WAIT: Duration = Duration::from_secs(30);
+const TRIES: usize = 28;
 
 /// Looks at rows and keeps none.
 #[derive(Default)]
@@ -74,8 +79,7 @@ impl<'a> Storing<'a> {
     }
 
     fn store(&mut self, names: &Names, rows: &[Row]) -> Result<(), MetricsError> {
-        let limits = Limits { bytes: usize::MAX, series: usize::MAX, samples: usize::MAX, extras: usize::MAX };
-        let mut batch = Batch::new(limits);
+        let mut batch = Batch::new(Limits::NONE);
         let (mut lines, mut of_histograms, mut last) = (Vec::with_capacity(rows.len()), Vec::new(), None);
         for row in rows {
             let begun = if last == Some(row.series) { Ok(()) } else { batch.begin_series(names.of(row.series)) };
@@ -94,7 +98,7 @@ impl<'a> Storing<'a> {
         }
         // What is refused is told by its place: first the floats, then the histograms.
         lines.append(&mut of_histograms);
-        let appended = self.handle.block_on(self.metrics.import(self.tenant, batch))?;
+        let appended = self.taken(batch)?;
         self.accepted += appended.accepted as u64;
         for refused in appended.refused {
             let line = lines.get(refused.index).copied().unwrap_or(0);
@@ -102,12 +106,31 @@ impl<'a> Storing<'a> {
         }
         Ok(())
     }
+
+    /// Hands a batch over; what may pass by itself is waited for.
+    fn taken(&self, batch: Batch) -> Result<Appended, MetricsError> {
+        for wait in std::iter::successors(Some(FIRST_WAIT), |wait| Some((*wait * 2).min(LAST_WAIT))).take(TRIES) {
+            let outcome = self.handle.block_on(self.metrics.import(self.tenant, batch.clone()));
+            match outcome {
+                Err(MetricsError::Store(SeriesError::Stopped)) => return outcome,
+                Err(error) if error.is_retryable() => {
+                    tracing::info!(%error, "an import waits");
+                    self.handle.block_on(tokio::time::sleep(wait));
+                }
+                outcome => return outcome,
+            }
+        }
+        self.handle.block_on(self.metrics.import(self.tenant, batch))
+    }
 }
 
 impl Sink for Storing<'_> {
     fn row(&mut self, names: &Names, row: Row) -> io::Result<()> {
+        self.gathered += match &row.what {
+            What::Float(_) => 1,
+            What::Histogram(all) => 4 + (all.positive.len() + all.negative.len() + all.custom_bounds.len()) / 2,
+        };
         self.days.entry(row.at_ms.div_euclid(DAY_MS)).or_default().push(row);
-        self.gathered += 1;
         if self.gathered >= GATHERED { self.flush(names) } else { Ok(()) }
     }
 }

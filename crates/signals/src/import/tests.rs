@@ -10,6 +10,7 @@ use series::{Engine, Metrics, Options};
 use super::read::{Names, Row, Sink, What, read_text};
 use super::store::Storing;
 use super::*;
+use crate::faulty::Faulty;
 
 /// Rows as text: line, series, time, value.
 #[derive(Default)]
@@ -127,6 +128,54 @@ fn what_is_wrong_is_told_with_its_line() {
     }
     let two = seen(Form::OpenMetrics, "up x 1\nup 1 1\nup y 2\n# EOF\n").1;
     assert_eq!(two.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [1, 3], "reading goes on behind a fault");
+}
+
+#[test]
+fn a_file_of_nothing_but_faults_is_read_to_its_end() {
+    let mut faults = Faults::default();
+    let text = format!("{}# EOF\n", "x\n".repeat(100_000));
+    read_text(Form::OpenMetrics, text.as_bytes(), &mut faults, &mut Seen::default()).expect("memory can be read");
+    assert_eq!((faults.count, faults.told[99].0), (100_000, 100));
+}
+
+#[test]
+fn a_quote_that_is_not_closed_does_not_make_one_row_of_the_whole_file() {
+    let text = format!("metric,labels,time,value\nup,,1,1\nup,\"{}", "a,b,1,1\n".repeat(3_000_000));
+    let outcome = read_text(Form::Csv, text.as_bytes(), &mut Faults::default(), &mut Seen::default());
+    let why = outcome.err().expect("it ends").to_string();
+    assert!(why.starts_with("line 3: ") && why.contains("quote"), "{why}");
+    let (_, faults) = seen(Form::Csv, &format!("metric,labels,time,value\nup,,{},1\n", "ü".repeat(1000)));
+    assert!(faults[0].1.chars().count() <= 301, "what a file says is not said back in full: {}", faults[0].1);
+}
+
+/// Hands ten rows to an engine that is away so many times.
+async fn stored_after(away: usize) -> (io::Result<u64>, usize) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (engine, _) =
+        Engine::open(folder.path(), Options { clock: Arc::new(|| 1_000_000), ..Options::default() }).expect("it opens");
+    let faulty = Arc::new(Faulty::new(engine, away));
+    let (metrics, handle) = (faulty.clone(), tokio::runtime::Handle::current());
+    let store = move || {
+        let mut progress = |_| {};
+        let mut storing = Storing::new(metrics, 1, handle, 100, &mut progress);
+        let text = format!("metric,labels,time,value\n{}", "up,,1000000,1\n".repeat(10));
+        let names = read_text(Form::Csv, text.as_bytes(), &mut Faults::default(), &mut storing)?;
+        storing.flush(&names)?;
+        Ok(storing.accepted)
+    };
+    // A thread of the runtime's own would keep the paused clock from going on.
+    let (told, outcome) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || told.send(store()));
+    (outcome.await.expect("it ends"), faulty.asked())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_is_away_is_waited_for_but_not_for_ever() {
+    let (stored, asked) = stored_after(5).await;
+    assert_eq!((stored.expect("it is stored"), asked), (10, 6));
+    let (stored, asked) = stored_after(usize::MAX).await;
+    assert!(stored.expect_err("it ends").to_string().contains("no route"));
+    assert!((10..100).contains(&asked), "{asked} times");
 }
 
 #[test]

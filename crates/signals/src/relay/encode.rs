@@ -153,8 +153,7 @@ impl Symbols {
 /// # Errors
 /// The request is not one.
 pub fn version_two(request: &[u8]) -> Result<Vec<u8>, FormatError> {
-    let limits = Limits { bytes: usize::MAX, series: usize::MAX, samples: usize::MAX, extras: usize::MAX };
-    let batch = remote_write::decode_plain(remote_write::Version::One, request.to_vec(), limits)?;
+    let batch = remote_write::decode_plain(remote_write::Version::One, request.to_vec(), Limits::NONE)?;
     let families: HashMap<&str, &Metadata> =
         batch.metadata.iter().map(|about| (about.family.as_str(), about)).collect();
     let by_series = extras(&batch);

@@ -11,8 +11,6 @@ use series::metrics::Span;
 use series::promql::{Expr, ExprKind, Limits, Query, SampleValue, Selector, Value};
 use series::{Counted, Matcher, MetricsError};
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use super::Remote;
 use super::reading::{seconds, unscoped};
 use super::tenancy::scoped_set;
@@ -110,9 +108,8 @@ impl Remote {
 
     /// Waits until everything that was written before has been taken: else it would come after the delete and stay.
     async fn turn(&self) -> Result<(), MetricsError> {
-        let counters = &self.sending.counters;
-        let before = counters.queued.load(Relaxed);
-        let is_through = || counters.sent.load(Relaxed) + counters.dropped.load(Relaxed) >= before;
+        let written = self.sending.queue.durable();
+        let is_through = || self.sending.cursors.lock().at.iter().all(|place| place.done >= written);
         let waited = tokio::time::timeout(TURN, async {
             while !is_through() {
                 tokio::time::sleep(LOOK_EVERY).await;

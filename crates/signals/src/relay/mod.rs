@@ -105,10 +105,12 @@ impl Remote {
         let failed = |source| OpenError::Queue { path: dir.to_owned(), source };
         let peer = Peer::new(options.address, &options.tls).map_err(OpenError::Settings)?;
         let queue = Queue::open(dir, options.queue_bytes).map_err(failed)?;
-        let cursors = Cursors::open(dir);
+        let mut cursors = Cursors::open(dir);
         let mut readers = Vec::new();
         for shard in 0..SHARDS {
-            readers.push(queue.reader(shard as u8, cursors.at[shard]).map_err(failed)?);
+            let reader = queue.reader(shard as u8, cursors.at[shard]).map_err(failed)?;
+            cursors.at[shard] = reader.place();
+            readers.push(reader);
         }
         let sending = Arc::new(Sending {
             peer,
@@ -240,7 +242,13 @@ impl Metrics for Remote {
         self.ask_delete(tenant, sets, time).await
     }
 
+    /// Leaves half of the queue to what is measured now.
     async fn import(&self, tenant: u64, batch: Batch) -> Result<Appended, MetricsError> {
+        let (bytes, limit) = self.sending.queue.size();
+        if bytes > limit / 2 {
+            let why = format!("{bytes} of {limit} bytes wait to be sent there");
+            return Err(self.sending.peer.away(why));
+        }
         self.queue(tenant, batch).await
     }
 }

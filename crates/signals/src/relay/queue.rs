@@ -126,6 +126,11 @@ impl Queue {
         Ok(Reader { shared: self.shared.clone(), durable: self.durable.clone(), shard, at, begun: from.begun })
     }
 
+    /// Behind everything that is on disk.
+    pub fn durable(&self) -> Position {
+        *self.durable.borrow()
+    }
+
     /// Bytes on disk, and how many there may be.
     pub fn size(&self) -> (u64, u64) {
         (self.shared.bytes.load(Relaxed), self.shared.limit_bytes)
@@ -262,6 +267,11 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// Where it goes on.
+    pub fn place(&self) -> Place {
+        Place { done: self.at, begun: self.begun.max(self.at) }
+    }
+
     /// Waits until there is something behind the place that was read last. False when the queue has been closed.
     pub async fn more(&mut self) -> bool {
         let at = self.at;

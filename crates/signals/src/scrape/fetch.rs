@@ -18,8 +18,8 @@ use rustls_pki_types::ServerName;
 use tokio::task::JoinSet;
 use url::Url;
 
-use super::gunzip::{Broken, gunzip};
 use super::http_client::Client;
+use crate::gunzip::{Broken, gunzip};
 
 /// Redirects that are followed.
 const REDIRECTS: usize = 10;

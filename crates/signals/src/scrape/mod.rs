@@ -8,7 +8,6 @@ mod config;
 mod discover;
 pub mod duration;
 mod fetch;
-mod gunzip;
 mod http_client;
 pub mod page;
 mod protocols;
@@ -329,7 +328,7 @@ pub mod parsers {
 
     /// A packed page of up to a megabyte.
     pub fn unpack(bytes: &[u8]) -> Option<Vec<u8>> {
-        gunzip::gunzip(bytes, 1 << 20).ok()
+        crate::gunzip::gunzip(bytes, 1 << 20).ok()
     }
 
     /// A page, twice, in each format; and the bytes as a packed one.

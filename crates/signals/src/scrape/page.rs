@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use series::formats::families::Buckets;
 use series::formats::{Batch, Exemplar, FormatError, Limits, Metadata, exposition, openmetrics};
-use series::{Labels, stale_marker};
+use series::{Labels, measured, stale_marker};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use sheet::Sheet;
@@ -158,6 +158,8 @@ pub struct Cache {
     places: HashMap<u128, u32>,
     /// The places in the order of the page before.
     order: Vec<u32>,
+    /// Samples of the page before, native histograms among them.
+    here: usize,
     round: u64,
     comments: u64,
 }
@@ -177,6 +179,7 @@ impl Cache {
                 .map_err(|error| PageError::NotText { at: error.valid_up_to() })
                 .and_then(|page| self.lines(page, how)),
         };
+        self.here = read.as_ref().map_or(0, |counts| counts.scraped);
         if read.is_err() {
             self.sheet.clear();
             // Nothing of this page was seen: what was on the one before is still to be ended.
@@ -357,6 +360,7 @@ impl Cache {
         self.sheet.clear();
         self.sheet.changed();
         self.order.clear();
+        self.here = 0;
         for known in self.known.iter_mut().filter(|k| k.seen > 0) {
             let told = known.seen + 1 >= self.round && known.tracked;
             known.seen = 0;
@@ -369,12 +373,12 @@ impl Cache {
 
     /// Lets go of series that are not on the page any more, when they are many.
     fn forget(&mut self) {
-        if self.order.is_empty() || self.known.len() <= 2 * self.order.len() + 100 {
+        if self.here == 0 || self.known.len() <= 2 * self.here + 100 {
             return;
         }
         let round = self.round;
         let mut moved: HashMap<u32, u32> = HashMap::new();
-        let mut kept = Vec::with_capacity(self.order.len());
+        let mut kept = Vec::with_capacity(self.here);
         for (place, known) in std::mem::take(&mut self.known).into_iter().enumerate() {
             if known.seen == round {
                 moved.insert(place as u32, kept.len() as u32);
@@ -476,16 +480,12 @@ fn time(text: &str, format: Format) -> Result<i64, String> {
     }
 }
 
-/// Prometheus's own NaN: a NaN of a page must never be the stale marker.
-const NAN: u64 = 0x7ff8_0000_0000_0001;
-
 fn number(word: &str) -> Option<f64> {
     let digits = word.as_bytes();
     if (1..=15).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit) {
         return Some(digits.iter().fold(0_u64, |n, d| n * 10 + u64::from(d - b'0')) as f64);
     }
-    let value: f64 = word.parse().ok()?;
-    Some(if value.is_nan() { f64::from_bits(NAN) } else { value })
+    word.parse().ok().map(measured)
 }
 
 fn short(text: &str) -> String {

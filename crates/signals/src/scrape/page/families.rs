@@ -2,11 +2,11 @@
 //! arrive this way.
 
 use series::formats::{Exemplar, Limits, Metadata, families};
-use series::{Histogram, Labels};
+use series::{Histogram, Labels, measured};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::sheet::Native;
-use super::{Cache, Counts, Key, NAN, PageError, Reading};
+use super::{Cache, Counts, Key, PageError, Reading};
 
 impl Cache {
     pub(super) fn families(
@@ -15,7 +15,7 @@ impl Cache {
         wanted: families::Buckets,
         how: &Reading<'_>,
     ) -> Result<Counts, PageError> {
-        let mut batch = families::decode(page, how.at_ms, wanted, Limits::default()).map_err(PageError::Families)?;
+        let mut batch = families::decode(page, how.at_ms, wanted, Limits::NONE).map_err(PageError::Families)?;
         let mut histograms = std::mem::take(&mut batch.histograms).into_iter().peekable();
         let mut exemplars = std::mem::take(&mut batch.exemplars).into_iter().peekable();
         let mut counts = Counts::default();
@@ -31,12 +31,12 @@ impl Cache {
                 if let Some((_, at_ms)) = self.placed(place, *own_ms, how, &mut counts) {
                     let series = self.sheet.points.len();
                     self.sheet.exemplars.extend(of_series(&examples, series, at_ms));
-                    self.sheet.points.push((at_ms, plain(*value)));
+                    self.sheet.points.push((at_ms, measured(*value)));
                 }
             }
             while let Some(one) = histograms.next_if(|one| one.series == at) {
                 if let Some((key, at_ms)) = self.placed(place, one.at_ms, how, &mut counts) {
-                    let histogram = Histogram { sum: plain(one.histogram.sum), ..one.histogram };
+                    let histogram = Histogram { sum: measured(one.histogram.sum), ..one.histogram };
                     self.sheet.natives.push(Native { key, at_ms, histogram, exemplars: examples.clone() });
                 }
             }
@@ -93,9 +93,4 @@ fn digest(metadata: &[Metadata]) -> u64 {
         said.update(&[about.kind as u8]);
     }
     said.digest()
-}
-
-/// A value of a page is never the mark that a series has ended, which is a NaN.
-fn plain(value: f64) -> f64 {
-    if value.is_nan() { f64::from_bits(NAN) } else { value }
 }

@@ -243,3 +243,28 @@ fn a_page_of_protocol_buffers_that_is_cut_short_is_not_taken() {
     assert!(matches!(cut, Err(PageError::Families(_))), "{cut:?}");
     assert!(cache.take(Tail::default()).is_empty());
 }
+
+#[test]
+fn histograms_that_are_gone_are_let_go_and_those_that_stay_are_not() {
+    let how = reading(5, Format::Families(series::formats::families::Buckets::Native));
+    let native = include_bytes!("../../../../../fuzz/corpus/series_families/native");
+    let name = native.windows(14).position(|bytes| bytes == b"lasted_seconds").unwrap() + 13;
+    let path = native.iter().position(|byte| *byte == b'/').unwrap();
+    let page = |n: u8| {
+        let mut page = native.to_vec();
+        (page[name], page[path]) = (b'a' + n / 20, b'a' + n % 20);
+        page
+    };
+    let mut cache = Cache::default();
+    for n in 0..250 {
+        cache.read(&page(n), &how).unwrap();
+        cache.take(Tail::default());
+    }
+    assert!(cache.known.len() <= 103, "{} are known of one", cache.known.len());
+    let all: Vec<u8> = (0..200).flat_map(page).collect();
+    for round in 0..3 {
+        let counts = cache.read(&all, &how).unwrap();
+        cache.take(Tail::default());
+        assert_eq!((counts.scraped, counts.added == 0, cache.known.len() >= 200), (200, round > 0, true));
+    }
+}

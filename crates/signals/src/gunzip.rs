@@ -1,5 +1,5 @@
-//! A packed page, unpacked at once into memory of its own size: pages are short and come whole, so nothing is read bit by bit, and no
-//! window is kept beside the output. It must never make more than the limit, whatever the page says of itself.
+//! Something packed by gzip, unpacked at once into memory of its own size: bodies and pages come whole, so nothing is read bit by
+//! bit, and no window is kept beside the output. It must never make more than the limit, whatever the page says of itself.
 
 use zlib_rs::{Inflate, InflateFlush, Status};
 
@@ -8,7 +8,7 @@ const GZIP: u8 = 16 + 15;
 /// Bytes that one byte can become.
 const MOST_OF_ONE: usize = 1032;
 
-/// Why there is no page.
+/// Why nothing comes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Broken {
     /// It is longer than the limit.
