@@ -19,6 +19,7 @@ use std::path::Path;
 
 use crate::door::Access;
 
+mod decided;
 mod load;
 mod scope;
 
@@ -102,6 +103,10 @@ pub trait Classes: Send + Sync + 'static {
     fn verb(&self, kind: &Kind) -> Option<&'static str>;
     /// The column of a field, if the class has it.
     fn column(&self, kind: &Kind, field: &str) -> Option<Column>;
+    /// Another number whenever what the others say may have changed.
+    fn edition(&self) -> u64 {
+        0
+    }
 }
 
 impl Classes for Registry {
@@ -121,6 +126,10 @@ impl Classes for Registry {
 
     fn column(&self, kind: &Kind, field: &str) -> Option<Column> {
         kernel::filter::column_of(field, &*self.class(kind.as_str())?)
+    }
+
+    fn edition(&self) -> u64 {
+        Registry::edition(self)
     }
 }
 
@@ -192,6 +201,7 @@ pub struct Policies {
     authorizer: Authorizer,
     reading: Vec<scope::ReadPolicy>,
     types: HashMap<&'static str, EntityTypeName>,
+    decided: decided::Decided,
 }
 
 impl Policies {
@@ -375,11 +385,17 @@ impl Access {
         *self.policies.write() = std::sync::Arc::new(policies);
     }
 
+    /// The owner of a token that asks.
+    fn owner_of(&self, session: &Session) -> Option<String> {
+        let actor = session.actor();
+        (actor.kind == ActorKind::Token)
+            .then(|| self.owners.read().get(&(session.tenant(), actor.key.clone())).cloned())
+            .flatten()
+    }
+
     fn who(&self, session: &Session) -> Who {
         let actor = session.actor();
-        let owner = (actor.kind == ActorKind::Token)
-            .then(|| self.owners.read().get(&(session.tenant(), actor.key.clone())).cloned())
-            .flatten();
+        let owner = self.owner_of(session);
         // The agent inside this process, and who Mainstay tells about, are Mainstay itself under another name.
         let own = session.is_own() && actor.kind != ActorKind::System;
         let kind = if own { ActorKind::Controller } else { actor.kind };
@@ -390,7 +406,8 @@ impl Access {
 impl Policy for Access {
     fn decide(&self, session: &Session, ask: &Ask<'_>) -> Verdict {
         let policies = self.policies.read().clone();
-        policies.verdict(&*self.classes, &self.who(session), ask)
+        let question = decided::Question::of(session, self.owner_of(session).as_deref(), ask, self.classes.edition());
+        policies.decided.or(question, || policies.verdict(&*self.classes, &self.who(session), ask))
     }
 
     fn readable(&self, session: &Session, kind: &Kind) -> Option<Predicate> {

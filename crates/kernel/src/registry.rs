@@ -6,6 +6,7 @@
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use crate::class::{ClassDef, ClassRef};
 use crate::error::{ActError, Noun};
@@ -29,6 +30,7 @@ pub struct Domain {
 /// The classes.
 pub struct Registry {
     classes: ArcSwap<BTreeMap<Kind, ClassRef>>,
+    edition: AtomicU64,
 }
 
 impl Registry {
@@ -53,7 +55,11 @@ impl Registry {
         for lens in &lenses {
             wrong.extend(lens.faults(&classes));
         }
-        if wrong.is_empty() { Ok(Self { classes: ArcSwap::from_pointee(classes) }) } else { Err(wrong) }
+        if wrong.is_empty() {
+            Ok(Self { classes: ArcSwap::from_pointee(classes), edition: AtomicU64::new(0) })
+        } else {
+            Err(wrong)
+        }
     }
 
     /// The class of that name.
@@ -77,6 +83,11 @@ impl Registry {
         self.classes.load().values().cloned().collect()
     }
 
+    /// How often users' classes were replaced.
+    pub fn edition(&self) -> u64 {
+        self.edition.load(SeqCst)
+    }
+
     /// Replaces all users' classes by these.
     ///
     /// # Errors
@@ -84,6 +95,7 @@ impl Registry {
     pub fn replace_user_classes(&self, users: Vec<ClassDef>) -> Result<(), Vec<String>> {
         let classes = self.with_user_classes(&users)?;
         self.classes.store(Arc::new(classes));
+        self.edition.fetch_add(1, SeqCst);
         Ok(())
     }
 

@@ -60,6 +60,8 @@ pub struct Options {
     /// `retention_ms` must be longer than what a tier waits. Default: intervals of five minutes from a day that is
     /// five days old on, kept three years; of an hour from twelve days that are five days old on, kept ten years.
     pub tiers: Vec<Tier>,
+    /// Threads that queries may read with at a time: one that reads much uses those that no other needs. Default: the cores of this machine.
+    pub query_threads: usize,
     /// The clock; by default that of this machine.
     pub clock: Clock,
 }
@@ -91,6 +93,7 @@ impl Default for Options {
                 Tier { interval_ms: 5 * MINUTE, after_ms: 5 * DAY, retention_ms: 3 * 365 * DAY },
                 Tier { interval_ms: HOUR, after_ms: 5 * DAY, retention_ms: 10 * 365 * DAY },
             ],
+            query_threads: std::thread::available_parallelism().map_or(1, usize::from),
             clock: system_clock(),
         }
     }

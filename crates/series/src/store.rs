@@ -19,6 +19,7 @@ use crate::index::{Index, Place};
 use crate::options::{Options, RefusedBy, TenantLimits};
 use crate::rates::Rates;
 use crate::tiers::Tiers;
+use crate::visit::ahead::Reading;
 use crate::writer::Refused;
 
 /// Bytes of memory that knowing where things are in sealed files may take for long.
@@ -94,6 +95,8 @@ pub(crate) struct Store {
     pub(crate) cuts: RwLock<Vec<Arc<Cut>>>,
     /// Of tenants that have limits of their own.
     pub(crate) own_limits: RwLock<HashMap<u64, TenantLimits>>,
+    /// Queries that read at this moment.
+    pub(crate) reading: Reading,
     /// How many are copying or checking files now; while there are any, no sealed file is removed.
     pins: AtomicUsize,
     /// Files that nobody needs any more, to be removed when there is no pin.
@@ -120,6 +123,7 @@ impl Store {
             seed: index.seed(),
             index: RwLock::new(index),
             head: Head::default(),
+            reading: Reading::default(),
             blocks: RwLock::default(),
             counters: Counters::default(),
             tiers: Tiers::default(),

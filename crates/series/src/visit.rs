@@ -4,6 +4,8 @@
 //! This is the quick way, for series of floats whose chunks are whole. Whatever is different (a damaged chunk, a file that is
 //! gone, samples that are no floats or were deleted) is left to [`Store::select_these`], which knows how to tell of it; nothing is guessed here.
 
+pub(crate) mod ahead;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -89,6 +91,10 @@ impl Store {
             let index = self.index.read();
             (index.select(tenant, matchers), index.lease())
         };
+        let reading = self.reading.begin();
+        if let Some(division) = ahead::divide(found.len(), wanted, &reading, self.options.query_threads) {
+            return self.visit_divided(tenant, &found, wanted, &division, each);
+        }
         let mut buffers = Buffers::default();
         for batch in found.chunks(BATCH) {
             self.visit_batch(tenant, batch, wanted, &mut buffers, &mut |_, found| each(found))?;

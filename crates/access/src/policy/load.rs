@@ -150,7 +150,7 @@ pub(super) fn policies(sources: &[Source]) -> Result<Policies, Vec<PolicyError>>
         .into_iter()
         .map(|name| (name, EntityTypeName::from_str(name).expect("a plain word is a type name")))
         .collect();
-    Ok(Policies { set, actions, authorizer: Authorizer::new(), reading, types })
+    Ok(Policies { set, actions, authorizer: Authorizer::new(), reading, types, decided: Default::default() })
 }
 
 /// The policies of one file, under their own ids.

@@ -388,3 +388,33 @@ fn a_decision_is_explained_with_policies_reasons_and_who_could() {
     "#]]
     .assert_eq(&explain(&who("person:ana", &["system", "database"]), "update", &record("host", "", None, json!({}))));
 }
+
+#[test]
+fn a_decision_on_a_class_is_made_once_and_one_on_a_record_each_time() {
+    let decided = decided::Decided::default();
+    let session = |roles: &[&str]| {
+        Session::authenticated(Actor::parse("token:t"), HOME, roles.iter().map(ToString::to_string).collect())
+    };
+    let kind = Kind::new("host");
+    let some = record("host", "active", None, json!({}));
+    let mut made = 0;
+    let mut asked = |session: &Session, owner, operation, record, edition| {
+        let ask = Ask { operation, kind: &kind, verb: "know", record };
+        let before = made;
+        let decide = || {
+            made += 1;
+            Verdict { allowed: true, reason: String::new() }
+        };
+        decided.or(decided::Question::of(session, owner, &ask, edition), decide);
+        made > before
+    };
+    let system = session(&["system"]);
+    assert!(asked(&system, Some("ana"), "read", None, 0), "the first time");
+    assert!(!asked(&system, Some("ana"), "read", None, 0), "and not again");
+    assert!(asked(&system, Some("ben"), "read", None, 0), "another's token");
+    assert!(asked(&session(&["desktop"]), Some("ana"), "read", None, 0), "another role");
+    assert!(asked(&Session::controller("t", HOME), Some("ana"), "read", None, 0), "somebody else of that name");
+    assert!(asked(&system, Some("ana"), "create", None, 0), "another act");
+    assert!(asked(&system, Some("ana"), "read", None, 1), "the classes have changed");
+    assert!(asked(&system, Some("ana"), "read", Some(&some), 1) && asked(&system, Some("ana"), "read", Some(&some), 1));
+}

@@ -100,3 +100,76 @@ fn a_file_that_was_let_go_is_read_again_and_one_that_is_gone_is_told_of() {
     let lost = world.engine.select(1, &[], i64::MIN, 10 * HOUR).unwrap();
     assert!(lost.iter().any(|series| !series.lost.is_empty()), "what cannot be read is named");
 }
+
+/// An engine with as many series as are divided, and queries that may read with so many threads.
+fn many(query_threads: usize) -> World {
+    let dir = tempfile::tempdir().unwrap();
+    let options =
+        Options { clock: Arc::new(|| 8 * HOUR), accept_late_ms: i64::MAX / 4, query_threads, ..Options::default() };
+    let engine = Engine::open(dir.path(), options).unwrap().0;
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for hour in 0..8 {
+        let sample = |n: i64| Sample {
+            labels: Labels::metric("m", &[("host", &format!("{:03}", n / 12))]).unwrap(),
+            at_ms: hour * HOUR + n % 12 * 300_000,
+            value: (n * hour) as f64,
+        };
+        runtime.block_on(engine.append(1, (0..300 * 12).map(sample).collect())).unwrap();
+        if hour == 3 {
+            engine.flush().unwrap();
+        }
+    }
+    World { _dir: dir, engine }
+}
+
+#[test]
+fn more_threads_read_the_same_in_the_same_order() {
+    let wanted = Wanted { from_ms: HOUR + 1, to_ms: 7 * HOUR, newest: false };
+    let alone = many(1);
+    let expected = visited(&alone.engine, wanted);
+    assert_eq!((expected.len(), expected[7].1.len()), (300, 72));
+    for threads in [2, 4, 16] {
+        let world = many(threads);
+        for _ in 0..20 {
+            assert_eq!(visited(&world.engine, wanted), expected, "{threads}");
+        }
+    }
+}
+
+#[test]
+fn who_wants_no_more_ends_those_who_read_ahead() {
+    let world = many(4);
+    let wanted = Wanted { from_ms: 0, to_ms: 8 * HOUR, newest: false };
+    for after in [0, 1, 100, 299] {
+        let mut seen = 0;
+        let ended = world.engine.store().visit(1, &[], wanted, &mut |_| {
+            seen += 1;
+            if seen > after { Err("enough") } else { Ok(()) }
+        });
+        assert_eq!((ended, seen), (Err("enough"), after + 1));
+    }
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        world.engine.store().visit::<()>(1, &[], wanted, &mut |_| panic!("a fault of the query"))
+    }));
+    assert!(outcome.is_err(), "and it ends too when the query dies");
+}
+
+#[test]
+fn only_what_is_worth_it_is_divided() {
+    let reading = super::ahead::Reading::default();
+    let parts = |series, wanted, cores| {
+        super::ahead::divide(series, wanted, &reading.begin(), cores)
+            .map(|division| (division.series, division.helpers))
+    };
+    let hour = Wanted { from_ms: 0, to_ms: HOUR, newest: false };
+    assert_eq!(parts(1000, hour, 2), Some((62, 1)));
+    assert_eq!(parts(100, hour, 8), Some((8, 2)), "a thread for every six stretches");
+    assert_eq!(parts(20, hour, 8), None, "too few");
+    assert_eq!(parts(1000, Wanted { newest: true, ..hour }, 8), None, "a point each is read at once");
+    assert_eq!(parts(10_000, Wanted { to_ms: 24 * HOUR, ..hour }, 2), Some((15, 1)), "less of long series at once");
+    assert_eq!(parts(1000, hour, 1), None, "one core");
+    let other = reading.begin();
+    assert_eq!((parts(1000, hour, 2), parts(1000, hour, 3)), (None, Some((62, 1))), "one core is taken");
+    drop(other);
+    assert_eq!(parts(1000, hour, 2), Some((62, 1)), "and given back");
+}
