@@ -43,6 +43,7 @@ fn ready() -> Result<Ready, Box<dyn std::error::Error>> {
         function: None,
         newest: false,
         most_samples: 0,
+        along: None,
     };
     Ok(Ready(source.select(&all)?))
 }

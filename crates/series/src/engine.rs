@@ -194,7 +194,7 @@ impl Engine {
         each: &mut dyn FnMut(Found<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let wanted = Wanted { from_ms: what.from_ms, to_ms: what.to_ms, newest: what.newest };
-        self.store.visit(tenant, what.matchers, wanted, each)
+        self.store.visit(tenant, what.matchers, wanted, what.along, each)
     }
 
     /// The values of a function at some moments from thinned-out samples; none when the samples are to be read.

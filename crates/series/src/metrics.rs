@@ -299,10 +299,11 @@ fn counted(engine: &Engine, tenant: u64, sets: &[Vec<Matcher>], (from_ms, to_ms)
             function: None,
             newest: false,
             most_samples: u64::MAX,
+            along: None,
         };
         let visited = engine.visit(tenant, &what, &mut |found| {
             let (labels, samples) = match found {
-                Found::Points(labels, points) => (labels, points.len()),
+                Found::Points(labels, points, _) => (labels, points.len()),
                 Found::Careful(data) => (data.labels, data.points.len() + data.histograms.len()),
             };
             if samples > 0 && (sets.len() == 1 || met.insert(labels)) {

@@ -18,6 +18,7 @@ use crate::head::window_start;
 use crate::index::SeriesId;
 use crate::labels::Labels;
 use crate::matcher::Matcher;
+use crate::promql::Along;
 use crate::read::SeriesData;
 use crate::store::Store;
 use crate::{block, times, values};
@@ -46,8 +47,8 @@ pub(crate) struct Wanted {
 
 /// A series that was found.
 pub(crate) enum Found<'a> {
-    /// All its points within the time, at least one, to be used or taken.
-    Points(Labels, &'a mut Vec<Point>),
+    /// All its points within the time, at least one, to be used or taken; and what was made of them where they were read.
+    Points(Labels, &'a mut Vec<Point>, Option<Vec<f64>>),
     /// One that was read with care: it has losses to tell of, or more than points.
     Careful(SeriesData),
 }
@@ -81,6 +82,7 @@ impl Store {
         tenant: u64,
         matchers: &[Matcher],
         wanted: Wanted,
+        along: Option<Along<'_>>,
         each: &mut dyn FnMut(Found<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         if wanted.from_ms > wanted.to_ms {
@@ -93,7 +95,7 @@ impl Store {
         };
         let reading = self.reading.begin();
         if let Some(division) = ahead::divide(found.len(), wanted, &reading, self.options.query_threads) {
-            return self.visit_divided(tenant, &found, wanted, &division, each);
+            return self.visit_divided((tenant, &found), wanted, along, &division, each);
         }
         let mut buffers = Buffers::default();
         for batch in found.chunks(BATCH) {
@@ -122,7 +124,7 @@ impl Store {
             let quick = files.and_then(|files| self.quickly(n, *id, files, wanted, buffers));
             if quick.is_some() && self.head.dropped() == dropped {
                 if !buffers.rows.is_empty() {
-                    each(n, Found::Points(labels.clone(), &mut buffers.rows))?;
+                    each(n, Found::Points(labels.clone(), &mut buffers.rows, None))?;
                 }
                 continue;
             }

@@ -75,7 +75,8 @@ impl Source for SharedSource<'_> {
         }
         // Remembered only when the query took all of it: one that reached a limit fails here.
         let mut all = Vec::new();
-        let told = self.inner.visit(what, &mut |series| {
+        // What is made along is one query's own.
+        let told = self.inner.visit(&Select { along: None, ..*what }, &mut |series| {
             all.push(series.clone());
             each(series)
         })?;

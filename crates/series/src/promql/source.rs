@@ -32,6 +32,19 @@ pub struct Select<'a> {
     pub newest: bool,
     /// More samples than these make the query fail, so a store may stop reading there.
     pub most_samples: u64,
+    /// What a store that reads on several cores may do with each series where it is read.
+    pub along: Option<Along<'a>>,
+}
+
+/// Makes of the floats of a series what the query wants of them, a value a step, when that needs nothing of the query itself; empty
+/// when no step has a value.
+#[derive(Clone, Copy)]
+pub struct Along<'a>(pub &'a (dyn Fn(&[(i64, f64)]) -> Option<Vec<f64>> + Sync));
+
+impl std::fmt::Debug for Along<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Along")
+    }
 }
 
 /// Samples of one series. Stale markers are among the floats, and a stale histogram has one as its sum.
@@ -43,6 +56,8 @@ pub struct SeriesSamples {
     pub floats: Vec<(i64, f64)>,
     /// Unix milliseconds and histogram, rising in time; no time is also among the floats.
     pub histograms: Vec<(i64, Arc<Histogram>)>,
+    /// What [`Select::along`] has made of the floats, if it was asked and could.
+    pub made: Option<Vec<f64>>,
 }
 
 /// What a store has found.
@@ -128,8 +143,9 @@ impl Source for EngineSource<'_> {
         let mut told = Told::default();
         let mut scratch = SeriesSamples::default();
         self.engine.visit(self.tenant, what, &mut |found| match found {
-            Found::Points(labels, rows) => {
+            Found::Points(labels, rows, made) => {
                 scratch.metric = Metric::from(labels);
+                scratch.made = made;
                 std::mem::swap(&mut scratch.floats, rows);
                 let taken = each(&mut scratch);
                 std::mem::swap(&mut scratch.floats, rows);
@@ -168,7 +184,8 @@ fn careful(data: SeriesData, warnings: &mut Vec<String>) -> Option<SeriesSamples
     for (from, to) in &data.lost {
         warnings.push(damaged(&data.labels, *from, *to));
     }
-    let series = SeriesSamples { metric: Metric::from(data.labels), floats: data.points, histograms: data.histograms };
+    let metric = Metric::from(data.labels);
+    let series = SeriesSamples { metric, floats: data.points, histograms: data.histograms, made: None };
     (!series.floats.is_empty() || !series.histograms.is_empty()).then_some(series)
 }
 
@@ -218,6 +235,7 @@ impl Source for MemorySource {
             metric: series.metric.clone(),
             floats: within(&series.floats, what.from_ms, what.to_ms),
             histograms: within(&series.histograms, what.from_ms, what.to_ms),
+            made: None,
         };
         let found = self.series.values().filter(meant).map(cut);
         let series = found.filter(|s| !s.floats.is_empty() || !s.histograms.is_empty()).collect();

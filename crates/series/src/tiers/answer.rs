@@ -188,7 +188,7 @@ impl Store {
         let done: Result<(), std::convert::Infallible> =
             self.visit_batch(tenant, batch, wanted, buffers, &mut |n, found| {
                 match found {
-                    Found::Points(_, rows) => thin(rows, tier.interval_ms, &mut into[n]),
+                    Found::Points(_, rows, _) => thin(rows, tier.interval_ms, &mut into[n]),
                     Found::Careful(data) => {
                         let lost = data.lost.iter().map(|(from, to)| damaged(&data.labels, *from, *to));
                         told.warnings.extend(lost);

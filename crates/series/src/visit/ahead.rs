@@ -12,6 +12,7 @@ use super::{Buffers, Found, Wanted};
 use crate::chunk::Point;
 use crate::index::SeriesId;
 use crate::labels::Labels;
+use crate::promql::Along;
 use crate::read::SeriesData;
 use crate::store::Store;
 
@@ -76,8 +77,8 @@ pub(super) fn divide(series: usize, wanted: Wanted, reading: &OneReading<'_>, co
 
 /// What was read of one series.
 enum Read {
-    /// Its points are the next of the rows.
-    Points(Labels),
+    /// Its points are the next of the rows; and what was made of them.
+    Points(Labels, Option<Vec<f64>>),
     Careful(SeriesData),
 }
 
@@ -106,6 +107,7 @@ struct Ahead<'a> {
     store: &'a Store,
     tenant: u64,
     wanted: Wanted,
+    along: Option<Along<'a>>,
     stretches: Vec<&'a [(Labels, SeriesId)]>,
     /// How far ahead is read.
     ahead: usize,
@@ -132,9 +134,9 @@ impl Store {
     /// Calls `each` with the series that were found, in their order. The caller holds their numbers.
     pub(super) fn visit_divided<E>(
         &self,
-        tenant: u64,
-        found: &[(Labels, SeriesId)],
+        (tenant, found): (u64, &[(Labels, SeriesId)]),
         wanted: Wanted,
+        along: Option<Along<'_>>,
         division: &Division,
         each: &mut dyn FnMut(Found<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -142,6 +144,7 @@ impl Store {
             store: self,
             tenant,
             wanted,
+            along,
             stretches: found.chunks(division.series).collect(),
             ahead: 2 + 2 * division.helpers,
             state: Mutex::default(),
@@ -221,13 +224,14 @@ impl Ahead<'_> {
         let mut used = 0;
         let Ok(()) = self.store.visit_batch(self.tenant, self.stretches[n], self.wanted, buffers, &mut |_, found| {
             into.read.push(match found {
-                Found::Points(labels, points) => {
+                Found::Points(labels, points, _) => {
+                    let made = self.along.and_then(|along| along.0(points));
                     if used == into.rows.len() {
                         into.rows.push(Vec::new());
                     }
                     std::mem::swap(points, &mut into.rows[used]);
                     used += 1;
-                    Read::Points(labels)
+                    Read::Points(labels, made)
                 }
                 Found::Careful(data) => Read::Careful(data),
             });
@@ -244,7 +248,7 @@ impl Stretch {
         self.read.drain(..).try_for_each(|read| match read {
             Read::Careful(data) => each(Found::Careful(data)),
             // There are as many rows as series that have some.
-            Read::Points(labels) => rows.next().map_or(Ok(()), |rows| each(Found::Points(labels, rows))),
+            Read::Points(labels, made) => rows.next().map_or(Ok(()), |rows| each(Found::Points(labels, rows, made))),
         })
     }
 }

@@ -39,9 +39,9 @@ fn world(parts: &[Vec<(u8, i64, f64)>]) -> World {
 
 fn visited(engine: &Engine, wanted: Wanted) -> Vec<(Labels, Vec<Point>)> {
     let mut found = Vec::new();
-    let done: Result<(), ()> = engine.store().visit(1, &[], wanted, &mut |one| {
+    let done: Result<(), ()> = engine.store().visit(1, &[], wanted, None, &mut |one| {
         match one {
-            Found::Points(labels, rows) => found.push((labels, rows.clone())),
+            Found::Points(labels, rows, _) => found.push((labels, rows.clone())),
             Found::Careful(data) => found.push((data.labels, data.points)),
         }
         Ok(())
@@ -142,14 +142,14 @@ fn who_wants_no_more_ends_those_who_read_ahead() {
     let wanted = Wanted { from_ms: 0, to_ms: 8 * HOUR, newest: false };
     for after in [0, 1, 100, 299] {
         let mut seen = 0;
-        let ended = world.engine.store().visit(1, &[], wanted, &mut |_| {
+        let ended = world.engine.store().visit(1, &[], wanted, None, &mut |_| {
             seen += 1;
             if seen > after { Err("enough") } else { Ok(()) }
         });
         assert_eq!((ended, seen), (Err("enough"), after + 1));
     }
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        world.engine.store().visit::<()>(1, &[], wanted, &mut |_| panic!("a fault of the query"))
+        world.engine.store().visit::<()>(1, &[], wanted, None, &mut |_| panic!("a fault of the query"))
     }));
     assert!(outcome.is_err(), "and it ends too when the query dies");
 }

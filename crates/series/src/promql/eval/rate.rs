@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::Evaluator;
 use super::select::passed;
-use super::window::{Ends, Samples, Window, Windows};
+use super::window::{Ends, Window, Windows};
 use crate::histogram::{Histogram, ResetHint};
 use crate::promql::annotation::Remark;
 use crate::promql::ast::{Edges, Span};
-use crate::promql::column::{Cell, Column, Line};
+use crate::promql::column::{Cell, Line};
 use crate::promql::error::QueryError;
 use crate::tiers::interval::Interval;
 
@@ -30,7 +30,7 @@ impl Evaluator<'_> {
         let span = windows.span;
         // Where counters have been reset, found once a series; a window then needs only those within it.
         let mut resets = Resets::default();
-        let along = |samples: &Samples, ends: &Ends<'_>, column: &mut Column| steady(samples, ends, change, column);
+        let along = |floats: &[(i64, f64)], ends: &Ends<'_>, column: &mut [f64]| steady(floats, ends, change, column);
         self.slide_along(windows, true, along, |window| {
             if window.edges != Edges::Plain {
                 return Ok(extended(window, change));
@@ -206,17 +206,15 @@ impl Resets {
 
 /// All windows of a series of floats that never falls, or need not rise: nothing but the ends of each window counts, and as long
 /// as samples come regularly, what windows are multiplied by is the same from step to step. None for any other series.
-fn steady(samples: &Samples, ends: &Ends<'_>, change: Change, column: &mut Column) -> Option<bool> {
-    let floats = samples.floats.as_slice();
+fn steady(floats: &[(i64, f64)], ends: &Ends<'_>, change: Change, column: &mut [f64]) -> Option<bool> {
     let falls = |pair: &[(i64, f64)]| pair[1].1 < pair[0].1;
-    if ends.edges != Edges::Plain || !samples.histograms.is_empty() || (change.counter && floats.windows(2).any(falls))
-    {
+    if ends.edges != Edges::Plain || (change.counter && floats.windows(2).any(falls)) {
         return None;
     }
     let (mut from, mut to, mut found) = (0, 0, false);
     // Distances of the samples from the window's edges and from each other, and the factor that follows from them.
     let mut known = ((i64::MIN, 0, 0, 0), 0.0, 0.0);
-    for (value, end) in column.floats.iter_mut().zip(ends.ends) {
+    for (value, end) in column.iter_mut().zip(ends.ends) {
         let start = end.saturating_sub(ends.range_ms);
         from = passed(floats, from, start);
         to = passed(floats, to.max(from), *end);

@@ -71,6 +71,7 @@ impl Evaluator<'_> {
             function: None,
             newest: first == last,
             most_samples: 0,
+            along: None,
         };
         if take == Take::Value && self.thinned(&what, &moments, false, sink)? {
             return Ok(());

@@ -65,5 +65,5 @@ fn samples(line: Line, grid: Grid) -> Samples {
             }
         }
     }
-    Samples { metric: line.metric, drop_name: line.drop_name, floats, histograms }
+    Samples { made: None, metric: line.metric, drop_name: line.drop_name, floats, histograms }
 }

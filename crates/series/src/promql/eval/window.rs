@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::select::passed;
 use super::{Evaluator, Grid, Sink};
 use crate::histogram::Histogram;
-use crate::labels::is_stale;
+use crate::labels::{is_stale, stale_marker};
 use crate::promql::ast::{Edges, Expr, ExprKind, Selector, Span};
 use crate::promql::column::{Cell, Column, Line};
 use crate::promql::error::{QueryError, execution};
 use crate::promql::metric::Metric;
-use crate::promql::source::Select;
+use crate::promql::source::{Along, Select};
 use crate::promql::value::MatrixSeries;
 
 /// Series and the windows over them.
@@ -39,6 +39,8 @@ pub(super) enum Feed<'a> {
 
 /// The samples of one series, without stale markers.
 pub(super) struct Samples {
+    /// What was made of all windows where the series was read.
+    pub(super) made: Option<Vec<f64>>,
     pub(super) metric: Metric,
     pub(super) drop_name: bool,
     pub(super) floats: Vec<(i64, f64)>,
@@ -108,23 +110,24 @@ impl Evaluator<'_> {
     fn samples_each(
         &self,
         feed: Feed<'_>,
-        each: &mut dyn FnMut(&Samples) -> Result<(), QueryError>,
+        each: &mut dyn FnMut(&mut Samples) -> Result<(), QueryError>,
     ) -> Result<(), QueryError> {
         match feed {
-            Feed::Ready(all, _) => all.iter().try_for_each(each),
+            Feed::Ready(all, _) => all.into_iter().try_for_each(|mut samples| each(&mut samples)),
             Feed::Stored(what) => self.read_each(what, &mut |series| {
                 // Stale markers end a series for instant selectors; in a range they are as if not there.
                 if series.floats.iter().any(|(_, value)| is_stale(*value)) {
                     series.floats.retain(|(_, value)| !is_stale(*value));
                 }
                 series.histograms.retain(|(_, histogram)| !histogram.is_stale());
-                let samples = Samples {
+                let mut samples = Samples {
+                    made: series.made.take(),
                     metric: series.metric.clone(),
                     drop_name: false,
                     floats: std::mem::take(&mut series.floats),
                     histograms: std::mem::take(&mut series.histograms),
                 };
-                let done = each(&samples);
+                let done = each(&mut samples);
                 (series.floats, series.histograms) = (samples.floats, samples.histograms);
                 done
             }),
@@ -175,6 +178,7 @@ impl Evaluator<'_> {
             function,
             newest: false,
             most_samples: 0,
+            along: None,
         };
         let (feed, edges) = (Feed::Stored(what), selector.edges);
         Ok(Windows { feed, ends, range_ms, grid, edges, span, of_counters: false, sink: None })
@@ -190,17 +194,28 @@ impl Evaluator<'_> {
         self.slide_along(windows, drops_name, |_, _, _| None, run)
     }
 
-    /// As [`slide`](Self::slide), where `along` may do all windows of a series at once: it fills the column, and says whether
-    /// any step has a value now.
+    /// As [`slide`](Self::slide), where `along` may do all windows of a series of floats at once: it fills the column, and says
+    /// whether any step has a value now. It may do so on another core, where the series is read.
     pub(super) fn slide_along(
         &self,
         windows: Windows<'_>,
         drops_name: bool,
-        mut along: impl FnMut(&Samples, &Ends<'_>, &mut Column) -> Option<bool>,
+        along: impl Fn(&[(i64, f64)], &Ends<'_>, &mut [f64]) -> Option<bool> + Sync,
         mut run: impl FnMut(&Window<'_>) -> Result<Cell, QueryError>,
     ) -> Result<Vec<Line>, QueryError> {
-        let Windows { feed, ends, range_ms, grid, edges, span, mut of_counters, sink } = windows;
+        let Windows { mut feed, ends, range_ms, grid, edges, span, mut of_counters, sink } = windows;
         let ends = Ends { ends: &ends, range_ms, grid, edges };
+        let make = |floats: &[(i64, f64)]| {
+            // Stale markers are taken out first, by whoever has the series to himself.
+            if floats.iter().any(|(_, value)| is_stale(*value)) {
+                return None;
+            }
+            let mut column = vec![stale_marker(); grid.steps];
+            along(floats, &ends, &mut column).map(|found| if found { column } else { Vec::new() })
+        };
+        if let Feed::Stored(what) = &mut feed {
+            what.along = Some(Along(&make));
+        }
         let mut lines = Vec::new();
         let mut gather = |line| {
             lines.push(line);
@@ -229,14 +244,20 @@ impl Evaluator<'_> {
                 self.check_counter_name(samples.metric.name(), span);
                 of_counters = false;
             }
-            let mut column = self.absent(grid)?;
             self.count_windows(samples, &ends, self.extended(edges));
-            let found = match along(samples, &ends, &mut column) {
-                Some(found) => {
+            self.budget.column(grid.steps)?;
+            let made = samples.made.take().or_else(|| make(&samples.floats).filter(|_| samples.histograms.is_empty()));
+            let (column, found) = match made {
+                Some(made) => {
                     self.budget.work(2 * samples.floats.len() + grid.steps)?;
-                    found
+                    let found = !made.is_empty();
+                    (Column::of(made), found)
                 }
-                None => self.by_window(samples, series, &ends, &mut column, &mut run)?,
+                None => {
+                    let mut column = Column::absent(grid.steps);
+                    let found = self.by_window(samples, series, &ends, &mut column, &mut run)?;
+                    (column, found)
+                }
             };
             series += 1;
             if found {
