@@ -121,7 +121,7 @@ pub fn probe_ssh_session(bytes: &[u8]) {
 pub fn probe_statsd(bytes: &[u8]) {
     answer(probe::statsd::parse_health(bytes));
     answer(probe::statsd::parse_stats(bytes));
-    answer(probe::statsd::parse_gauges(bytes));
+    answer(probe::statsd::parse_gauge(bytes, "a"));
 }
 
 /// What routers and hosts say about echoes.
@@ -288,12 +288,13 @@ pub fn probe_extract(bytes: &[u8]) {
     let Ok(profiles) = Profile::parse_all("fuzzed.yaml", &text) else { return };
     let profiles: Vec<&Profile> = profiles.iter().collect();
     let mut snapshot = Snapshot::default();
-    let identity = probe::snmp::Oid::new(&[1, 3, 6, 1, 4, 1, 9, 1, 1]);
-    snapshot.add(roots(&profiles, &identity).into_iter().chain(objects(&profiles, &identity)).map(|oid| {
-        probe::snmp::VarBind {
-            oid: oid.with(&[1]),
-            value: probe::snmp::Value::Octets(bytes[..bytes.len().min(40)].to_vec()),
-        }
+    let identity = probe::snmp::Value::Oid(probe::snmp::Oid::new(&[1, 3, 6, 1, 4, 1, 9, 1, 1]));
+    let place = probe::snmp::Oid::new(&[1, 3, 6, 1, 2, 1, 1, 2, 0]);
+    snapshot.add([probe::snmp::VarBind { oid: place, value: identity }]);
+    let places = [roots(&profiles, &snapshot), objects(&profiles, &snapshot)].concat();
+    snapshot.add(places.into_iter().map(|oid| probe::snmp::VarBind {
+        oid: oid.with(&[1]),
+        value: probe::snmp::Value::Octets(bytes[..bytes.len().min(40)].to_vec()),
     }));
     let document = serde_json::json!({"data": [{"a": 1, "b": "2 x"}], "beans": [{"name": "a:b=c", "v": {"w": 3}}]});
     answer(extract(&profiles, Input::Snmp(&snapshot)));

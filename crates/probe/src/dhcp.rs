@@ -3,11 +3,10 @@
 
 use std::net::Ipv4Addr;
 
-use ring::rand::{SecureRandom, SystemRandom};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::env::Failure;
+use crate::env::{Failure, random};
 use crate::outcome::{Outcome, State, in_words};
 use crate::params::{ParamError, Span, ordered};
 use crate::protocol::{Check, Cx};
@@ -71,8 +70,7 @@ impl Check for Dhcp {
 
     async fn run<'a>(&'a self, cx: &'a Cx<'a>) -> Result<Outcome, Failure> {
         let hardware = parse_hardware_address(self.hardware_address.as_bytes()).unwrap_or_default();
-        let mut id = [0; 4];
-        SystemRandom::new().fill(&mut id).map_err(|_| Failure::Local("no randomness is to be had".to_owned()))?;
+        let id = random::<4>()?;
         cx.trace.phase("exchange", "waiting for an offer");
         let wanted = |bytes: &[u8]| {
             let offer = parse_offer(bytes).filter(|offer| offer.id == id && offer.hardware == hardware);

@@ -106,7 +106,11 @@ impl Dialog {
     }
 
     /// The next message, of at most `limit` bytes.
-    pub(crate) async fn next<T>(&mut self, limit: usize, parse: impl Fn(&[u8]) -> Parsed<T>) -> Result<T, Failure> {
+    pub(crate) async fn next<T>(
+        &mut self,
+        limit: usize,
+        mut parse: impl FnMut(&[u8]) -> Parsed<T>,
+    ) -> Result<T, Failure> {
         loop {
             let found = parse(&self.held).map_err(|why| Failure::Peer(format!("{} {why}", self.peer)))?;
             if let Some((message, length)) = found {

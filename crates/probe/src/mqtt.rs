@@ -1,11 +1,10 @@
 //! MQTT: does the broker let us in, answer pings, and have a message on a topic? Versions 3.1.1 and 5; publishes nothing.
 
-use ring::rand::{SecureRandom, SystemRandom};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::dialog::{Dialog, Measured, Parsed, one_line_problem, problems};
-use crate::env::Failure;
+use crate::env::{Failure, random};
 use crate::outcome::{Outcome, State, excerpt};
 use crate::params::{Family, ParamError, Pattern, Span};
 use crate::protocol::{Check, Cx};
@@ -138,12 +137,7 @@ impl Mqtt {
     fn connect(&self) -> Result<Vec<u8>, Failure> {
         let client = match &self.client {
             Some(client) => client.clone(),
-            None => {
-                let mut dice = [0; 4];
-                let thrown = SystemRandom::new().fill(&mut dice);
-                thrown.map_err(|_| Failure::Local("this machine gives no random numbers".to_owned()))?;
-                format!("mainstay-{:08x}", u32::from_be_bytes(dice))
-            }
+            None => format!("mainstay-{:08x}", u32::from_be_bytes(random()?)),
         };
         const CLEAN: u8 = 0x02;
         const PASSWORD: u8 = 0x40;

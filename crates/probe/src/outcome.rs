@@ -175,6 +175,20 @@ pub(crate) fn excerpt(bytes: &[u8]) -> String {
     format!("{shown:?}")
 }
 
+/// Bytes in hexadecimal, with that between each two of them.
+pub(crate) fn hex(bytes: &[u8], between: &str) -> String {
+    let mut text = String::with_capacity(bytes.len() * (2 + between.len()));
+    for (at, byte) in bytes.iter().enumerate() {
+        if at > 0 {
+            text.push_str(between);
+        }
+        for half in [byte >> 4, byte & 15] {
+            text.extend(char::from_digit(u32::from(half), 16));
+        }
+    }
+    text
+}
+
 /// Seconds as people read them: `3.2 ms`, `1.50 s`, `2 min`.
 pub(crate) fn in_words(seconds: f64) -> String {
     let magnitude = seconds.abs();
@@ -193,6 +207,13 @@ pub(crate) fn in_words(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_are_written_as_everybody_writes_them() {
+        assert_eq!(hex(&[0, 0x1b, 0xff], ":"), "00:1b:ff");
+        assert_eq!(hex(&[0x0a, 0xb0], ""), "0ab0");
+        assert_eq!(hex(&[], " "), "");
+    }
 
     #[test]
     fn the_worst_of_several_states_is_their_maximum() {

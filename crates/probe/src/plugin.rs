@@ -210,22 +210,27 @@ pub(crate) fn state_of(code: i32) -> Option<State> {
     })
 }
 
-/// The whole judgement: the plugin's own, where it gave one.
-pub fn decide(name: &str, ran: &Ran) -> Outcome {
-    let output = parse_output(&ran.stdout);
+/// The plugin's own judgement, where it gave one, and its words.
+pub(crate) fn own_judgement(name: &str, ran: &Ran, output: &Output) -> (State, String) {
     let complaint = if ran.stderr.is_empty() { String::new() } else { format!(" ({})", excerpt(&ran.stderr)) };
     let said =
         if output.summary.is_empty() { format!("{name} said nothing{complaint}") } else { output.summary.clone() };
-    let outcome = match (ran.code, ran.code.and_then(state_of)) {
+    match (ran.code, ran.code.and_then(state_of)) {
         // Without a word an OK may be the exit code of something else.
-        (_, Some(State::Ok)) if output.summary.is_empty() => Outcome::new(State::Unknown, said),
-        (_, Some(state)) => Outcome::new(state, said),
+        (_, Some(State::Ok)) if output.summary.is_empty() => (State::Unknown, said),
+        (_, Some(state)) => (state, said),
         (Some(code), None) => {
-            let what = format!("{name} ended with the code {code}, which means nothing (0 to 3 do): {said}");
-            Outcome::new(State::Unknown, what)
+            (State::Unknown, format!("{name} ended with the code {code}, which means nothing (0 to 3 do): {said}"))
         }
-        (None, None) => Outcome::new(State::Unknown, format!("{name} was ended by a signal: {said}")),
-    };
+        (None, None) => (State::Unknown, format!("{name} was ended by a signal: {said}")),
+    }
+}
+
+/// The whole judgement: the plugin's own, with its readings.
+pub fn decide(name: &str, ran: &Ran) -> Outcome {
+    let output = parse_output(&ran.stdout);
+    let (state, said) = own_judgement(name, ran, &output);
+    let outcome = Outcome::new(state, said);
     let outcome = match ran.cost {
         Some(cost) => outcome.with("plugin_cpu_seconds", cost.cpu.as_secs_f64(), "seconds").with(
             "plugin_memory_bytes",

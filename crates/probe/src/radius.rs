@@ -4,12 +4,11 @@ use std::net::SocketAddr;
 
 use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
-use ring::rand::{SecureRandom, SystemRandom};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::dialog::{Measured, one_line_problem, problems};
-use crate::env::{Failure, addresses};
+use crate::env::{Failure, addresses, random};
 use crate::outcome::{Outcome, State, excerpt};
 use crate::params::{Family, ParamError, Span};
 use crate::protocol::{Check, Cx};
@@ -118,10 +117,7 @@ impl Check for Radius {
         let target = parse_host_port(cx.target.as_bytes()).map_err(Failure::Local)?;
         let found = addresses(cx, &target.host, self.family).await?;
         let peer = SocketAddr::new(found[0], target.port.unwrap_or(PORT));
-        let mut dice = [0; 17];
-        let thrown = SystemRandom::new().fill(&mut dice);
-        thrown.map_err(|_| Failure::Local("this machine gives no random numbers".to_owned()))?;
-        let (id, authenticator) = (dice[16], *dice.first_chunk::<16>().expect("seventeen bytes"));
+        let ([id], authenticator) = (random::<1>()?, random::<16>()?);
         let request = self.request(id, &authenticator);
         // Whoever does not know the secret gets no answer at all, so the sentence of a timeout must say so.
         cx.trace.phase("exchange", "waiting for the server, which is silent to a wrong secret or an unknown client");

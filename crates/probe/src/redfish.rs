@@ -52,8 +52,10 @@ pub enum Sensors {
 }
 
 const MAX_MEMBERS: usize = 16;
-/// Sensors of a chassis, in the newer way.
-const MAX_SENSORS: usize = 100;
+/// Sensors of one list.
+const MAX_SENSORS: usize = 200;
+/// Parts that a list is told in.
+const MAX_PAGES: usize = 20;
 
 impl Check for Redfish {
     const NAME: &'static str = "redfish";
@@ -74,14 +76,13 @@ impl Check for Redfish {
         let at_once = &root["ProtocolFeaturesSupported"]["ExpandQuery"];
         let list = if at_once["NoLinks"] == true { List::AtOnce } else { List::EachAlone };
         let mut seen = Seen::default();
-        for system in self.members(cx, &base, &root["Systems"], List::EachAlone, MAX_MEMBERS).await? {
-            seen.systems.push(system);
-        }
-        for chassis in self.members(cx, &base, &root["Chassis"], List::EachAlone, MAX_MEMBERS).await? {
-            if self.sensors == Sensors::Read {
+        let systems = self.members(cx, &base, &root["Systems"], List::EachAlone, MAX_MEMBERS).await?;
+        let chassis = self.members(cx, &base, &root["Chassis"], List::EachAlone, MAX_MEMBERS).await?;
+        (seen.systems, seen.chassis) = (seen.whole(systems), seen.whole(chassis));
+        if self.sensors == Sensors::Read {
+            for chassis in seen.chassis.clone() {
                 self.read_parts(cx, &base, &chassis, list, &mut seen).await;
             }
-            seen.chassis.push(chassis);
         }
         last.total_seconds = cx.trace.elapsed().as_secs_f64();
         Ok(decide(self, &seen, &Answer { url: base, ..last }))
@@ -113,26 +114,19 @@ impl Redfish {
         if has_older {
             return;
         }
-        for (part, members, most) in
-            [("ThermalSubsystem", "Fans", MAX_MEMBERS), ("PowerSubsystem", "PowerSupplies", MAX_MEMBERS)]
-        {
+        for (part, members) in [("ThermalSubsystem", "Fans"), ("PowerSubsystem", "PowerSupplies")] {
             let Some(path) = link(&chassis[part]) else { continue };
             let found = match self.access.ask(Ask::get(at_path(base, path))).json(cx).await {
-                Ok((json, _)) => self.members(cx, base, &json[members], list, most).await,
+                Ok((json, _)) => self.members(cx, base, &json[members], list, MAX_SENSORS).await,
                 Err(failure) => Err(failure),
             };
-            match found {
-                Ok(found) => seen.parts.push(json!({ members: found })),
-                Err(_) => seen.unread += 1,
-            }
+            seen.add(members, found);
         }
-        match self.members(cx, base, &chassis["Sensors"], list, MAX_SENSORS).await {
-            Ok(found) => seen.parts.push(json!({ "Sensors": found })),
-            Err(_) => seen.unread += 1,
-        }
+        let found = self.members(cx, base, &chassis["Sensors"], list, MAX_SENSORS).await;
+        seen.add("Sensors", found);
     }
 
-    /// The members of a collection, each whole.
+    /// The members of a collection, each whole; at most so many, however many parts the collection is told in.
     async fn members(
         &self,
         cx: &Cx<'_>,
@@ -140,28 +134,52 @@ impl Redfish {
         collection: &Value,
         list: List,
         most: usize,
-    ) -> Result<Vec<Value>, Failure> {
-        let Some(path) = link(collection) else { return Ok(Vec::new()) };
-        let mut url = at_path(base, path);
-        if let List::AtOnce = list {
+    ) -> Result<Members, Failure> {
+        let mut found = Members::default();
+        let mut next = link(collection).map(|path| at_path(base, path));
+        if let (Some(url), List::AtOnce) = (&mut next, list) {
             url.set_query(Some("$expand=.($levels=1)"));
         }
-        let (collection, _) = self.access.ask(Ask::get(url)).json(cx).await?;
-        let mut members = Vec::new();
-        for member in collection["Members"].as_array().into_iter().flatten().take(most) {
-            if member.as_object().is_some_and(|object| object.len() > 1) {
-                members.push(member.clone());
-            } else if let Some(path) = link(member) {
-                members.push(self.access.ask(Ask::get(at_path(base, path))).json(cx).await?.0);
+        for _ in 0..MAX_PAGES {
+            let Some(url) = next.take() else { return Ok(found) };
+            let (page, _) = self.access.ask(Ask::get(url)).json(cx).await?;
+            for member in page["Members"].as_array().into_iter().flatten() {
+                if found.read.len() >= most {
+                    return Ok(Members { is_cut: true, ..found });
+                }
+                // A link may carry annotations of its own, but only the thing itself has a name.
+                if member["Name"].is_string() {
+                    found.read.push(member.clone());
+                } else if let Some(path) = link(member) {
+                    found.read.push(self.access.ask(Ask::get(at_path(base, path))).json(cx).await?.0);
+                } else {
+                    found.is_cut = true;
+                }
             }
+            let more = &page["Members@odata.nextLink"];
+            next = own_path(more).map(|path| at_path(base, path));
+            // One that leads elsewhere is not followed.
+            found.is_cut |= next.is_none() && !more.is_null();
         }
-        Ok(members)
+        Ok(Members { is_cut: found.is_cut || next.is_some(), ..found })
     }
+}
+
+/// What was read of a collection.
+#[derive(Default)]
+struct Members {
+    read: Vec<Value>,
+    /// Whether it has more than that.
+    is_cut: bool,
 }
 
 /// Where a link leads, when it stays with the controller.
 fn link(value: &Value) -> Option<&str> {
-    value["@odata.id"].as_str().filter(|path| path.starts_with('/') && !path.starts_with("//") && path.len() < 1000)
+    own_path(&value["@odata.id"])
+}
+
+fn own_path(path: &Value) -> Option<&str> {
+    path.as_str().filter(|path| path.starts_with('/') && !path.starts_with("//") && path.len() < 1000)
 }
 
 /// What a controller tells.
@@ -173,8 +191,27 @@ pub struct Seen {
     pub chassis: Vec<Value>,
     /// What their Thermal and Power say, or lists of sensors, fans and power supplies of the same names.
     pub parts: Vec<Value>,
-    /// How many of these could not be read.
+    /// How many of these lists could not be read, or have more in them than was read.
     pub unread: usize,
+}
+
+impl Seen {
+    /// What was read of a list; one that has more is counted.
+    fn whole(&mut self, members: Members) -> Vec<Value> {
+        self.unread += usize::from(members.is_cut);
+        members.read
+    }
+
+    /// A list of parts; one that could not be read is counted.
+    fn add(&mut self, list: &str, found: Result<Members, Failure>) {
+        match found {
+            Ok(members) => {
+                let read = self.whole(members);
+                self.parts.push(json!({ list: read }));
+            }
+            Err(_) => self.unread += 1,
+        }
+    }
 }
 
 /// The whole judgement.
@@ -200,6 +237,7 @@ pub fn decide(want: &Redfish, seen: &Seen, answer: &Answer) -> Outcome {
         health(&mut findings, &name(chassis), chassis);
     }
     let mut readings = Vec::new();
+    let mut unread = seen.unread;
     for part in &seen.parts {
         for (list, value, reading, unit) in [
             ("Temperatures", "ReadingCelsius", "redfish_temperature_celsius", "celsius"),
@@ -208,16 +246,20 @@ pub fn decide(want: &Redfish, seen: &Seen, answer: &Answer) -> Outcome {
             ("PowerControl", "PowerConsumedWatts", "redfish_power_watts", "watts"),
             ("Sensors", "Reading", "redfish_sensor", ""),
         ] {
-            for sensor in part[list].as_array().into_iter().flatten().take(200) {
+            let sensors = part[list].as_array().map_or(&[][..], Vec::as_slice);
+            unread += usize::from(sensors.len() > MAX_SENSORS);
+            for sensor in sensors.iter().take(MAX_SENSORS) {
                 let name = name(sensor);
                 health(&mut findings, &name, sensor);
-                let (value, unit) = match &sensor["SpeedPercent"]["SpeedRPM"] {
-                    // A fan in the newer way.
-                    Value::Number(rpm) => (rpm.as_f64(), "rpm"),
-                    _ if unit.is_empty() => {
+                // A fan in the newer way: not each knows how often it turns.
+                let speed = &sensor["SpeedPercent"];
+                let (value, unit) = match (speed["SpeedRPM"].as_f64(), speed["Reading"].as_f64()) {
+                    (Some(rpm), _) => (Some(rpm), "rpm"),
+                    (None, Some(percent)) => (Some(percent), "percent"),
+                    (None, None) if unit.is_empty() => {
                         (sensor[value].as_f64(), sensor["ReadingUnits"].as_str().unwrap_or_default())
                     }
-                    _ => (sensor[value].as_f64(), unit),
+                    (None, None) => (sensor[value].as_f64(), unit),
                 };
                 let (reading, unit) = match (list, unit) {
                     ("Sensors", "Cel") => ("redfish_temperature_celsius", "celsius"),
@@ -230,8 +272,8 @@ pub fn decide(want: &Redfish, seen: &Seen, answer: &Answer) -> Outcome {
     if seen.systems.is_empty() && seen.chassis.is_empty() {
         findings.add(State::Warning, "it tells of no system and no chassis");
     }
-    if seen.unread > 0 {
-        findings.add(State::Warning, format!("{} of its lists of sensors cannot be read", seen.unread));
+    if unread > 0 {
+        findings.add(State::Warning, format!("{unread} of its lists cannot be read whole"));
     }
     let (state, end) = findings.verdict();
     let sentence = format!("{} tells of {} systems, {} chassis", answer.url, seen.systems.len(), seen.chassis.len());
@@ -290,6 +332,31 @@ mod tests {
         let read: Vec<_> = read.filter(|(name, ..)| *name != "redfish_response_seconds").collect();
         let temperature = ("redfish_temperature_celsius", 22.5, "celsius");
         assert_eq!(read, [("redfish_fan_speed", 2200.0, "rpm"), temperature, ("redfish_sensor", 230.1, "v")]);
+    }
+
+    #[test]
+    fn a_fan_without_a_count_of_its_turns_tells_its_share() {
+        let fans = json!({"Fans": [{"Name": "Bay 1", "SpeedPercent": {"Reading": 45}}]});
+        let seen = Seen { systems: vec![json!({"Name": "web-1"})], parts: vec![fans], ..Seen::default() };
+        let outcome = decide(&Redfish::default(), &seen, &web::answer("https://bmc/", ""));
+        let fan = outcome.readings.iter().find(|one| one.name == "redfish_fan_speed").unwrap();
+        assert_eq!((fan.value, fan.unit.as_str()), (45.0, "percent"));
+    }
+
+    #[test]
+    fn what_is_not_looked_at_is_never_green() {
+        let many = |count: usize| json!({"Temperatures": vec![json!({"Name": "t", "ReadingCelsius": 40}); count]});
+        for (parts, unread, state) in [
+            (many(MAX_SENSORS), 0, State::Ok),
+            (many(MAX_SENSORS + 1), 0, State::Warning),
+            (many(1), 1, State::Warning),
+        ] {
+            let seen = Seen { systems: vec![json!({"Name": "web-1"})], parts: vec![parts], unread, ..Seen::default() };
+            let outcome = decide(&Redfish::default(), &seen, &web::answer("https://bmc/", ""));
+            assert_eq!(outcome.state, state, "{}", outcome.summary);
+            let told = outcome.summary.contains("1 of its lists cannot be read whole");
+            assert_eq!(told, state == State::Warning, "{}", outcome.summary);
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::env::{Clock, Env, Failure, Host, Net, Ran, RawProcess, Space, Stream};
+use crate::outcome::hex;
 use crate::registry::Prepared;
 
 /// Stands for an address that would have to be looked up (RFC 5737).
@@ -141,7 +142,7 @@ fn shown(bytes: &[u8]) -> String {
         let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MOST)]).into_owned();
         return format!("{} bytes, {text:?}", bytes.len());
     }
-    let digits: String = bytes.iter().take(MOST / 4).map(|byte| format!("{byte:02x}")).collect();
+    let digits = hex(&bytes[..bytes.len().min(MOST / 4)], "");
     let more = if bytes.len() > MOST / 4 { "…" } else { "" };
     format!("{} bytes, {digits}{more}", bytes.len())
 }

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::dialog::{Dialog, Measured, Parsed, one_line_problem};
 use crate::env::Failure;
-use crate::outcome::{Outcome, State, excerpt};
+use crate::outcome::{Outcome, State, excerpt, hex};
 use crate::params::{Family, OneOrMany, ParamError, Span, ordered};
 use crate::protocol::{Check, Cx};
 use crate::secret::Secret;
@@ -149,7 +149,7 @@ fn proof(wanted: &str, user: &str, password: &Secret, method: &str, uri: &str) -
     let (Some(realm), Some(nonce)) = (part("realm"), part("nonce")) else {
         return Err(format!("asks for a proof of the password in no known way ({})", excerpt(wanted.as_bytes())));
     };
-    let hash = |text: String| Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hash = |text: String| hex(&Md5::digest(text), "");
     let who = hash(format!("{user}:{realm}:{}", password.reveal()));
     let what = hash(format!("{method}:{uri}"));
     let response = hash(format!("{who}:{nonce}:{what}"));

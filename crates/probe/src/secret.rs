@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, hex};
 use crate::params::ParamError;
 use crate::target::{parse_host_port, parse_web_address};
 
@@ -23,6 +23,11 @@ use crate::target::{parse_host_port, parse_web_address};
 /// or, with a port, `"for": "db-1.example.org:5432"`.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
+
+/// Equal, found out in a time that tells nothing of where they differ: for proofs that somebody could guess at.
+pub(crate) fn same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).fold(0, |apart, (a, b)| apart | (a ^ b)) == 0
+}
 
 /// The names that parameters of this type have, in every protocol; `registry` tests that it is complete.
 pub(crate) const NAMES: &[&str] = &[
@@ -204,7 +209,7 @@ fn forms(params: &Value) -> Vec<String> {
             STANDARD.encode(format!("{user}:{secret}")),
             STANDARD.encode(format!("\0{user}\0{secret}")),
             url::form_urlencoded::byte_serialize(secret.as_bytes()).collect(),
-            secret.bytes().map(|byte| format!("{byte:02x}")).collect(),
+            hex(secret.as_bytes(), ""),
         ]);
     }
     forms.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));

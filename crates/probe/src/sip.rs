@@ -2,13 +2,12 @@
 
 use std::net::SocketAddr;
 
-use ring::rand::{SecureRandom, SystemRandom};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::dialog::{Dialog, Measured, Parsed, one_line_problem, problems};
-use crate::env::{Failure, addresses};
+use crate::env::{Failure, addresses, random};
 use crate::http::Condition;
 use crate::outcome::{Outcome, State, excerpt};
 use crate::params::{Family, ParamError, Span};
@@ -63,10 +62,7 @@ impl Check for Sip {
     }
 
     async fn run<'a>(&'a self, cx: &'a Cx<'a>) -> Result<Outcome, Failure> {
-        let mut dice = [0; 8];
-        let thrown = SystemRandom::new().fill(&mut dice);
-        thrown.map_err(|_| Failure::Local("this machine gives no random numbers".to_owned()))?;
-        let branch = format!("z9hG4bK{:016x}", u64::from_be_bytes(dice));
+        let branch = format!("z9hG4bK{:016x}", u64::from_be_bytes(random()?));
         let target = parse_host_port(cx.target.as_bytes()).map_err(Failure::Local)?;
         let port = target.port.unwrap_or(PORT);
         let request = self.request(&target.with_port(port), &branch);

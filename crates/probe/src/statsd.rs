@@ -8,12 +8,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use ring::rand::{SecureRandom, SystemRandom};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::dialog::{Dialog, Measured, Parsed, parse_line, problems};
-use crate::env::{Failure, addresses};
+use crate::env::{Failure, addresses, random};
 use crate::facts::{Conditions, Facts, MAX_FACTS, judge, with_named};
 use crate::http::Ask;
 use crate::outcome::{Outcome, State, excerpt};
@@ -33,7 +32,8 @@ pub struct Statsd {
     admin_port: u16,
     /// The web address of the page of metrics, for example http://metrics-1.example.org:9102/metrics.
     page: Option<String>,
-    /// Name of the gauge that is sent; its value is new each time.
+    /// Name of the gauge that is sent; its value is new each time. One check's own: two checks that send the same gauge to
+    /// one server overwrite each other's value, and neither finds its own.
     metric: String,
     /// How metrics are sent: udp or tcp.
     transport: Transport,
@@ -89,9 +89,15 @@ pub enum Transport {
 
 const PORT: u16 = 8125;
 const ANSWER_LIMIT_BYTES: usize = 1 << 20;
+/// All gauges of a server, and all of a page.
+const GAUGES_LIMIT_BYTES: usize = 16 << 20;
 const PAGE_LIMIT_BYTES: usize = 16 << 20;
-/// How long to wait before the gauge is looked for again.
+/// How long to wait before the gauge is looked for again, at first.
 const AGAIN: Duration = Duration::from_millis(100);
+/// How long in the end.
+const AGAIN_AT_MOST: Duration = Duration::from_secs(1);
+/// What a look should be left at least.
+const LOOK: Duration = Duration::from_millis(200);
 
 impl Check for Statsd {
     const NAME: &'static str = "statsd";
@@ -125,10 +131,7 @@ impl Check for Statsd {
     async fn run<'a>(&'a self, cx: &'a Cx<'a>) -> Result<Outcome, Failure> {
         let target = parse_host_port(cx.target.as_bytes()).map_err(Failure::Local)?;
         let port = target.port.unwrap_or(PORT);
-        let mut random = [0; 4];
-        let filled = SystemRandom::new().fill(&mut random);
-        filled.map_err(|_| Failure::Local("this machine gives no random numbers".to_owned()))?;
-        let value = u32::from_be_bytes(random) % 1_000_000;
+        let value = u32::from_be_bytes(random()?) % 1_000_000;
         let line = format!("{}:{value}|g\n", self.metric);
         // An interface that cannot be reached is told before a metric is left behind.
         let mut admin = None;
@@ -176,29 +179,50 @@ impl Statsd {
     }
 
     async fn find_by_admin(&self, cx: &Cx<'_>, dialog: &mut Dialog, value: u32) -> Result<bool, Failure> {
-        while cx.remaining() > 2 * AGAIN {
+        let mut pause = AGAIN;
+        loop {
             dialog.say(b"gauges\n").await?;
-            let gauges = dialog.next(ANSWER_LIMIT_BYTES, parse_gauges).await?;
-            if gauges.get(&self.metric) == Some(&f64::from(value)) {
+            // What was looked through for the end is not looked through again: the answer may be long.
+            let mut seen = 0;
+            let whole = |bytes: &[u8]| {
+                let end = end_of_gauges(bytes, seen);
+                seen = bytes.len().saturating_sub(GAUGES_END.len() - 1);
+                Ok(end.map(|end| (gauge_in(&bytes[..end], &self.metric), end + GAUGES_END.len())))
+            };
+            if dialog.next(GAUGES_LIMIT_BYTES, whole).await? == Some(f64::from(value)) {
                 return Ok(true);
             }
-            tokio::time::sleep(AGAIN).await; // polls: the gauge is there, within the check's time
+            if !wait(cx, &mut pause).await {
+                return Ok(false);
+            }
         }
-        Ok(false)
     }
 
     async fn find_on_page(&self, cx: &Cx<'_>, page: &str, value: u32) -> Result<bool, Failure> {
         let url = parse_web_address(page.as_bytes()).map_err(Failure::Local)?;
-        while cx.remaining() > 2 * AGAIN {
+        let mut pause = AGAIN;
+        loop {
             let answer = Ask::get(url.clone()).at_most(PAGE_LIMIT_BYTES).well(cx).await?;
             cx.trace.phase("arrival", "waiting for the gauge to arrive");
             if shows(&answer.body, &self.metric, value).map_err(|why| Failure::Peer(format!("{page} {why}")))? {
                 return Ok(true);
             }
-            tokio::time::sleep(AGAIN).await; // polls: the gauge is there, within the check's time
+            if !wait(cx, &mut pause).await {
+                return Ok(false);
+            }
         }
-        Ok(false)
     }
+}
+
+/// Waits before the next look, twice as long each time; false, and no wait, when there is no time for another look.
+async fn wait(cx: &Cx<'_>, pause: &mut Duration) -> bool {
+    let left = cx.remaining().saturating_sub(LOOK);
+    if left.is_zero() {
+        return false;
+    }
+    tokio::time::sleep((*pause).min(left)).await; // polls: the gauge is there, within the check's time
+    *pause = (*pause * 2).min(AGAIN_AT_MOST);
+    true
 }
 
 /// Whether a page of metrics shows the gauge with that value: in a name, or in a label as collectd writes it.
@@ -246,21 +270,30 @@ pub fn parse_stats(bytes: &[u8]) -> Parsed<Facts> {
     Ok(None)
 }
 
-/// Reads the answer to `gauges`: an object as JavaScript shows it, `{ 'a.b': 1, c: 2.5 }` on one line or several, then `END`
-/// and an empty line.
+/// Ends the answer to `gauges`.
+const GAUGES_END: &[u8] = b"END\n\n";
+
+/// Reads the value of one gauge off the answer to `gauges`: an object as JavaScript shows it, `{ 'a.b': 1, c: 2.5 }` on one
+/// line or several, then `END` and an empty line. The value is `None` when the gauge is not among them.
 ///
 /// # Errors
 /// Never: what is no gauge is passed over.
-pub fn parse_gauges(bytes: &[u8]) -> Parsed<std::collections::BTreeMap<String, f64>> {
-    let Some(end) = bytes.windows(5).position(|five| five == b"END\n\n") else { return Ok(None) };
-    let text = String::from_utf8_lossy(&bytes[..end]);
+pub fn parse_gauge(bytes: &[u8], wanted: &str) -> Parsed<Option<f64>> {
+    Ok(end_of_gauges(bytes, 0).map(|end| (gauge_in(&bytes[..end], wanted), end + GAUGES_END.len())))
+}
+
+/// Where the end of the answer begins, which is not before `from`.
+fn end_of_gauges(bytes: &[u8], from: usize) -> Option<usize> {
+    Some(from + bytes.get(from..)?.windows(GAUGES_END.len()).position(|part| part == GAUGES_END)?)
+}
+
+fn gauge_in(bytes: &[u8], wanted: &str) -> Option<f64> {
+    let text = String::from_utf8_lossy(bytes);
     let inside = text.trim().trim_start_matches('{').trim_end_matches('}');
-    let gauges = inside.split([',', '\n']).filter_map(|pair| {
+    inside.split([',', '\n']).find_map(|pair| {
         let (name, value) = pair.trim().rsplit_once(':')?;
-        let name = name.trim().trim_matches(['\'', '"']);
-        Some((name.to_owned(), value.trim().parse::<f64>().ok()?))
-    });
-    Ok(Some((gauges.take(100_000).collect(), end + 5)))
+        (name.trim().trim_matches(['\'', '"']) == wanted).then(|| value.trim().parse().ok())?
+    })
 }
 
 /// What was seen of a server.
@@ -307,6 +340,7 @@ pub fn decide(want: &Statsd, seen: &Seen, measured: &Measured) -> Outcome {
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 
@@ -367,10 +401,54 @@ mod tests {
             ("{\n  'statsd.lag': 0.25,\n  c: 2.5\n}\nEND\n\n", "c", 2.5),
             ("{ 'a:b': -3 }\nEND\n\n", "a:b", -3.0),
         ] {
-            let (gauges, length) = parse_gauges(text.as_bytes()).unwrap().unwrap();
-            assert_eq!((gauges.get(name), length), (Some(&value), text.len()), "{text}");
+            assert_eq!(parse_gauge(text.as_bytes(), name), Ok(Some((Some(value), text.len()))), "{text}");
+            assert_eq!(parse_gauge(text.as_bytes(), "other"), Ok(Some((None, text.len()))), "{text}");
         }
-        assert_eq!(parse_gauges(b"{ a: 1 }\nEN"), Ok(None));
+        assert_eq!(parse_gauge(b"{ a: 1 }\nEN", "a"), Ok(None));
+    }
+
+    /// An administrative interface that shows so many other gauges, and ours in its `nth` answer, in pieces of `piece` bytes.
+    async fn interface(others: usize, nth: usize, piece: usize) -> u16 {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let others: Vec<String> = (0..others).map(|at| format!("  'shop.basket.size.{at:06}': {at}")).collect();
+            for answer in 1.. {
+                let mut asked = [0; 7];
+                if stream.read_exact(&mut asked).await.is_err() {
+                    return;
+                }
+                let ours = if answer >= nth { ",\n  'mainstay.check': 42" } else { "" };
+                let said = format!("{{\n{}{ours}\n}}\nEND\n\n", others.join(",\n"));
+                for part in said.as_bytes().chunks(piece) {
+                    stream.write_all(part).await.unwrap();
+                }
+            }
+        });
+        port
+    }
+
+    async fn looked_for(port: u16, timeout: Duration) -> Result<bool, Failure> {
+        let env = crate::Env::real();
+        let trace = crate::trace::Trace::new(env.clock.clone());
+        let cx = Cx { env: &env, target: "m", timeout, trace: &trace };
+        let mut dialog = Dialog::dial(&cx, "127.0.0.1", port, Family::Any).await?;
+        Statsd::default().find_by_admin(&cx, &mut dialog, 42).await
+    }
+
+    #[tokio::test]
+    async fn a_gauge_is_looked_for_however_little_time_is_left() {
+        assert!(looked_for(interface(1, 1, 1000).await, Duration::ZERO).await.unwrap());
+        assert!(!looked_for(interface(1, 2, 1000).await, Duration::ZERO).await.unwrap(), "and once is enough then");
+        assert!(looked_for(interface(1, 3, 1000).await, Duration::from_secs(60)).await.unwrap(), "else it is again");
+    }
+
+    #[tokio::test]
+    async fn a_server_of_many_gauges_is_well() {
+        // 7 MB, whose end is found in whatever pieces it comes.
+        let port = interface(200_000, 1, 4093).await;
+        assert!(looked_for(port, Duration::from_secs(60)).await.unwrap());
     }
 
     #[test]
@@ -390,7 +468,7 @@ mod tests {
         #[test]
         fn no_answer_panics(bytes in proptest::collection::vec(any::<u8>(), 0..80), text in "(\\{ )?('?\\PC{0,6}'?: [0-9.-]{0,4},? ?\n?){0,4}(END\n\n)?") {
             for bytes in [bytes.as_slice(), text.as_bytes()] {
-                let _ = (parse_health(bytes), parse_stats(bytes), parse_gauges(bytes));
+                let _ = (parse_health(bytes), parse_stats(bytes), parse_gauge(bytes, "a"));
             }
         }
     }

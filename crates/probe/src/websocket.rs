@@ -3,13 +3,12 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
-use ring::rand::{SecureRandom, SystemRandom};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
 use crate::dialog::{Dialog, Measured, Parsed, one_line_problem};
-use crate::env::Failure;
+use crate::env::{Failure, random};
 use crate::outcome::{Outcome, State, excerpt};
 use crate::params::{Family, ParamError, Pattern, Span, ordered};
 use crate::protocol::{Check, Cx};
@@ -89,11 +88,8 @@ impl Check for Websocket {
             dialog = dialog.secure(cx, self.verify, self.ca.as_deref()).await?;
         }
         cx.trace.phase("upgrade", "waiting for the server to go over to WebSocket");
-        let mut dice = [0; 20];
-        let thrown = SystemRandom::new().fill(&mut dice);
-        thrown.map_err(|_| Failure::Local("this machine gives no random numbers".to_owned()))?;
-        let key = STANDARD.encode(&dice[..16]);
-        let mask = *dice[16..].first_chunk::<4>().expect("four of twenty");
+        let key = STANDARD.encode(random::<16>()?);
+        let mask = random::<4>()?;
         dialog.say(self.request(&url, &key).as_bytes()).await?;
         let head = dialog.next(HEAD_LIMIT_BYTES, parse_head).await?;
         let accepted = accept_of(&key);

@@ -23,26 +23,32 @@ impl Dns {
         if self.transport == Transport::Tls { 853 } else { 53 }
     }
 
-    /// The server that a parameter names.
+    /// The server that a parameter names, under the name that it has there.
     pub(super) async fn server(&self, cx: &Cx<'_>, named: &str) -> Result<Server, Failure> {
         let parsed = parse_host_port(named.as_bytes()).map_err(Failure::Local)?;
         let found = addresses(cx, &parsed.host, Family::Any).await?;
         let address = SocketAddr::new(found[0], parsed.port.unwrap_or(self.port()));
-        Ok(Server { address, name: self.tls_name.clone().unwrap_or(parsed.host) })
+        Ok(Server { address, name: parsed.host })
     }
 
-    /// The server to ask first.
+    /// The server to ask first. It alone may be known by another name than it is reached by.
     pub(super) async fn first_server(&self, cx: &Cx<'_>) -> Result<Server, Failure> {
-        if let Some(named) = &self.server {
-            return self.server(cx, named).await;
-        }
+        let found = match &self.server {
+            Some(named) => self.server(cx, named).await?,
+            None => self.systems_server(cx).await?,
+        };
+        let name = self.tls_name.clone().unwrap_or(found.name);
+        Ok(Server { name, ..found })
+    }
+
+    /// The server that this machine asks itself.
+    async fn systems_server(&self, cx: &Cx<'_>) -> Result<Server, Failure> {
         const FILE: &str = "/etc/resolv.conf";
         let bytes = cx.env.host.read(Path::new(FILE)).await.unwrap_or_default();
         let servers: Vec<IpAddr> = parse_resolv_conf(&bytes);
         let first = servers.first();
         let first = first.ok_or_else(|| Failure::Local(format!("{FILE} names no name server; give one in server")))?;
-        let name = self.tls_name.clone().unwrap_or(first.to_string());
-        Ok(Server { address: SocketAddr::new(*first, self.port()), name })
+        Ok(Server { address: SocketAddr::new(*first, self.port()), name: first.to_string() })
     }
 
     /// Asks that server, and how long that took.
@@ -99,6 +105,17 @@ pub fn parse_framed(bytes: &[u8]) -> Parsed<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn another_name_is_that_of_the_first_server_alone() {
+        let params = serde_json::json!({"transport": "tls", "server": "192.0.2.1", "tls_name": "ns-1.example.org"});
+        let dns: Dns = serde_json::from_value(params).unwrap();
+        let env = crate::Env::real();
+        let trace = crate::trace::Trace::new(env.clock.clone());
+        let cx = Cx { env: &env, target: "n", timeout: std::time::Duration::from_secs(5), trace: &trace };
+        assert_eq!(dns.first_server(&cx).await.unwrap().name, "ns-1.example.org");
+        assert_eq!(dns.server(&cx, "192.0.2.2").await.unwrap().name, "192.0.2.2");
+    }
 
     #[test]
     fn a_message_is_as_long_as_it_says() {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use ask::parse_framed;
 pub use message::{Answer, Found, parse_answer, parse_resolv_conf};
 
-use crate::env::Failure;
+use crate::env::{Failure, parse_server_name};
 use crate::outcome::{Outcome, State, in_words};
 use crate::params::{OneOrMany, ParamError, Span, ordered};
 use crate::protocol::{Check, Cx};
@@ -32,7 +32,8 @@ pub struct Dns {
     server: Option<String>,
     /// What the question goes over: udp (TCP where the answer does not fit), tcp or tls.
     transport: Transport,
-    /// The name that the server's certificate must be for, where it is not that of the server. With transport tls.
+    /// The name that the server's certificate must be for, where it is not that of the server; those of same_on show
+    /// certificates for their own names. With transport tls.
     tls_name: Option<String>,
     /// Whether the server's certificate must be valid for the name.
     verify: bool,
@@ -196,7 +197,9 @@ impl Check for Dns {
         if self.rcode != Rcode::NoError && !self.answer.0.is_empty() {
             problems.push(ParamError::new("answer", format!("there are no answers with {}", self.rcode.as_str())));
         }
-        if self.tls_name.is_some() && self.transport != Transport::Tls {
+        if self.transport == Transport::Tls {
+            problems.extend(self.name_problems());
+        } else if self.tls_name.is_some() {
             problems.push(ParamError::new("tls_name", "is of use with transport tls only"));
         }
         let ca = self.ca.as_deref().and_then(|pem| parse_authorities(pem.as_bytes()).err());
@@ -221,6 +224,21 @@ impl Check for Dns {
             }
         }
         Ok(outcome)
+    }
+}
+
+impl Dns {
+    /// Names that no certificate can be for.
+    fn name_problems(&self) -> Vec<ParamError> {
+        // What is no place at all is told as such.
+        let host = |place: &String| Some(parse_host_port(place.as_bytes()).ok()?.host);
+        let first = match &self.tls_name {
+            Some(name) => Some(("tls_name", name.clone())),
+            None => self.server.as_ref().and_then(host).map(|host| ("server", host)),
+        };
+        let others = self.same_on.0.iter().filter_map(host).map(|host| ("same_on", host));
+        let names = first.into_iter().chain(others);
+        names.filter_map(|(field, name)| Some(ParamError::new(field, parse_server_name(&name).err()?))).collect()
     }
 }
 
@@ -352,6 +370,22 @@ mod tests {
         let want: Dns = serde_json::from_value(json!({"dnssec": "signed"})).unwrap();
         let later = Timestamp::from_second(3 * i64::from(DAY)).unwrap();
         assert_eq!(decide(&want, "n", "s", &ended, 0.02, later).state, State::Critical);
+    }
+
+    #[test]
+    fn a_name_that_no_certificate_can_be_for_is_told_before_anybody_is_asked() {
+        for (params, fields) in [
+            (json!({"transport": "tls", "server": "ns-1.example.org", "tls_name": "dns example"}), vec!["tls_name"]),
+            (json!({"transport": "tls", "server": "ns-.example.org"}), vec!["server"]),
+            (json!({"transport": "tls", "server": "ns-.example.org", "tls_name": "ns-1.example.org"}), vec![]),
+            (json!({"transport": "tls", "same_on": ["192.0.2.53:853", "ns-.example.org"]}), vec!["same_on"]),
+            (json!({"server": "ns-.example.org"}), vec![]),
+            (json!({"tls_name": "ns-1.example.org"}), vec!["tls_name"]),
+        ] {
+            let want: Dns = serde_json::from_value(params.clone()).unwrap();
+            let told: Vec<String> = want.problems("n").into_iter().map(|problem| problem.field).collect();
+            assert_eq!(told, fields, "{params}");
+        }
     }
 
     #[test]

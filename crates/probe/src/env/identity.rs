@@ -1,6 +1,7 @@
-//! Identity: the certificate that a check shows of itself, and its private key. Kept as text until a connection needs it; its
-//! `Debug` shows nothing of the key.
+//! Identity: the certificate that a check shows of itself, and its private key. Kept as text until settings for connections
+//! are made of it, with its digest, by which these are found again; its `Debug` shows nothing of the key.
 
+use std::fmt;
 use std::sync::Arc;
 
 use rustls::crypto::ring;
@@ -13,10 +14,17 @@ use crate::secret::Secret;
 use crate::tls::parse_authorities;
 
 /// A certificate with those between it and an authority, and its private key, as PEM text.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Identity {
     certificate: Arc<str>,
     key: Secret,
+    digest: [u8; 32],
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("certificate", &self.certificate).finish_non_exhaustive()
+    }
 }
 
 /// Which of the two is wrong, and how: the end of a sentence about it.
@@ -25,7 +33,12 @@ type Wrong = (&'static str, String);
 impl Identity {
     /// Both, read once to see that they fit together.
     pub(crate) fn new(certificate: &str, key: &Secret) -> Result<Identity, Wrong> {
-        let identity = Identity { certificate: certificate.into(), key: key.clone() };
+        let mut digest = Sha256::new();
+        digest.update(certificate.as_bytes());
+        digest.update([0]);
+        digest.update(key.reveal().as_bytes());
+        let digest = digest.finalize().into();
+        let identity = Identity { certificate: certificate.into(), key: key.clone(), digest };
         let (chain, key) = identity.parts()?;
         let unfit =
             |_| ("client_key", "does not belong to the client_certificate, or is of a kind that is not spoken".into());
@@ -35,11 +48,7 @@ impl Identity {
 
     /// What tells it from others, and tells nothing of it.
     pub(crate) fn digest(&self) -> [u8; 32] {
-        let mut digest = Sha256::new();
-        digest.update(self.certificate.as_bytes());
-        digest.update([0]);
-        digest.update(self.key.reveal().as_bytes());
-        digest.finalize().into()
+        self.digest
     }
 
     /// The chain, the own certificate first, and the key.

@@ -11,6 +11,7 @@ mod host;
 mod identity;
 mod net;
 mod policies;
+mod random;
 pub(crate) mod route;
 mod trust;
 
@@ -24,6 +25,7 @@ pub use host::{Cost, Host, Piece, Ran, RawProcess, Space};
 pub use net::{Datagrams, Net, Stream};
 pub(crate) use net::{addresses, dial};
 pub use policies::{Policies, parse_policies};
+pub(crate) use random::random;
 pub use trust::Trust;
 pub(crate) use trust::parse_server_name;
 

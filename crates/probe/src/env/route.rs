@@ -40,6 +40,9 @@ pub(crate) struct Route {
     client_certificate: Option<String>,
     /// Private key of the client_certificate, as PEM text without a passphrase.
     client_key: Option<Secret>,
+    /// Both of them, read when the parameters were.
+    #[serde(skip)]
+    identity: Option<Identity>,
 }
 
 const NAMES: &[&str] = &["source_address", "proxy", "proxy_user", "proxy_password", "client_certificate", "client_key"];
@@ -69,7 +72,7 @@ pub(crate) fn split(given: &Value) -> Result<(Value, Option<Route>), Vec<ParamEr
         return Ok((given.clone(), None));
     };
     let way: Map<_, _> = given.clone().into_iter().filter(|(name, _)| NAMES.contains(&name.as_str())).collect();
-    let way: Route = params::typed(&Value::Object(way))?;
+    let mut way: Route = params::typed(&Value::Object(way))?;
     let mut problems = Vec::new();
     if let Some(proxy) = &way.proxy {
         match parse_host_port(proxy.as_bytes()) {
@@ -86,10 +89,10 @@ pub(crate) fn split(given: &Value) -> Result<(Value, Option<Route>), Vec<ParamEr
         problems.push(ParamError::new("proxy_password", "and proxy_user come together"));
     }
     match (&way.client_certificate, &way.client_key) {
-        (Some(certificate), Some(key)) => {
-            let wrong = Identity::new(certificate, key).err();
-            problems.extend(wrong.map(|(field, why)| ParamError::new(field, why)));
-        }
+        (Some(certificate), Some(key)) => match Identity::new(certificate, key) {
+            Ok(identity) => way.identity = Some(identity),
+            Err((field, why)) => problems.push(ParamError::new(field, why)),
+        },
         (None, None) => {}
         _ => problems.push(ParamError::new("client_key", "and client_certificate come together")),
     }
@@ -114,10 +117,8 @@ impl Route {
             };
             env.net = Arc::new(Proxied { inner: env.net, place, credentials });
         }
-        if let (Some(certificate), Some(key)) = (&self.client_certificate, &self.client_key) {
-            let identity = Identity::new(certificate, key);
-            let identity = identity.map_err(|(field, why)| Failure::Local(format!("the {field} {why}")))?;
-            env.trust = Arc::new(env.trust.showing(Some(identity)));
+        if self.identity.is_some() {
+            env.trust = Arc::new(env.trust.showing(self.identity.clone()));
         }
         Ok(env)
     }
@@ -248,6 +249,19 @@ mod tests {
         ] {
             assert_eq!(split(&params).unwrap_err()[0].field, field, "{params}");
         }
+    }
+
+    #[test]
+    fn what_is_shown_is_read_once_with_the_parameters() {
+        let made = rcgen::generate_simple_self_signed(vec!["mia".into()]).unwrap();
+        let pem = (made.cert.pem(), made.signing_key.serialize_pem());
+        let (_, way) = split(&json!({"client_certificate": pem.0, "client_key": pem.1})).unwrap();
+        // Whatever happened to the texts since: a run does not look at them again.
+        let way = Route { client_certificate: None, client_key: None, ..way.unwrap() };
+        let expected = Identity::new(&pem.0, &Secret::new(&pem.1)).unwrap().digest();
+        assert_eq!(way.identity.as_ref().map(Identity::digest), Some(expected));
+        assert!(way.take(&Env::real()).is_ok());
+        assert!(!format!("{way:?}").contains("PRIVATE"));
     }
 
     #[test]

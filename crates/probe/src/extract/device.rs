@@ -142,14 +142,18 @@ impl Entry {
     }
 }
 
-/// The description and the identity in a snapshot.
+/// The identity and the description in a snapshot.
 pub fn system(snapshot: &Snapshot) -> (Oid, String) {
-    let get = |oid: &str| oid.parse().ok().and_then(|oid: Oid| snapshot.get(&oid).cloned());
-    let identity = match get(SYS_OBJECT_ID) {
-        Some(Value::Oid(identity)) => identity,
-        _ => Oid::default(),
-    };
-    (identity, get(SYS_DESCR).map(|value| value.to_string()).unwrap_or_default())
+    let description = SYS_DESCR.parse().ok().and_then(|oid: Oid| snapshot.get(&oid)).map(ToString::to_string);
+    (identity(snapshot).cloned().unwrap_or_default(), description.unwrap_or_default())
+}
+
+/// The identity in a snapshot; `None` of an agent that says none.
+pub(super) fn identity(snapshot: &Snapshot) -> Option<&Oid> {
+    match snapshot.get(&SYS_OBJECT_ID.parse().ok()?) {
+        Some(Value::Oid(identity)) if !identity.arcs().is_empty() => Some(identity),
+        _ => None,
+    }
 }
 
 /// What must be asked of a device of which the snapshot has description and identity, to tell what it is.
@@ -173,10 +177,10 @@ pub fn detect<'e>(entries: &'e [Entry], snapshot: &Snapshot) -> Option<&'e Entry
     entries.iter().find(|entry| entry.fits_system(&identity, &descr) && entry.fits(snapshot))
 }
 
-/// The objects and columns that its facts are in, on a device of that identity.
-pub fn fact_roots(entry: &Entry, identity: &Oid) -> Vec<Oid> {
+/// The objects and columns that its facts are in, on a device of which the snapshot has the identity.
+pub fn fact_roots(entry: &Entry, snapshot: &Snapshot) -> Vec<Oid> {
     let places = entry.facts.values().flatten().flat_map(|source| source.get.0.iter().cloned());
-    places.map(|oid| placed(oid, identity)).collect()
+    places.filter_map(|oid| placed(oid, snapshot)).collect()
 }
 
 /// What kind of device it is, with its facts.
@@ -203,7 +207,7 @@ impl FactSource {
             descr.to_owned()
         } else {
             let texts: Option<Vec<String>> =
-                self.get.0.iter().map(|oid| first(snapshot, &placed(oid.clone(), identity))).collect();
+                self.get.0.iter().map(|oid| first(snapshot, &placed(oid.clone(), snapshot)?)).collect();
             texts?.join(" ")
         };
         let found = match self.descr.as_ref().or(self.pattern.as_ref()) {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::extract::expr::{Scope, Val};
 use crate::extract::schema::{Calculation, Counter, Fallback, Profile, Rule, StateRule};
-use crate::extract::source::{self, Input, Row, tidy};
+use crate::extract::source::{self, Input, Row, Snapshot, tidy};
 use crate::outcome::State;
 use crate::snmp::Oid;
 
@@ -75,19 +75,20 @@ pub struct Extracted {
 /// The most items that are kept.
 pub const MAX_ITEMS: usize = 50_000;
 
-/// Every root that must be read from an SNMP agent of that identity for these profiles, each once, in order.
-pub fn roots(profiles: &[&Profile], identity: &Oid) -> Vec<Oid> {
+/// Every root that must be read for these profiles from an SNMP agent of which the snapshot has the identity, each once, in
+/// order.
+pub fn roots(profiles: &[&Profile], snapshot: &Snapshot) -> Vec<Oid> {
     let sources = profiles.iter().flat_map(|profile| profile.sources.values());
-    let all: BTreeSet<Oid> = sources.flat_map(|source| source::roots(source, identity)).collect();
+    let all: BTreeSet<Oid> = sources.flat_map(|source| source::roots(source, snapshot)).collect();
     all.into_iter().collect()
 }
 
-/// Every single object that must be read from an SNMP agent of that identity for these profiles.
-pub fn objects(profiles: &[&Profile], identity: &Oid) -> Vec<Oid> {
+/// Every single object that must be read for these profiles from an SNMP agent of which the snapshot has the identity.
+pub fn objects(profiles: &[&Profile], snapshot: &Snapshot) -> Vec<Oid> {
     let sources = profiles.iter().flat_map(|profile| profile.sources.values());
     let columns = sources.flat_map(|source| source.scalars.values());
     let places = columns.filter_map(|column| source::parse_place(&column.0.at.0).ok());
-    let all: BTreeSet<Oid> = places.map(|oid| source::placed(oid, identity)).collect();
+    let all: BTreeSet<Oid> = places.filter_map(|oid| source::placed(oid, snapshot)).collect();
     all.into_iter().collect()
 }
 
@@ -272,7 +273,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::extract::source::Snapshot;
     use crate::snmp::{Value, VarBind};
 
     fn snapshot(objects: &[(&str, Value)]) -> Snapshot {
@@ -420,8 +420,9 @@ mod tests {
         let profile = profile(yaml);
         for model in ["1.3.6.1.4.1.28507.68", "1.3.6.1.4.1.28507.81"] {
             let identity: Oid = model.parse().unwrap();
-            assert_eq!(roots(&[&profile], &identity), [identity.with(&[1, 3, 2])]);
-            assert_eq!(objects(&[&profile], &identity), [identity.with(&[5, 0])]);
+            let said = snapshot(&[("1.3.6.1.2.1.1.2.0", Value::Oid(identity.clone()))]);
+            assert_eq!(roots(&[&profile], &said), [identity.with(&[1, 3, 2])]);
+            assert_eq!(objects(&[&profile], &said), [identity.with(&[5, 0])]);
             let answers = snapshot(&[
                 ("1.3.6.1.2.1.1.2.0", Value::Oid(identity.clone())),
                 (&format!("{model}.1.3.2.1"), Value::Integer(1)),
@@ -431,6 +432,8 @@ mod tests {
             assert_eq!((found.items[0].states[0].word.as_str(), found.items[1].samples[0].value), ("on", 230.0));
             assert_eq!(found.items[1].samples[0].origin, Some(identity.with(&[5, 0])));
         }
+        let silent = Snapshot::default();
+        assert!(roots(&[&profile], &silent).is_empty() && objects(&[&profile], &silent).is_empty(), "nowhere else");
     }
 
     #[test]

@@ -7,11 +7,12 @@ use std::ops::Bound;
 
 use serde_json::Value as Json;
 
-use crate::extract::device::system;
+use crate::extract::device::identity;
 use crate::extract::expr::{Scope, Val};
 use crate::extract::schema::{ColumnSpec, Form, Source};
 use crate::extract::validate::oid_of;
-use crate::snmp::value::{hex, text_of};
+use crate::outcome::hex;
+use crate::snmp::value::text_of;
 use crate::snmp::{Oid, Value, VarBind};
 
 /// The most rows that one source gives.
@@ -77,11 +78,12 @@ pub(super) fn parse_place(text: &str) -> Result<Oid, String> {
     }
 }
 
-/// Where a profile's OID is on a device of that identity.
-pub(super) fn placed(oid: Oid, identity: &Oid) -> Oid {
+/// Where a profile's OID is on a device of which the snapshot has the identity; nowhere when it must be below an identity
+/// that the device does not say.
+pub(super) fn placed(oid: Oid, snapshot: &Snapshot) -> Option<Oid> {
     match oid.arcs().strip_prefix(&IDENTITY) {
-        Some(below) => identity.with(below),
-        None => oid,
+        Some(below) => Some(identity(snapshot)?.with(below)),
+        None => Some(oid),
     }
 }
 
@@ -119,14 +121,10 @@ impl Scope for Row {
     }
 }
 
-/// Every root that must be read from an agent of that identity for this source.
-pub(super) fn roots(source: &Source, identity: &Oid) -> Vec<Oid> {
-    source
-        .columns
-        .values()
-        .filter_map(|column| oid_of(source, &column.0.at.0))
-        .map(|oid| placed(oid, identity))
-        .collect()
+/// Every root that must be read for this source from an agent of which the snapshot has the identity.
+pub(super) fn roots(source: &Source, snapshot: &Snapshot) -> Vec<Oid> {
+    let places = source.columns.values().filter_map(|column| oid_of(source, &column.0.at.0));
+    places.filter_map(|oid| placed(oid, snapshot)).collect()
 }
 
 /// The source's rows in that answer; none when the answer is of another kind.
@@ -154,9 +152,8 @@ pub(super) fn rows(source: &Source, input: Input<'_>) -> Vec<Row> {
 
 fn table(source: &Source, snapshot: &Snapshot) -> Vec<Row> {
     let mut rows: BTreeMap<Vec<u32>, Row> = BTreeMap::new();
-    let (identity, _) = system(snapshot);
     for (name, column) in &source.columns {
-        let Some(root) = oid_of(source, &column.0.at.0).map(|oid| placed(oid, &identity)) else { continue };
+        let Some(root) = oid_of(source, &column.0.at.0).and_then(|oid| placed(oid, snapshot)) else { continue };
         for (oid, value) in snapshot.below(&root) {
             let index = oid.after(&root).unwrap_or_default();
             if rows.len() >= MAX_ROWS && !rows.contains_key(index) {
@@ -181,9 +178,8 @@ fn table(source: &Source, snapshot: &Snapshot) -> Vec<Row> {
 
 fn scalars(source: &Source, snapshot: &Snapshot) -> Vec<Row> {
     let mut row = Row { key: "0".to_owned(), ..Row::default() };
-    let (identity, _) = system(snapshot);
     for (name, column) in &source.scalars {
-        let Some(oid) = oid_of(source, &column.0.at.0).map(|oid| placed(oid, &identity)) else { continue };
+        let Some(oid) = oid_of(source, &column.0.at.0).and_then(|oid| placed(oid, snapshot)) else { continue };
         if let Some(value) = snapshot.get(&oid) {
             row.cells.insert(name.clone(), cell(&column.0, value));
             row.origins.insert(name.clone(), oid);
@@ -212,7 +208,7 @@ fn index_parts(kinds: &[String], index: &[u32]) -> Vec<(String, Val)> {
         let value = match kind {
             "text" => Val::Text(text_of(&bytes)),
             "ipv4" | "ipv6" => address(&bytes).map_or(Val::Null, Val::Text),
-            "mac" => Val::Text(hex(&bytes, ':')),
+            "mac" => Val::Text(hex(&bytes, ":")),
             "oid" | "rest" => Val::Text(Oid::new(part).to_string()),
             _ => part.first().map_or(Val::Null, |arc| Val::Num(f64::from(*arc))),
         };
@@ -231,10 +227,10 @@ fn address(bytes: &[u8]) -> Option<String> {
 
 fn cell(spec: &ColumnSpec, value: &Value) -> Val {
     let plain = match (spec.form, value) {
-        (Form::Mac, Value::Octets(bytes)) if bytes.len() == 6 => Val::Text(hex(bytes, ':')),
+        (Form::Mac, Value::Octets(bytes)) if bytes.len() == 6 => Val::Text(hex(bytes, ":")),
         (Form::Mac, Value::Octets(bytes)) => written_mac(&text_of(bytes)),
         (Form::Address, Value::Octets(bytes)) => address(bytes).map_or_else(|| Val::Text(text_of(bytes)), Val::Text),
-        (Form::Hex, Value::Octets(bytes)) => Val::Text(hex(bytes, ' ').replace(' ', "")),
+        (Form::Hex, Value::Octets(bytes)) => Val::Text(hex(bytes, "")),
         (Form::Date, Value::Octets(bytes)) => date(bytes),
         (Form::Bits, Value::Octets(bytes)) => {
             Val::Num(bytes.iter().take(8).fold(0u64, |sum, byte| sum << 8 | u64::from(*byte)) as f64)
@@ -461,6 +457,26 @@ mod tests {
         let values: Vec<Val> = parts.into_iter().map(|(_, value)| value).collect();
         assert_eq!(values, [Val::Num(7.0), text("abc"), text("192.0.2.1"), text("5.6")]);
         assert_eq!(index_parts(&kinds, &[7, 300, 1]).len(), 1, "a length that lies ends the reading");
+    }
+
+    #[test]
+    fn what_is_below_an_identity_is_nowhere_without_one() {
+        let (place, other) = (parse_place("identity.1.3").unwrap(), parse_place("1.3.6.1.2").unwrap());
+        let system = |value: Value| {
+            let mut snapshot = Snapshot::default();
+            snapshot.add([VarBind { oid: "1.3.6.1.2.1.1.2.0".parse().unwrap(), value }]);
+            snapshot
+        };
+        for (snapshot, expected) in [
+            (system(Value::Oid("1.3.6.1.4.1.9".parse().unwrap())), Some("1.3.6.1.4.1.9.1.3")),
+            (system(Value::Oid(Oid::default())), None),
+            (system(Value::Null), None),
+            (Snapshot::default(), None),
+        ] {
+            let expected: Option<Oid> = expected.map(|oid| oid.parse().unwrap());
+            assert_eq!(placed(place.clone(), &snapshot), expected);
+            assert_eq!(placed(other.clone(), &snapshot), Some(other.clone()), "what stands elsewhere does not move");
+        }
     }
 
     #[test]

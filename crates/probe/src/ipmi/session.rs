@@ -7,18 +7,17 @@ use std::time::Duration;
 use aes::Aes128;
 use aes::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt};
 use hmac::{Hmac, KeyInit, Mac};
-use ring::rand::{SecureRandom, SystemRandom};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha1::Sha1;
 use sha2::Sha256;
 
-use crate::env::{Datagrams, Failure, addresses};
+use crate::env::{Datagrams, Failure, addresses, random};
 use crate::ipmi::packet::{self, Packet, parse_packet};
 use crate::ipmi::sensor::{self, Read, Sensor, parse_sensor};
 use crate::params::Family;
 use crate::protocol::Cx;
-use crate::secret::Secret;
+use crate::secret::{Secret, same};
 use crate::target::parse_host_port;
 
 /// The cipher suites that are spoken; the others have no encryption or no proof.
@@ -157,9 +156,8 @@ impl Talk {
         password: &Secret,
     ) -> Result<Session<'a>, Failure> {
         const USER_BY_NAME: u8 = 0x12; // look only, and the name alone decides
-        let mut random = [0; 20];
-        SystemRandom::new().fill(&mut random).map_err(|_| Failure::Local("no randomness is to be had".to_owned()))?;
-        let (ours, random_m) = random.split_at(4);
+        let dice = random::<20>()?;
+        let (ours, random_m) = dice.split_at(4);
         let (auth, integrity) = if suite == Suite::S3 { (1, 1) } else { (3, 4) };
         let mut ask = vec![1, 2, 0, 0];
         ask.extend(ours);
@@ -198,10 +196,6 @@ impl Talk {
     }
 }
 
-fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |apart, (a, b)| apart | (a ^ b)) == 0
-}
-
 /// An open session.
 pub(super) struct Session<'a> {
     talk: &'a mut Talk,
@@ -235,9 +229,7 @@ impl Session<'_> {
             message[1] |= unit;
             message[2] = message[2].wrapping_sub(unit);
         }
-        let mut vector = [0; 16];
-        SystemRandom::new().fill(&mut vector).map_err(|_| Failure::Local("no randomness is to be had".to_owned()))?;
-        let sealed = packet::sealed(self.theirs, self.sequence, &encrypt(&self.cipher, vector, &message));
+        let sealed = packet::sealed(self.theirs, self.sequence, &encrypt(&self.cipher, random()?, &message));
         let proof = self.suite.hash(&self.proof_key, &sealed);
         let datagram = packet::datagram(&sealed, &proof[..self.suite.proof_bytes()]);
         let (suite, ours, key, cipher) = (self.suite, self.ours, self.proof_key.clone(), self.cipher.clone());

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::dialog::Parsed;
+use crate::outcome::hex;
 
 const OP_MSG: u32 = 2013;
 const HEADER_BYTES: usize = 16;
@@ -133,7 +134,7 @@ fn value(kind: u8, rest: &mut &[u8], depth: u8) -> Option<Value> {
             Value::from(String::from_utf8_lossy(take(rest, length)?).into_owned())
         }
         0x06 | 0x0a | 0x7f | 0xff => Value::Null,
-        0x07 => Value::from(array::<12>(rest)?.map(|byte| format!("{byte:02x}")).concat()),
+        0x07 => Value::from(hex(&array::<12>(rest)?, "")),
         0x08 => Value::from(take(rest, 1)? != [0]),
         0x09 | 0x12 => Value::from(i64::from_le_bytes(array(rest)?)),
         0x0b => {

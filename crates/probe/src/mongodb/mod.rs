@@ -7,7 +7,6 @@ mod bson;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use ring::rand::{SecureRandom, SystemRandom};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -15,7 +14,7 @@ use serde_json::{Value, json};
 pub use bson::{parse_document, parse_message};
 
 use crate::dialog::{Dialog, Measured, one_line_problem, problems};
-use crate::env::Failure;
+use crate::env::{Failure, random};
 use crate::facts::{Conditions, Facts, MAX_FACTS, judge, with_named};
 use crate::outcome::{Outcome, State, excerpt};
 use crate::params::{Family, ParamError, Span};
@@ -131,9 +130,7 @@ impl Check for Mongodb {
 
 impl Mongodb {
     async fn sign_in(&self, dialog: &mut Dialog, user: &str, password: &Secret) -> Result<(), Failure> {
-        let mut random = [0; 18];
-        SystemRandom::new().fill(&mut random).map_err(|_| Failure::Local("no randomness is to be had".to_owned()))?;
-        let nonce = STANDARD_NO_PAD.encode(random);
+        let nonce = STANDARD_NO_PAD.encode(random::<18>()?);
         let peer = dialog.peer().to_owned();
         let name = user.replace('=', "=3D").replace(',', "=2C");
         let first = format!("n,,n={name},r={nonce}");

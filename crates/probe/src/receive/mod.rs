@@ -2,6 +2,8 @@
 //!
 //! A decoder is total: any bytes give a value or an error that says what was wrong, within bounded memory. It takes no clock:
 //! where a message has no time, or only part of one, the value says so and whoever received it decides.
+//!
+//! No other crate listens with these decoders yet: only their tests and measurements call them.
 
 pub mod alertmanager;
 pub mod cloudevents;

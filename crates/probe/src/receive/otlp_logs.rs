@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use crate::outcome::hex;
 use crate::receive::protobuf::{Field, Wire};
 use crate::receive::unpack;
 
@@ -96,10 +97,6 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn record_of(bytes: &[u8]) -> Option<Record> {
     let mut record = Record { attributes: attributes(bytes, 6)?, ..Record::default() };
     let mut wire = Wire::new(bytes);
@@ -109,8 +106,8 @@ fn record_of(bytes: &[u8]) -> Option<Record> {
             (2, Field::Varint(severity)) => record.severity = u8::try_from(severity).unwrap_or(0),
             (3, Field::Bytes(words)) => record.severity_text = text(words),
             (5, Field::Bytes(value)) => record.body = shown(&any_value(value, 0)?),
-            (9, Field::Bytes(id)) => record.trace = hex(id),
-            (10, Field::Bytes(id)) => record.span = hex(id),
+            (9, Field::Bytes(id)) => record.trace = hex(id, ""),
+            (10, Field::Bytes(id)) => record.span = hex(id, ""),
             (11, Field::Fixed64(time)) => record.observed_nanoseconds = time,
             _ => {}
         }

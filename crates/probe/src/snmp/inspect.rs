@@ -61,8 +61,7 @@ async fn meet<'l>(session: &mut Session<'_>, library: &'l Library) -> Result<(Sn
 
 /// Where the facts of such a device are: single objects, and columns.
 fn places_of_facts(entry: Option<&Entry>, snapshot: &Snapshot) -> (Vec<Oid>, Vec<Oid>) {
-    let (identity, _) = crate::extract::system(snapshot);
-    let places = entry.map(|entry| fact_roots(entry, &identity)).unwrap_or_default();
+    let places = entry.map(|entry| fact_roots(entry, snapshot)).unwrap_or_default();
     places.into_iter().partition(|oid| oid.arcs().last() == Some(&0))
 }
 
@@ -80,15 +79,14 @@ pub async fn inspect(
     let (mut snapshot, entry) = meet(session, library).await?;
     let os = entry.map(|entry| entry.os.as_str()).unwrap_or_default();
     let profiles = if only.is_empty() { library.profiles_for(os, &snapshot) } else { only.to_vec() };
-    let (identity, _) = crate::extract::system(&snapshot);
-    let mut single = objects(&profiles, &identity);
+    let mut single = objects(&profiles, &snapshot);
     let (facts, columns) = places_of_facts(entry, &snapshot);
     single.extend(facts);
     for group in single.chunks(AT_ONCE) {
         snapshot.add(get_patiently(session, group).await?);
     }
     snapshot.add(first_of(session, &columns).await?);
-    let walked = walk(session, &roots(&profiles, &identity), limits, clock).await?;
+    let walked = walk(session, &roots(&profiles, &snapshot), limits, clock).await?;
     let count = walked.objects.len();
     snapshot.add(walked.objects);
     let found = beside_others(count, || extract(&profiles, Input::Snmp(&snapshot)));

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
+use crate::outcome::hex;
 use crate::snmp::Oid;
 use crate::snmp::ber::{self, BerError, Reader, Writer};
 
@@ -127,7 +128,7 @@ impl fmt::Display for Value {
             Value::Counter32(value) | Value::Gauge32(value) | Value::Ticks(value) => value.fmt(f),
             Value::Counter64(value) => value.fmt(f),
             Value::Float(value) => value.fmt(f),
-            Value::Opaque(bytes) => hex(bytes, ' ').fmt(f),
+            Value::Opaque(bytes) => hex(bytes, " ").fmt(f),
             Value::NoSuchObject => f.write_str("no such object"),
             Value::NoSuchInstance => f.write_str("no such instance"),
             Value::EndOfMibView => f.write_str("end of view"),
@@ -152,19 +153,7 @@ pub(crate) fn text_of(bytes: &[u8]) -> String {
             }
         }
     }
-    hex(bytes, ' ')
-}
-
-/// Bytes in hexadecimal with something between.
-pub(crate) fn hex(bytes: &[u8], between: char) -> String {
-    let mut text = String::with_capacity(bytes.len() * 3);
-    for (at, byte) in bytes.iter().enumerate() {
-        if at > 0 {
-            text.push(between);
-        }
-        text.push_str(&format!("{byte:02x}"));
-    }
-    text
+    hex(bytes, " ")
 }
 
 #[cfg(test)]

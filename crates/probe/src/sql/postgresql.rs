@@ -3,7 +3,6 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ring::rand::{SecureRandom, SystemRandom};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -13,7 +12,7 @@ pub use super::postgresql_message::{
 pub use super::scram::{Last, answer};
 
 use crate::dialog::{Dialog, one_line_problem, problems};
-use crate::env::Failure;
+use crate::env::{Failure, random};
 use crate::facts::Conditions;
 use crate::http::Condition;
 use crate::outcome::{Outcome, excerpt};
@@ -210,8 +209,7 @@ struct Proof {
 }
 
 fn nonce() -> Result<String, String> {
-    let mut dice = [0; 18];
-    SystemRandom::new().fill(&mut dice).map_err(|_| "cannot be answered: no random numbers here".to_owned())?;
+    let dice = random::<18>().map_err(|failure| format!("cannot be answered: {failure}"))?;
     Ok(STANDARD.encode(dice))
 }
 

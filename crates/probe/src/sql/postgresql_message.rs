@@ -3,6 +3,7 @@
 use md5::{Digest, Md5};
 
 use crate::dialog::Parsed;
+use crate::outcome::hex;
 use crate::sql::Table;
 
 /// One message: its type and what it carries.
@@ -119,12 +120,8 @@ pub(super) fn parse_setting(content: &[u8]) -> Option<(String, String)> {
 
 /// The password as the type `md5` wants it.
 pub(super) fn md5_proof(user: &str, password: &str, salt: [u8; 4]) -> String {
-    let inner = hex(&Md5::new().chain_update(password).chain_update(user).finalize());
-    format!("md5{}", hex(&Md5::new().chain_update(inner).chain_update(salt).finalize()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let inner = hex(&Md5::new().chain_update(password).chain_update(user).finalize(), "");
+    format!("md5{}", hex(&Md5::new().chain_update(inner).chain_update(salt).finalize(), ""))
 }
 
 /// A message of that type; the first one of a conversation has none.

@@ -4,8 +4,6 @@
 //! It is strict where the server is (OpenSSH's `kex-strict`): then nothing but the exchange itself may be said meanwhile, so
 //! that nobody on the way can add or cut a packet.
 
-use ring::rand::{SecureRandom, SystemRandom};
-
 use super::agreement::{KEY_EXCHANGES, Ours};
 use super::cipher::{CIPHERS, MACS, Secrets};
 use super::packet::{
@@ -14,7 +12,7 @@ use super::packet::{
 use super::proof::{Said, verify};
 use super::{IDENTIFICATION, KeyType};
 use crate::dialog::Dialog;
-use crate::env::Failure;
+use crate::env::{Failure, random};
 use crate::outcome::excerpt;
 use crate::protocol::Cx;
 
@@ -119,13 +117,6 @@ fn our_offers(key_type: KeyType) -> Result<Vec<u8>, Failure> {
     }
     payload.extend_from_slice(&[0; 5]); // No guess follows; reserved.
     Ok(payload)
-}
-
-fn random<const N: usize>() -> Result<[u8; N], Failure> {
-    let mut bytes = [0; N];
-    let filled = SystemRandom::new().fill(&mut bytes);
-    filled.map_err(|_| Failure::Local("this machine gives no random numbers".to_owned()))?;
-    Ok(bytes)
 }
 
 /// The first of our names that they know, too.

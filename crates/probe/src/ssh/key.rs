@@ -2,6 +2,8 @@
 //!
 //! Keys are kept sealed where they are stored, so one that has a passphrase of its own is refused with what to do about it.
 
+use std::fmt;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use num_bigint::BigUint;
@@ -22,6 +24,12 @@ pub struct PrivateKey {
     pair: Pair,
     /// The public key, as servers know it.
     public: Vec<u8>,
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PrivateKey(…)")
+    }
 }
 
 enum Pair {

@@ -18,6 +18,7 @@ mod proof;
 mod session;
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -35,8 +36,10 @@ pub use packet::{
 pub use proof::{Said, verify};
 pub use session::OUTPUT_LIMIT_BYTES;
 
+use self::exchange::Exchanged;
+use self::session::{Proof, Session};
 use crate::dialog::{Dialog, Measured, one_line_problem, problems};
-use crate::env::Failure;
+use crate::env::{Failure, Ran};
 use crate::http::Condition;
 use crate::outcome::{Outcome, State, excerpt};
 use crate::params::{Family, OneOrMany, ParamError, Pattern, Span};
@@ -71,7 +74,8 @@ pub struct Ssh {
     /// Regular expression that what the command writes must match.
     output: Option<Pattern>,
     /// Names and regular expressions whose first group is a number in what the command writes; each becomes a reading:
-    /// {"waiting": "(\\d+) jobs wait"}.
+    /// {"waiting": "(\\d+) jobs wait"}. A comma in it parts a fraction; 1,234 may be a thousand to whoever wrote it, and is
+    /// refused.
     numbers: BTreeMap<String, Pattern>,
     /// What these numbers must be: {"waiting": "< 100"}.
     values: BTreeMap<String, Condition>,
@@ -81,6 +85,9 @@ pub struct Ssh {
     critical_time: Option<Span>,
     /// Address family to use: any, ipv4 or ipv6.
     family: Family,
+    /// The private key, read when the parameters are.
+    #[serde(skip)]
+    key: OnceLock<Result<PrivateKey, String>>,
 }
 
 /// Types of host keys.
@@ -146,32 +153,53 @@ impl Check for Ssh {
     async fn run<'a>(&'a self, cx: &'a Cx<'a>) -> Result<Outcome, Failure> {
         let mut dialog = Dialog::open(cx, PORT, self.family).await?;
         let exchanged = exchange::exchange(&mut dialog, cx, self.key_type).await?;
-        let measured = dialog.measured(cx);
-        let met = decide(self, &exchanged.identification, &exchanged.offers, &exchanged.host_key, &measured);
-        let Some(user) = self.user.as_deref().filter(|_| met.state < State::Critical) else { return Ok(met) };
-        let parsed = self.private_key.as_ref().map(|key| parse_private_key(key.reveal().as_bytes())).transpose();
-        let key = parsed.map_err(|why| Failure::Local(format!("the private key {why}")))?;
-        let proof = match (&key, &self.password) {
-            (Some(key), _) => session::Proof::Key(key),
-            (None, Some(password)) => session::Proof::Password(password),
-            (None, None) => return Ok(met), // Refused when the parameters were read.
-        };
-        cx.trace.phase("sign_in", "waiting to be let in");
-        let mut session = session::Session::begin(&mut dialog, exchanged).await?;
-        session.sign_in(user, &proof).await?;
-        let ran = match &self.command {
-            Some(command) => {
-                cx.trace.phase("command", "waiting for the command to end");
-                Some(session.run(command).await?)
+        let met = decide(self, dialog.peer(), &exchanged.identification, &exchanged.offers, &exchanged.host_key);
+        let judged = match &self.user {
+            Some(user) if met.state < State::Critical => {
+                let ran = self.sign_in(cx, &mut dialog, exchanged, user).await?;
+                judge(self, user, dialog.peer(), ran.as_ref(), met)
             }
-            None => None,
+            _ => met,
         };
-        let measured = dialog.measured(cx);
-        Ok(judge(self, user, ran.as_ref(), met, &measured))
+        Ok(timed(self, &dialog.measured(cx), judged))
     }
 }
 
+/// What was judged, and now the time of all of it.
+fn timed(want: &Ssh, measured: &Measured, judged: Outcome) -> Outcome {
+    let mut outcome = measured.outcome("ssh", judged.state, &judged.summary, (want.warn_time, want.critical_time));
+    outcome.readings.extend(judged.readings);
+    outcome
+}
+
 impl Ssh {
+    /// Signs in and runs the command; `None` where signing in is all.
+    async fn sign_in(
+        &self,
+        cx: &Cx<'_>,
+        dialog: &mut Dialog,
+        exchanged: Exchanged,
+        user: &str,
+    ) -> Result<Option<Ran>, Failure> {
+        let proof = match (self.key(), &self.password) {
+            (Some(key), _) => Proof::Key(key.map_err(|why| Failure::Local(format!("the private key {why}")))?),
+            (None, Some(password)) => Proof::Password(password),
+            (None, None) => return Err(Failure::Local("there is nothing to sign in with".to_owned())),
+        };
+        cx.trace.phase("sign_in", "waiting to be let in");
+        let mut session = Session::begin(dialog, exchanged).await?;
+        session.sign_in(user, &proof).await?;
+        let Some(command) = &self.command else { return Ok(None) };
+        cx.trace.phase("command", "waiting for the command to end");
+        Ok(Some(session.run(command).await?))
+    }
+
+    /// The private key or what is wrong with it, read once; `None` where there is none.
+    fn key(&self) -> Option<Result<&PrivateKey, &String>> {
+        let text = self.private_key.as_ref()?;
+        Some(self.key.get_or_init(|| parse_private_key(text.reveal().as_bytes())).as_ref())
+    }
+
     fn sign_in_problems(&self) -> Vec<ParamError> {
         let mut problems = Vec::new();
         let mut wrong = |field: &str, message: &str| problems.push(ParamError::new(field, message));
@@ -200,8 +228,8 @@ impl Ssh {
         if let Some(name) = self.values.keys().find(|name| !self.numbers.contains_key(*name)) {
             wrong("values", &format!("{name:?} is not among numbers"));
         }
-        let key = self.private_key.as_ref().and_then(|key| parse_private_key(key.reveal().as_bytes()).err());
-        problems.extend(key.map(|why| ParamError::new("private_key", why)));
+        let wrong = self.key().and_then(Result::err);
+        problems.extend(wrong.map(|why| ParamError::new("private_key", why)));
         problems.extend(one_line_problem("user", self.user.as_deref()));
         problems
     }
@@ -225,9 +253,8 @@ fn weak(offers: &Offers) -> Vec<&str> {
     exchanges.chain(host_keys).chain(ciphers).chain(macs).map(String::as_str).collect()
 }
 
-/// The whole judgement. The host key is proven to be the peer's.
-pub fn decide(want: &Ssh, identification: &str, offers: &Offers, host_key: &[u8], measured: &Measured) -> Outcome {
-    let peer = &measured.peer;
+/// The judgement of the server itself, however long it took. The host key is proven to be the peer's.
+pub fn decide(want: &Ssh, peer: &str, identification: &str, offers: &Offers, host_key: &[u8]) -> Outcome {
     let shown = excerpt(identification.as_bytes());
     let mut rest = host_key;
     let kind = String::from_utf8_lossy(packet::take(&mut rest).unwrap_or_default()).into_owned();
@@ -248,11 +275,7 @@ pub fn decide(want: &Ssh, identification: &str, offers: &Offers, host_key: &[u8]
         }
         _ => (State::Ok, format!("{peer} is {shown} with host key {print} ({kind})")),
     };
-    measured.outcome("ssh", state, &sentence, (want.warn_time, want.critical_time)).with(
-        "ssh_weak_algorithms_count",
-        weak.len() as f64,
-        "",
-    )
+    Outcome::new(state, sentence).with("ssh_weak_algorithms_count", weak.len() as f64, "")
 }
 
 #[cfg(test)]
@@ -275,12 +298,37 @@ mod tests {
             (json!({"warn_weak": true}), State::Warning, "no longer safe: 3des-cbc"),
         ] {
             let want: Ssh = serde_json::from_value(params.clone()).unwrap();
-            let measured = Measured { peer: "s:22".into(), seconds: 0.1, certificate_left_days: None };
-            let outcome = decide(&want, "SSH-2.0-OpenSSH_9.2", &offers, &key, &measured);
+            let outcome = decide(&want, "s:22", "SSH-2.0-OpenSSH_9.2", &offers, &key);
             assert_eq!(outcome.state, state, "{params}");
             assert!(outcome.summary.contains(part), "{params}: {}", outcome.summary);
             assert_eq!(outcome.reading("ssh_weak_algorithms_count"), Some(1.0));
         }
+    }
+
+    #[test]
+    fn time_is_judged_once_and_takes_no_words_away() {
+        for (params, state) in [
+            (json!({}), State::Ok),
+            (json!({"warn_time": "50ms"}), State::Warning),
+            (json!({"critical_time": "50ms"}), State::Critical),
+        ] {
+            let want: Ssh = serde_json::from_value(params.clone()).unwrap();
+            let measured = Measured { peer: "s:22".into(), seconds: 0.1, certificate_left_days: None };
+            let judged = Outcome::new(State::Ok, "load is 1, 2, 3").with("ssh_exit_code", 0.0, "");
+            let outcome = timed(&want, &measured, judged);
+            assert_eq!(outcome.state, state, "{params}");
+            assert_eq!(outcome.summary, "load is 1, 2, 3, 100.0 ms", "{params}");
+            assert_eq!(outcome.reading("ssh_response_seconds"), Some(0.1));
+            assert_eq!(outcome.reading("ssh_exit_code"), Some(0.0));
+        }
+    }
+
+    #[test]
+    fn a_private_key_is_read_with_the_parameters_and_not_again() {
+        let want: Ssh = serde_json::from_value(json!({"user": "mia", "private_key": "y"})).unwrap();
+        assert!(want.key.get().is_none());
+        want.problems("s:22");
+        assert!(want.key.get().is_some_and(Result::is_err));
     }
 
     #[test]

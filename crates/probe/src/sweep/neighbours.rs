@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::addresses::Addresses;
+use crate::outcome::hex;
 
 /// Where Debian puts the list.
 pub(crate) const LIST: &str = "/usr/share/ieee-data/oui.csv";
@@ -80,7 +81,7 @@ fn hardware_address(text: &str) -> Option<[u8; 6]> {
 
 /// As people write it: `00:22:72:01:02:03`.
 pub(crate) fn shown(hardware: [u8; 6]) -> String {
-    hardware.map(|byte| format!("{byte:02x}")).join(":")
+    hex(&hardware, ":")
 }
 
 #[cfg(test)]

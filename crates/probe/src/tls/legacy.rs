@@ -3,10 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use ring::rand::{SecureRandom, SystemRandom};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::env::Failure;
+use crate::env::{Failure, random};
 use crate::protocol::Cx;
 
 /// The versions that nobody should speak any more (RFC 8996).
@@ -17,9 +16,7 @@ const SUITES: [u16; 10] = [0xc013, 0xc014, 0xc009, 0xc00a, 0x0033, 0x0039, 0x002
 
 /// Whether the peer answers a greeting in that version with one in it.
 pub(super) async fn accepts(cx: &Cx<'_>, peer: SocketAddr, name: &str, minor: u8) -> Result<bool, Failure> {
-    let mut random = [0; 32];
-    SystemRandom::new().fill(&mut random).map_err(|_| Failure::Local("no randomness is to be had".to_owned()))?;
-    let hello = hello(minor, random, name);
+    let hello = hello(minor, random()?, name);
     let connected = cx.env.net.connect(peer).await;
     let mut stream = connected.map_err(|error| Failure::from_io(&format!("connecting to {peer}"), &error))?;
     let answer = tokio::time::timeout(cx.remaining().min(Duration::from_secs(3)), async {

@@ -154,3 +154,66 @@ async fn a_controller_of_the_newer_kind_tells_its_sensors_in_one_list_or_one_by_
         assert_eq!(outcome.reading("redfish_fan_speed"), Some(2200.0), "at once: {at_once}");
     }
 }
+
+#[tokio::test]
+async fn a_list_in_parts_is_read_to_its_end_and_one_without_an_end_is_told() {
+    let said = |value: serde_json::Value| web("200 OK", &value.to_string());
+    let sensor = |name: &str, health: &str| json!({"Name": name, "Reading": 20, "Status": {"Health": health}});
+    let elsewhere = "https://evil.example/";
+    for (next, last, state, part) in [
+        (
+            "/redfish/v1/Sensors1?$skip=1",
+            sensor("Ambient", "Critical"),
+            State::Critical,
+            "Ambient is in critical health",
+        ),
+        ("/redfish/v1/Sensors1?$skip=1", sensor("Ambient", "OK"), State::Ok, "all healthy"),
+        (elsewhere, sensor("Ambient", "OK"), State::Warning, "1 of its lists cannot be read whole"),
+        ("/redfish/v1/Sensors1", sensor("Ambient", "OK"), State::Warning, "1 of its lists cannot be read whole"),
+    ] {
+        let answers = vec![
+            (
+                "GET /redfish/v1/ ",
+                said(json!({"RedfishVersion": "1.15.0", "Systems": {"@odata.id": "/redfish/v1/Systems"},
+                    "Chassis": {"@odata.id": "/redfish/v1/Chassis"}})),
+            ),
+            ("GET /redfish/v1/Systems ", said(json!({"Members": []}))),
+            ("GET /redfish/v1/Chassis ", said(json!({"Members": [{"@odata.id": "/redfish/v1/Chassis1"}]}))),
+            (
+                "GET /redfish/v1/Chassis1 ",
+                said(
+                    json!({"Name": "1U", "Sensors": {"@odata.id": "/redfish/v1/Sensors1"}, "Status": {"Health": "OK"}}),
+                ),
+            ),
+            ("GET /redfish/v1/Sensors1?$skip=1 ", said(json!({"Members": [last]}))),
+            (
+                "GET /redfish/v1/Sensors1 ",
+                said(json!({"Members": [sensor("Inlet", "OK")], "Members@odata.nextLink": next})),
+            ),
+        ];
+        let target = format!("http://127.0.0.1:{}/", server(answers).await);
+        let outcome = check("redfish", &target, json!({}), SECONDS_5).await;
+        assert_eq!(outcome.state, state, "{next}: {}", outcome.summary);
+        assert!(outcome.summary.contains(part), "{next}: {}", outcome.summary);
+    }
+}
+
+#[tokio::test]
+async fn the_health_behind_a_link_with_marks_is_read() {
+    let said = |value: serde_json::Value| web("200 OK", &value.to_string());
+    let answers = vec![
+        (
+            "GET /redfish/v1/ ",
+            said(json!({"RedfishVersion": "1.15.0", "Systems": {"@odata.id": "/redfish/v1/Systems"}})),
+        ),
+        (
+            "GET /redfish/v1/Systems ",
+            said(json!({"Members": [{"@odata.id": "/redfish/v1/System1", "@odata.etag": "W/\"1\""}]})),
+        ),
+        ("GET /redfish/v1/System1 ", said(json!({"Name": "web-1", "Status": {"Health": "Critical"}}))),
+    ];
+    let target = format!("http://127.0.0.1:{}/", server(answers).await);
+    let outcome = check("redfish", &target, json!({}), SECONDS_5).await;
+    assert_eq!(outcome.state, State::Critical, "{}", outcome.summary);
+    assert!(outcome.summary.contains("web-1 is in critical health"), "{}", outcome.summary);
+}

@@ -75,6 +75,8 @@ async fn a_real_sshd_lets_in_by_key_and_its_commands_are_judged() {
         (json!({"private_key": keys.read("user_ecdsa")}), State::Ok, format!("lets {me:?} in")),
         (json!({"private_key": keys.read("user_rsa"), "command": "echo fine"}), State::Ok, "fine".to_owned()),
         (json!({"command": plugin}), State::Warning, "DISK WARNING - 12 jobs wait".to_owned()),
+        (json!({"command": "echo all three", "warn_time": "1ms"}), State::Warning, "all three, ".to_owned()),
+        (json!({"command": "echo all three", "critical_time": "1ms"}), State::Critical, "all three, ".to_owned()),
         (json!({"command": "echo gone; exit 2"}), State::Critical, "gone".to_owned()),
         (json!({"command": "exit 3"}), State::Unknown, "said nothing".to_owned()),
         (json!({"command": "echo x; kill -9 $$"}), State::Unknown, "ended by a signal".to_owned()),

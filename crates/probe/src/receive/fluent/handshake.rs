@@ -4,7 +4,8 @@
 use sha2::{Digest, Sha512};
 
 use super::{MESSAGE_LIMIT_BYTES, Packed, Short, take_value};
-use crate::secret::Secret;
+use crate::outcome::hex;
+use crate::secret::{Secret, same};
 
 /// What we say first; new for each connection, from good randomness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,13 +80,14 @@ impl Ping {
     /// Whether the sender knows the shared key.
     pub fn knows_key(&self, greeting: &Greeting, key: &Secret) -> bool {
         let expected = digest(&[&self.salt, self.host.as_bytes(), &greeting.nonce, key.reveal().as_bytes()]);
-        same(&self.key_proof, &expected)
+        same(self.key_proof.as_bytes(), expected.as_bytes())
     }
 
     /// Whether it knows the password of its user. Never where the greeting asked for none.
     pub fn knows_password(&self, greeting: &Greeting, password: &Secret) -> bool {
         let Some(salt) = &greeting.salt else { return false };
-        same(&self.password_proof, &digest(&[salt, self.user.as_bytes(), password.reveal().as_bytes()]))
+        let expected = digest(&[salt, self.user.as_bytes(), password.reveal().as_bytes()]);
+        same(self.password_proof.as_bytes(), expected.as_bytes())
     }
 
     /// What the sender waits for (PONG): that it is let in, with the proof that we know the key, too; or why it is not.
@@ -107,13 +109,7 @@ impl Ping {
 fn digest(parts: &[&[u8]]) -> String {
     let mut digest = Sha512::new();
     parts.iter().for_each(|part| digest.update(part));
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Equal, found out in a time that tells nothing of where they differ.
-fn same(one: &str, other: &str) -> bool {
-    let apart = one.bytes().zip(other.bytes()).fold(0, |apart, (a, b)| apart | (a ^ b));
-    one.len() == other.len() && apart == 0
+    hex(&digest.finalize(), "")
 }
 
 /// A text of MessagePack, of at most 255 bytes.

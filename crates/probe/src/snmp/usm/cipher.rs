@@ -187,10 +187,7 @@ mod tests {
         let engine = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2];
         let master = Auth::Sha.master_key(b"maplesyrup");
         let key = Privacy::Aes256.local_key(Auth::Sha, &master, &engine);
-        assert_eq!(
-            crate::snmp::value::hex(&key, ' ').replace(' ', ""),
-            "6695febc9288e36282235fc7151f128497b38f3f505e07eb9af25568fa1f5dbe"
-        );
+        assert_eq!(crate::outcome::hex(&key, ""), "6695febc9288e36282235fc7151f128497b38f3f505e07eb9af25568fa1f5dbe");
         let other = Privacy::Aes256Cisco.local_key(Auth::Sha, &master, &engine);
         assert_eq!(&key[..20], &other[..20]);
         assert_ne!(key, other);

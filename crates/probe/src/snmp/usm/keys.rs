@@ -179,8 +179,8 @@ mod tests {
             (Auth::Sha, "9fb5cc0381497b3793528939ff788d5d79145211", "6695febc9288e36282235fc7151f128497b38f3f"),
         ] {
             let key = auth.master_key(b"maplesyrup");
-            assert_eq!(crate::snmp::value::hex(&key, ' ').replace(' ', ""), master);
-            assert_eq!(crate::snmp::value::hex(&auth.local_key(&key, &engine), ' ').replace(' ', ""), local);
+            assert_eq!(crate::outcome::hex(&key, ""), master);
+            assert_eq!(crate::outcome::hex(&auth.local_key(&key, &engine), ""), local);
         }
     }
 
