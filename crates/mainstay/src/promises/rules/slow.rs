@@ -5,8 +5,8 @@ use super::*;
 use series::formats::Metadata;
 use series::promql::{Answer, QueryError};
 use series::{Matcher, MetricsError, SeriesExemplars};
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use tokio::sync::Semaphore;
 
 /// Measurements that answer questions about `slow` only when they are let.
@@ -17,6 +17,8 @@ struct Slow {
     gate: Semaphore,
     /// Asked many at once, it has no time left after the first of those.
     tires: bool,
+    /// It takes nothing in.
+    is_full: AtomicBool,
 }
 
 type Span = (i64, i64);
@@ -24,6 +26,9 @@ type Span = (i64, i64);
 #[async_trait::async_trait]
 impl Metrics for Slow {
     async fn write(&self, tenant: u64, batch: Batch) -> Result<series::Appended, MetricsError> {
+        if self.is_full.load(Relaxed) {
+            return Err(MetricsError::Ended);
+        }
         self.inner.write(tenant, batch).await
     }
 
@@ -100,8 +105,8 @@ impl Metrics for Slow {
 /// A world whose rules ask so, with the gate closed.
 async fn slowly(tires: bool) -> (Watched, Arc<Slow>) {
     let mut w = Watched::new().await;
-    let (asked, gate) = (AtomicUsize::new(0), Semaphore::new(0));
-    let slow = Arc::new(Slow { inner: w.metrics.clone(), asked, gate, tires });
+    let (asked, gate, is_full) = (AtomicUsize::new(0), Semaphore::new(0), AtomicBool::new(false));
+    let slow = Arc::new(Slow { inner: w.metrics.clone(), asked, gate, tires, is_full });
     let kernel = w.world.kernel.clone();
     w.rules = Rules::new(kernel, slow.clone(), signals::number, Outside::default(), Time::from_micros(0));
     (w, slow)
@@ -183,4 +188,25 @@ async fn a_rule_that_is_edited_while_it_is_evaluated_has_its_new_texts() {
     w.push("slow", "a", 9.0).await;
     w.later(1).await;
     assert_eq!(w.rules.alerts_json(TenantId::HOME)["alerts"][0]["annotations"]["summary"], "new");
+}
+
+#[tokio::test]
+async fn the_series_of_an_alert_is_ended_even_if_that_could_not_be_written_at_first() {
+    let (w, measurements) = slowly(false).await;
+    w.rule("high-load", json!({"title": "HighLoad", "expression": "load > 4"})).await;
+    let shown = async || {
+        let (query, now) = (Query::parse("ALERTS").unwrap(), w.world.kernel.now().as_millis());
+        let answer = w.metrics.instant(1, query, now, Limits::default()).await.unwrap();
+        serde_json::to_value(answer.value).unwrap()["result"].as_array().map(Vec::len)
+    };
+    w.push("load", "a", 9.0).await;
+    w.later(1).await;
+    assert_eq!(shown().await, Some(1));
+    w.push("load", "a", 1.0).await;
+    measurements.is_full.store(true, Relaxed);
+    w.later(1).await;
+    assert_eq!((w.all("alert").await[0].state.as_str(), shown().await), ("resolved", Some(1)));
+    measurements.is_full.store(false, Relaxed);
+    w.later(1).await;
+    assert_eq!(shown().await, Some(0));
 }
