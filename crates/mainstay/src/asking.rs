@@ -51,7 +51,7 @@ pub struct Asking {
 }
 
 impl Asking {
-    /// Starts the starter, reads the policies and makes room for open connections.
+    /// Reads the policies, makes room for open connections and starts the starter.
     ///
     /// # Errors
     /// The file of policies cannot be used, or the starter cannot be started.
@@ -63,10 +63,12 @@ impl Asking {
                 parse_policies(&bytes).map_err(|why| anyhow::anyhow!("--egress {}: {why}", file.display()))?
             }
         };
+        // First, as the starter inherits it and holds two pipes of every plugin that runs.
+        let limits = limits(open_files());
         let starter = Arc::new(Starter::of_this_program(&[STARTER]));
         starter.start().context("the process that starts plugins cannot be started")?;
         let world = Env::real().started_by(starter.clone());
-        Ok(Self { world, policies, starter, limits: limits(open_files()) })
+        Ok(Self { world, policies, starter, limits })
     }
 
     /// The world of the server itself, for checks and scrapes: they share its trusted authorities, its keys, and the policy.

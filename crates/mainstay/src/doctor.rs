@@ -2,6 +2,7 @@
 
 use kernel::clock::format_duration;
 use kernel::{Clock, SystemClock, Time};
+use probe::env::ADDRESS_POLICY_OF;
 use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
@@ -119,7 +120,7 @@ async fn server(client: &cli::Client) -> anyhow::Result<bool> {
 fn kept_back(unknown: &Value) -> Vec<(String, String)> {
     let records = unknown["records"].as_array().into_iter().flatten();
     let said = records.map(|r| (r["key"].as_str().unwrap_or_default(), r["fields"]["last_summary"].as_str()));
-    let kept = said.filter_map(|(key, why)| Some((key, why.filter(|why| why.contains("address policy of"))?)));
+    let kept = said.filter_map(|(key, why)| Some((key, why.filter(|why| why.contains(ADDRESS_POLICY_OF))?)));
     kept.map(|(key, why)| (key.to_owned(), why.to_owned())).collect()
 }
 

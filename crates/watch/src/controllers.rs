@@ -4,13 +4,18 @@
 
 use async_trait::async_trait;
 use kernel::act::{Act, Create, Target};
+use kernel::backend::JournalQuery;
 use kernel::controller::{Controller, Cx, Looked};
 use kernel::error::ActError;
 use kernel::read::ListAsk;
 use kernel::{HealthState, Id, Record};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 
 use crate::runner::{Runner, state_of};
+
+/// Entries of a check that are read for what it was on before.
+const ENTRIES_READ: usize = 20;
 
 /// Hands checks to the runner.
 pub struct Hold(pub Runner);
@@ -58,30 +63,66 @@ impl Controller for Health {
     async fn reconcile(&self, cx: &Cx, id: Id) -> Result<Looked, ActError> {
         // A deleted check leaves its target with the health of the others, so tombstones are read too.
         let check = cx.kernel.backend().get(cx.tenant, id).await?;
-        let Some(on) = check.as_ref().map(|c| c.text("on")).filter(|on| !on.is_empty()) else {
-            return Ok(Looked::settled("it is on nothing"));
-        };
-        let Ok(target) = cx.kernel.find(&cx.session, on).await else {
-            return Ok(Looked::settled(format!("{on} is not there")));
-        };
-        let (state, reason) = worst(cx, on).await?;
-        let covered = crate::maintenance::covering(cx, &target).await?;
-        let (state, reason) = match covered {
-            Some(window) => (HealthState::Maintenance, format!("{} ({reason})", window.title)),
-            None => (state, reason),
-        };
-        let said = format!("{on} is {}: {reason}", state.as_str());
-        cx.kernel.act(&cx.session, Act::Health { target: Target::Id(target.id), state, reason }).await?;
-        Ok(Looked::settled(said))
+        let on = check.as_ref().map(|c| c.text("on")).unwrap_or_default();
+        for left in left_lately(cx, id).await?.iter().filter(|left| *left != on) {
+            in_line(cx, left).await?;
+        }
+        Ok(Looked::settled(if on.is_empty() { "it is on nothing".to_owned() } else { in_line(cx, on).await? }))
     }
 }
 
-/// The worst state among the checks on a record, and what it says. No checks: unknown.
-async fn worst(cx: &Cx, on: &str) -> Result<(HealthState, String), ActError> {
+/// What a check was on before, as its latest entries say: without it, that is as well as its other checks.
+async fn left_lately(cx: &Cx, check: Id) -> Result<BTreeSet<String>, ActError> {
+    if cx.session.cause().is_none() {
+        return Ok(BTreeSet::new()); // Nothing has happened to it.
+    }
+    let backend = cx.kernel.backend();
+    let query = JournalQuery {
+        tenant: Some(cx.tenant),
+        subject: Some(check),
+        before: Some(backend.head().await? + 1),
+        limit: ENTRIES_READ,
+        ..JournalQuery::default()
+    };
+    let entries = backend.journal(&query).await?;
+    let before = entries.iter().filter_map(|entry| entry.before.get("on")?.as_str());
+    Ok(before.filter(|on| !on.is_empty()).map(str::to_owned).collect())
+}
+
+/// Brings the health of what checks are on in line with them, and says it.
+async fn in_line(cx: &Cx, on: &str) -> Result<String, ActError> {
+    let Ok(target) = cx.kernel.find(&cx.session, on).await else { return Ok(format!("{on} is not there")) };
+    let checks = worst(cx, on).await?;
+    if checks.is_none()
+        && target.kind.as_str() == "service"
+        && let Some(said) = crate::rollup::Rollup.service(cx, target.id).await?
+    {
+        return Ok(said);
+    }
+    let (state, reason) = checks.unwrap_or((HealthState::Unknown, "nothing is measured".into()));
+    let covered = crate::maintenance::covering(cx, &target).await?;
+    let (state, reason) = match covered {
+        Some(window) => (HealthState::Maintenance, format!("{} ({reason})", window.title)),
+        None => (state, reason),
+    };
+    let said = format!("{on} is {}: {reason}", state.as_str());
+    cx.kernel.act(&cx.session, Act::Health { target: Target::Id(target.id), state, reason }).await?;
+    Ok(said)
+}
+
+/// The worst state among all checks on a record, and what it says; `None` without any check.
+async fn worst(cx: &Cx, on: &str) -> Result<Option<(HealthState, String)>, ActError> {
     let filter = format!("on:\"{}\" enabled:true", on.replace('"', ""));
-    let ask = ListAsk { filter, limit: 500, ..ListAsk::default() };
-    let checks = cx.kernel.list(&cx.session, "check", &ask).await?.records;
-    Ok(rolled_up(&checks))
+    let mut ask = ListAsk { filter, limit: 500, ..ListAsk::default() };
+    let mut worst: Option<Record> = None;
+    loop {
+        let page = cx.kernel.list(&cx.session, "check", &ask).await?;
+        worst = page.records.into_iter().chain(worst).max_by_key(|check| state_of(&check.state));
+        ask.cursor = page.next;
+        if ask.cursor.is_none() {
+            return Ok(worst.map(|check| rolled_up(&[check])));
+        }
+    }
 }
 
 /// Worst of several checks: down before unknown before degraded before up, so that what is not known is never hidden by what is well.

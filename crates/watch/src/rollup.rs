@@ -41,7 +41,8 @@ impl Controller for Rollup {
 }
 
 impl Rollup {
-    /// Keeps the health of one service, and says it; nothing when it is asked directly or nothing that it needs is measured.
+    /// Keeps the health of one service, and says it; nothing when it is asked directly, or when it has none since
+    /// nothing that it needs was ever measured.
     pub(crate) async fn service(&self, cx: &Cx, id: Id) -> Result<Option<String>, ActError> {
         let links = cx.kernel.backend().neighbours(cx.tenant, id).await?;
         if links.iter().any(|n| n.direction == Side::In && n.other.kind.as_str() == "check") {
@@ -50,8 +51,13 @@ impl Rollup {
         let walk =
             Walk { direction: Direction::Down, depth: DEPTH, limit: 1000, types: cx.kernel.registry().impact_links() };
         let needed = cx.kernel.backend().walk(cx.tenant, id, &walk).await?;
-        let Some((mut state, mut reason)) = worst(&needed.nodes) else { return Ok(None) };
         let Some(service) = cx.kernel.backend().get(cx.tenant, id).await? else { return Ok(None) };
+        let (mut state, mut reason) = match worst(&needed.nodes) {
+            Some(worst) => worst,
+            // What was known of it is known no longer.
+            None if service.health.is_some() => (HealthState::Unknown, "nothing that it needs is measured".to_owned()),
+            None => return Ok(None),
+        };
         if let Some(window) = crate::maintenance::covering(cx, &service).await? {
             (state, reason) = (HealthState::Maintenance, format!("{} ({reason})", window.title));
         }

@@ -106,10 +106,15 @@ impl Runner {
             Some(why) if recorded != State::Unknown => self.inner.change(&plan, State::Unknown, why).await,
             _ => Ok(()),
         };
-        if noted == Noted::SameQuestion {
-            return told;
+        let done = match noted {
+            Noted::SameQuestion => told,
+            Noted::First | Noted::Changed => told.and(self.put(id).await),
+        };
+        if done.is_err() {
+            // What this version means is not recorded: the next look must not take it for known.
+            self.inner.forget_version(id, plan.version);
         }
-        told.and(self.put(id).await)
+        done
     }
 
     /// Puts a check on the schedule as it is held now. One that cannot be asked as written is UNKNOWN, and says why.
@@ -176,6 +181,9 @@ impl Runner {
     }
 }
 
+/// Before every version of a record.
+const FORGOTTEN: u64 = 0;
+
 /// What a version of a check is to the runner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Noted {
@@ -196,14 +204,26 @@ impl Inner {
         if h.plan.version >= plan.version {
             return None;
         }
-        // Our own record of a change arrives here too: it must not ask again at once.
-        let noted = if h.plan.asks_like(plan) { Noted::SameQuestion } else { Noted::Changed };
+        let noted = match h.plan.version {
+            FORGOTTEN if h.last.is_none() => Noted::First,
+            FORGOTTEN => Noted::Changed,
+            // Our own record of a change arrives here too: it must not ask again at once.
+            _ if h.plan.asks_like(plan) => Noted::SameQuestion,
+            _ => Noted::Changed,
+        };
         h.plan = plan.clone();
         // The record is the truth: an answer is measured against what it says, whoever wrote it.
         if !h.recording && h.standing.state != recorded {
             h.standing = Standing::recorded(recorded);
         }
         Some(noted)
+    }
+
+    /// Takes a version of a check for one that is not known, unless a newer one has come.
+    fn forget_version(&self, id: u128, version: u64) {
+        if let Some(h) = self.held.lock().get_mut(&id).filter(|h| h.plan.version == version) {
+            Arc::make_mut(&mut h.plan).version = FORGOTTEN;
+        }
     }
 
     /// Judges an answer, keeps its measurements and records what changed. When to ask again, and whether it could be recorded.

@@ -103,6 +103,37 @@ async fn a_check_that_is_switched_off_and_on_again_is_unknown_in_between_and_ask
 }
 
 #[tokio::test]
+async fn a_check_that_is_switched_off_is_unknown_even_if_that_could_not_be_recorded_at_first() {
+    let (_listener, fields) = door();
+    let (world, ana, runner) = running(Duration::ZERO).await;
+    check(&world, &ana, fields).await;
+    until(&world, &runner, "OK").await;
+    set(&world, &ana, json!({"enabled": false})).await;
+    let record = world.kernel.get(&Session::system(TenantId::HOME), "check", "door").await.unwrap();
+    let refusing = world.refuse_entries("check");
+    assert!(runner.hold(&record).await.is_err(), "the journal takes nothing");
+    assert!(runner.hold(&record).await.is_err(), "and it is tried again each time");
+    drop(refusing);
+    let record = tell(&world, &runner).await;
+    assert_eq!(record.state, "UNKNOWN");
+    assert!(record.text("last_summary").contains("switched off"), "{record:?}");
+}
+
+#[tokio::test]
+async fn a_check_that_cannot_be_asked_is_unknown_even_if_that_could_not_be_recorded_at_first() {
+    let (_listener, fields) = door();
+    let (world, ana, runner) = running(Duration::ZERO).await;
+    check(&world, &ana, fields).await;
+    until(&world, &runner, "OK").await;
+    set(&world, &ana, json!({"expect": {"colour": "red"}})).await;
+    let record = world.kernel.get(&Session::system(TenantId::HOME), "check", "door").await.unwrap();
+    let refusing = world.refuse_entries("check");
+    assert!(runner.hold(&record).await.is_err(), "the journal takes nothing");
+    drop(refusing);
+    assert_eq!(tell(&world, &runner).await.state, "UNKNOWN");
+}
+
+#[tokio::test]
 async fn a_check_that_cannot_be_asked_as_written_is_unknown_until_it_is_put_right() {
     let (_listener, fields) = door();
     let (world, ana, runner) = running(Duration::ZERO).await;

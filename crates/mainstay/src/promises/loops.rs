@@ -132,6 +132,45 @@ async fn no_data_is_unknown_and_resolves_nothing() {
 }
 
 #[tokio::test]
+async fn what_is_measured_no_longer_is_not_up() {
+    let world = World::new().await;
+    let ana = shop(&world).await;
+    let states = async || {
+        let mut all = Vec::new();
+        for key in ["nginx", "shop", "web-1"] {
+            let record = world.kernel.find(&Session::system(TenantId::HOME), key).await.unwrap();
+            all.push(record.health.map_or("none".to_owned(), |health| health.state.as_str().to_owned()));
+        }
+        all.join(", ")
+    };
+    let rolled_up = async || {
+        let shop = world.kernel.find(&Session::system(TenantId::HOME), "shop").await.unwrap();
+        let session = Session::controller("watch.rollup", TenantId::HOME);
+        let cx = Cx { kernel: world.kernel.clone(), session, tenant: TenantId::HOME };
+        watch::rollup::Rollup.reconcile(&cx, shop.id).await.unwrap();
+    };
+    say(&world, "ok").await;
+    rolled_up().await;
+    assert_eq!(states().await, "up, up, none");
+    // The check goes to the host; the driver tells its controller of the entry.
+    let target = Target::key("check", "shop-front");
+    let act = Act::Update { target, fields: fields(json!({"on": "web-1"})), owner: None, expect: None };
+    let check = world.kernel.act(&ana, act).await.unwrap();
+    let head = world.kernel.backend().head().await.unwrap();
+    let session = Session::controller("watch.health", TenantId::HOME).because(head);
+    let cx = Cx { kernel: world.kernel.clone(), session, tenant: TenantId::HOME };
+    watch::controllers::Health.reconcile(&cx, check.id).await.unwrap();
+    rolled_up().await;
+    assert_eq!(states().await, "unknown, unknown, up", "the shop needs what is unknown");
+    let target = |class: &str, key: &str| Target::key(class, key);
+    let (from, to) = (target("service", "shop"), target("application", "nginx"));
+    world.kernel.act(&ana, Act::Unlink { from, name: "depends-on".into(), to }).await.unwrap();
+    say(&world, "ok").await;
+    rolled_up().await;
+    assert_eq!(states().await, "unknown, unknown, up", "the shop needs nothing that is measured");
+}
+
+#[tokio::test]
 async fn an_acknowledged_incident_pages_nobody_else() {
     let world = World::new().await;
     let ana = shop(&world).await;

@@ -20,7 +20,7 @@ use std::sync::{Arc, OnceLock};
 pub struct World {
     pub kernel: Kernel,
     pub clock: HandClock,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl World {
@@ -48,7 +48,7 @@ impl World {
             Kernel::start(backend, crate::domains::registry().unwrap(), shared, Arc::new(access)).await.unwrap();
         drop(cell.set(kernel.clone()));
         crate::people::standard_roles(&kernel).await.unwrap();
-        Self { kernel, clock, _folder: folder }
+        Self { kernel, clock, folder }
     }
 
     /// A person of the home tenant with a role; the record is made too, so that it can own things.
@@ -58,9 +58,32 @@ impl World {
         Session::authenticated(Actor::new(ActorKind::Person, key), TenantId::HOME, vec![role.to_owned()])
     }
 
+    /// From now on the store refuses that, such as `INSERT ON private`.
+    pub fn refuse(&self, what: &str) -> Refusing {
+        let file = rusqlite::Connection::open(self.folder.path().join(crate::offline::RECORDS)).unwrap();
+        let trigger =
+            format!("CREATE TRIGGER refusing BEFORE {what} BEGIN SELECT RAISE(ABORT, 'refused by a test'); END");
+        file.execute_batch(&trigger).unwrap();
+        Refusing(file)
+    }
+
+    /// From now on the store refuses every entry about records of that class.
+    pub fn refuse_entries(&self, class: &str) -> Refusing {
+        self.refuse(&format!("INSERT ON journal WHEN new.kind = '{class}'"))
+    }
+
     /// An administrator.
     pub async fn admin(&self) -> Session {
         self.person("ana", "admin").await
+    }
+}
+
+/// A store that refuses, until this goes.
+pub struct Refusing(rusqlite::Connection);
+
+impl Drop for Refusing {
+    fn drop(&mut self) {
+        self.0.execute_batch("DROP TRIGGER refusing").unwrap();
     }
 }
 

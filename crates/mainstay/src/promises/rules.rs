@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod running;
+mod slow;
 
 use watch::rules::hold::{Heed, Hold};
 use watch::rules::{Heard, Outside, Rules};
@@ -251,6 +252,25 @@ async fn a_rule_that_cannot_be_written_down_holds_up_no_other() {
 }
 
 #[tokio::test]
+async fn a_rule_whose_alerts_cannot_be_written_down_does_not_say_that_all_is_well() {
+    let w = Watched::new().await;
+    let rule = w.rule("high-load", json!({"title": "HighLoad", "expression": "load > 4"})).await;
+    let evaluation =
+        async || w.world.kernel.get_id(&w.world.admin_again(), rule.id).await.unwrap().text("evaluation").to_owned();
+    w.push("load", "a", 1.0).await;
+    w.later(1).await;
+    assert_eq!(evaluation().await, "ok");
+    let refusing = w.world.refuse_entries("alert");
+    w.push("load", "a", 9.0).await;
+    w.later(1).await;
+    w.later(1).await;
+    assert_eq!((evaluation().await.as_str(), w.all("alert").await.len()), ("error", 0));
+    drop(refusing);
+    w.later(1).await;
+    assert_eq!((evaluation().await.as_str(), w.all("alert").await.len()), ("ok", 1));
+}
+
+#[tokio::test]
 async fn a_rule_reads_what_another_records_in_the_same_round() {
     let w = Watched::new().await;
     w.rule(
@@ -304,6 +324,34 @@ async fn somebody_who_resolves_what_still_holds_sees_it_again_and_ends_what_is_u
     assert_eq!(resolve().await, "resolved");
     w.later(1).await;
     assert_eq!(w.all("alert").await[0].state, "resolved", "and it stays so");
+}
+
+#[tokio::test]
+async fn an_unknown_alert_that_somebody_ends_is_over_only_when_that_is_written_down() {
+    let w = Watched::new().await;
+    let rule = w.rule("high-load", json!({"title": "HighLoad", "expression": "load > 4"})).await;
+    w.push("load", "a", 9.0).await;
+    w.later(1).await;
+    w.later(600).await;
+    let alert = w.all("alert").await.remove(0);
+    let act = Act::Transition {
+        target: Target::Id(alert.id),
+        name: "resolve".into(),
+        fields: fields(json!({})),
+        note: None,
+        expect: None,
+    };
+    w.world.kernel.act(&w.world.admin_again(), act).await.unwrap();
+    let heed = Heed(w.rules.clone());
+    let session = Session::controller(heed.name(), TenantId::HOME);
+    let cx = Cx { kernel: w.world.kernel.clone(), session, tenant: TenantId::HOME };
+    let held = || w.rules.state_of(rule.id).unwrap().instances.len();
+    let refusing = w.world.refuse("INSERT ON private");
+    assert!(heed.reconcile(&cx, alert.id).await.is_err());
+    assert_eq!(held(), 1, "a restart would find it");
+    drop(refusing);
+    heed.reconcile(&cx, alert.id).await.unwrap();
+    assert_eq!(held(), 0);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 
 use crate::server::{Place, Server, cli};
@@ -24,6 +25,13 @@ fn starters(server: u32) -> Vec<u32> {
     children.into_iter().filter(is_one).collect()
 }
 
+/// How many files a process may have open.
+fn open_files(process: u32) -> String {
+    let limits = fs::read_to_string(format!("/proc/{process}/limits")).expect("a process that runs");
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit of files");
+    line.split_whitespace().nth(3).expect("the soft limit").to_owned()
+}
+
 fn state(server: &Server, key: &str, wanted: &str) {
     until(SOON, &format!("{key} is {wanted}"), || {
         let record = server.http.get(&format!("/api/v1/records/check/{key}"));
@@ -36,13 +44,19 @@ fn a_small_process_starts_plugins_is_started_anew_when_it_dies_and_ends_with_its
     let plugin = "/usr/lib/nagios/plugins/check_dummy";
     assert!(Path::new(plugin).exists(), "{plugin} is not there: apt-get install monitoring-plugins-basic");
     let place = Place::new();
-    let server = Server::start(&place.data, &["--no-agent"]).with_admin();
+    // Few files, as a shell gives them; whatever else these tests start meanwhile asks for more itself.
+    let usual = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(1024), ..usual }).expect("a limit that may be lower");
+    let server = Server::start(&place.data, &["--no-agent"]);
+    setrlimit(Resource::Nofile, usual).expect("the limit that was");
+    let server = server.with_admin();
     let fields = json!({"protocol": "plugin", "target": "check_dummy", "interval": "1s", "retries": 0,
         "params": {"arguments": ["0", "all is well"]}});
     server.http.must("POST", "/api/v1/records/check", &json!({"key": "dummy", "fields": fields}));
     state(&server, "dummy", "OK");
     let first = starters(server.pid());
     assert_eq!(first.len(), 1, "one for all plugins");
+    assert_eq!(open_files(first[0]), open_files(server.pid()), "it has as many files as its server asked for");
     world::must("kill", &["-KILL", &first[0].to_string()]);
     let second = until(SOON, "it is started anew", || {
         let now = starters(server.pid());

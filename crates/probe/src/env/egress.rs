@@ -90,9 +90,12 @@ impl Egress {
     }
 }
 
+/// What every [`Refused`] says, so that it is known again in a sentence of somebody else.
+pub const ADDRESS_POLICY_OF: &str = "address policy of";
+
 /// Why an address was not reached.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("checks may not reach {what} from here: {rule} (address policy of {place})")]
+#[error("checks may not reach {what} from here: {rule} ({ADDRESS_POLICY_OF} {place})")]
 pub struct Refused {
     /// The address or socket.
     pub what: String,

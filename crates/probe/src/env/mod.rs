@@ -18,7 +18,7 @@ mod trust;
 use std::sync::Arc;
 
 pub use clock::Clock;
-pub use egress::{Egress, Range, Refused};
+pub use egress::{ADDRESS_POLICY_OF, Egress, Range, Refused};
 pub use failure::Failure;
 pub use hops::Hops;
 pub use host::{Cost, Host, Piece, Ran, RawProcess, Space};

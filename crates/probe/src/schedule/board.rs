@@ -248,11 +248,11 @@ impl Board {
         self.events.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// By how much the next turn is over and not begun.
+    /// For how long the turn that is over longest has not begun, whatever it waits for. Looks at every check: for figures only.
     pub fn behind(&self, now: Duration) -> Duration {
-        let ready = self.ready.front().map(|(slot, _)| self.entries[*slot as usize].due);
-        let next = self.events.peek().map(|Reverse((at, _))| *at);
-        ready.into_iter().chain(next).min().map_or(Duration::ZERO, |due| now.saturating_sub(due))
+        let waits = |entry: &&Entry| matches!(entry.stage, Stage::Idle | Stage::Ready | Stage::Waiting);
+        let due = self.entries.iter().filter(waits).map(|entry| entry.due).min();
+        due.map_or(Duration::ZERO, |due| now.saturating_sub(due))
     }
 
     /// A question has its answer, or was broken off. A turn that is not in flight is passed over.

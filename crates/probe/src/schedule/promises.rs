@@ -74,6 +74,28 @@ fn a_target_that_is_slow_keeps_nobody_else_waiting() {
 }
 
 #[test]
+fn how_far_the_asking_is_behind_is_seen_whatever_a_check_waits_for() {
+    let mut board = Board::new(2, Budget::of(2), Budget::of(1));
+    for (id, target) in [(1, "a"), (2, "a"), (3, "b"), (4, "c")] {
+        board.put(id, Pace { first_within: Duration::ZERO, ..Pace::every(SECOND * 60) }, "", target, Duration::ZERO);
+    }
+    assert_eq!(board.behind(SECOND * 5), SECOND * 5, "nobody has begun anything");
+    let starts = all(&mut board, SECOND * 5);
+    assert_eq!(starts.len(), 2, "{starts:?}");
+    assert_eq!(board.behind(SECOND * 20), SECOND * 20, "one waits for its target, one for room");
+    let waits = |id: &u128| starts.iter().all(|start| start.id != *id);
+    for id in (1..=4).filter(waits) {
+        assert_eq!(board.behind(SECOND * 30), SECOND * 30, "{id} still waits");
+        board.remove(id, SECOND * 20);
+    }
+    assert_eq!(board.behind(SECOND * 30), Duration::ZERO, "those in flight are not late");
+    let start = starts[0];
+    board.finished(start.slot, start.turn, Next::In(SECOND * 10), SECOND * 20);
+    assert_eq!(board.behind(SECOND * 29), Duration::ZERO, "its time has not come");
+    assert_eq!(board.behind(SECOND * 31), SECOND, "its time has come, and nobody looks");
+}
+
+#[test]
 fn after_a_standstill_every_check_is_asked_once() {
     let mut board = roomy();
     for id in 0..100 {

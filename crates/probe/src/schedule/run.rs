@@ -97,9 +97,9 @@ pub struct Figures {
     pub left_out: u64,
     /// How late questions were begun.
     pub lag: LagFigures,
-    /// The same of the last full minute; of the first one while that lasts.
+    /// The same of the last full minute, whether or not anything was begun in it; of the first one while that lasts.
     pub lag_lately: LagFigures,
-    /// By how much the next turn is over and not begun; zero when all goes well.
+    /// For how long the turn that is over longest has not begun, for budgets too; zero when all goes well.
     pub behind: Duration,
 }
 
@@ -116,7 +116,7 @@ struct Inner {
     /// The next turn is earlier than the loop sleeps.
     earlier: Notify,
     lag: Lag,
-    /// The same since the minute began.
+    /// The same since [`Locked::minute_began`].
     minute: Lag,
     asked: AtomicU64,
 }
@@ -129,6 +129,7 @@ struct Locked {
     /// Sites that see the world differently.
     worlds: HashMap<Box<str>, Arc<Env>>,
     last_minute: Option<LagFigures>,
+    minute_began: Duration,
     /// How long the loop sleeps; `None` when it does not.
     sleeps_until: Option<Duration>,
 }
@@ -149,13 +150,15 @@ struct Question {
 const AT_ONCE: usize = 64;
 /// Questions are begun at most so often; by so much, and no more, are they late when nothing else makes them.
 const TICK: Duration = Duration::from_millis(5);
+const MINUTE: Duration = Duration::from_secs(60);
 
 impl Scheduler {
     /// A scheduler without checks. It asks nothing until [`Scheduler::run`].
     pub fn new(env: Env, limits: Limits, answers: Arc<dyn Answers>) -> Scheduler {
         let board = Board::new(limits.in_flight, limits.site, limits.target);
         let (jobs, worlds) = (Vec::new(), HashMap::new());
-        let state = Mutex::new(Locked { board, jobs, worlds, last_minute: None, sleeps_until: None });
+        let minute_began = env.clock.monotonic();
+        let state = Mutex::new(Locked { board, jobs, worlds, last_minute: None, minute_began, sleeps_until: None });
         let (earlier, asked) = (Notify::new(), AtomicU64::new(0));
         let (env, lag, minute) = (Arc::new(env), Lag::default(), Lag::default());
         Scheduler { inner: Arc::new(Inner { env, answers, state, earlier, lag, minute, asked }) }
@@ -260,7 +263,8 @@ impl Scheduler {
     /// What it does, in numbers.
     pub fn figures(&self) -> Figures {
         let now = self.now();
-        let locked = self.lock();
+        let mut locked = self.lock();
+        self.inner.turn_minute(&mut locked, now);
         let lag_lately = locked.last_minute.clone().unwrap_or_else(|| self.inner.minute.figures());
         Figures {
             lag_lately,
@@ -276,24 +280,18 @@ impl Scheduler {
 
     /// Forgets how late questions were until now, for whoever measures a span of time.
     pub fn reset_lag(&self) {
+        let now = self.now();
+        let mut locked = self.lock();
         self.inner.lag.reset();
         self.inner.minute.reset();
+        (locked.last_minute, locked.minute_began) = (None, now);
     }
 
     /// Asks until the future is dropped; then questions in flight are broken off.
     pub async fn run(&self) {
-        const MINUTE: Duration = Duration::from_secs(60);
         let _stop = BreakOff(self.inner.clone());
-        let mut minute_ends = self.now() + MINUTE;
         loop {
-            let now = self.now();
-            if now >= minute_ends {
-                minute_ends = now + MINUTE;
-                let lately = self.inner.minute.figures();
-                self.inner.minute.reset();
-                self.lock().last_minute = Some(lately);
-            }
-            self.inner.begin(now);
+            self.inner.begin(self.now());
             if self.lock().board.next_event().is_some_and(|next| next.is_zero()) {
                 tokio::task::yield_now().await; // More is due than is begun at once; answers are taken in between.
                 continue;
@@ -340,10 +338,23 @@ impl Inner {
         }
     }
 
+    /// Begins another minute when one is over. Whoever reads or counts does that first, so that a loop with nothing to do sleeps on.
+    fn turn_minute(&self, locked: &mut Locked, now: Duration) {
+        let minutes = now.saturating_sub(locked.minute_began).as_secs() / MINUTE.as_secs();
+        if minutes == 0 {
+            return;
+        }
+        // Of the minutes since the one that was counted, the last one had nothing in it.
+        locked.last_minute = Some(if minutes == 1 { self.minute.figures() } else { Lag::default().figures() });
+        self.minute.reset();
+        locked.minute_began += Duration::from_secs(minutes * MINUTE.as_secs());
+    }
+
     /// Begins what is due.
     fn begin(self: &Arc<Self>, now: Duration) {
         let mut starts = Vec::new();
         let mut locked = self.lock();
+        self.turn_minute(&mut locked, now);
         locked.board.take(now, AT_ONCE, &mut starts);
         for start in starts {
             let Some(job) = locked.jobs[start.slot as usize].as_mut() else { continue };
@@ -432,5 +443,37 @@ impl Answers for () {
     fn take(&self, asked: Asked) -> Pin<Box<dyn Future<Output = Again> + Send + '_>> {
         let again = if asked.outcome.state == State::Ok { Again::Usual } else { Again::Failing };
         Box::pin(std::future::ready(again))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn how_late_questions_were_lately_is_of_the_last_minute_even_when_nothing_happens() {
+        let scheduler = Scheduler::new(Env::real(), Limits::default(), Arc::new(()));
+        let timeout = Duration::from_secs(5);
+        let request = Request { protocol: "load".to_owned(), target: String::new(), params: json!({}), timeout };
+        let pace = Pace { first_within: Duration::ZERO, ..Pace::every(Duration::from_secs(3600)) };
+        scheduler.put(1, &Plan { request, pace, site: String::new(), paused: false }).unwrap();
+        let running = scheduler.clone();
+        tokio::spawn(async move { running.run().await });
+        let lately_after = async |seconds| {
+            tokio::time::sleep(Duration::from_secs(seconds)).await; // polls: the time is paused, so this costs nothing
+            scheduler.figures().lag_lately.count
+        };
+        assert_eq!(lately_after(10).await, 1, "the first minute lasts");
+        assert_eq!(lately_after(60).await, 1, "the first minute is the last full one");
+        assert_eq!(lately_after(60).await, 0, "nothing was asked in the second minute");
+        assert!(scheduler.soon(1));
+        assert_eq!(lately_after(60).await, 1);
+        assert_eq!(lately_after(300).await, 0, "nor in the latest of many");
+        assert!(scheduler.soon(1));
+        assert_eq!(lately_after(60).await, 1);
+        scheduler.reset_lag();
+        assert_eq!(lately_after(0).await, 0, "it was told to forget");
     }
 }

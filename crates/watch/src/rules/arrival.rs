@@ -4,9 +4,20 @@ use async_trait::async_trait;
 use series::formats::{Batch, Metadata};
 use series::promql::{Answer, Limits, Query};
 use series::{Appended, Counted, Labels, Matcher, Metrics, MetricsError, SeriesExemplars};
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use super::engine::Rules;
+
+tokio::task_local! {
+    /// Set while rules write: they see themselves to whom that wakes.
+    static BY_RULES: ();
+}
+
+/// What rules write, for whose waking they see themselves.
+pub(super) async fn by_rules<T>(write: impl Future<Output = T>) -> T {
+    BY_RULES.scope((), write).await
+}
 
 /// Measurements whose writing wakes rules. Every question goes on as it is.
 #[derive(Clone)]
@@ -30,11 +41,12 @@ impl Heard {
 #[async_trait]
 impl Metrics for Heard {
     async fn write(&self, tenant: u64, batch: Batch) -> Result<Appended, MetricsError> {
-        let Some(rules) = self.rules.get() else { return self.inner.write(tenant, batch).await };
+        let others = BY_RULES.try_with(|()| ()).is_err();
+        let Some(rules) = self.rules.get().filter(|_| others) else { return self.inner.write(tenant, batch).await };
         // Before it is handed on, since the engine takes the batch apart; awake only after it is on disk.
         let readers = rules.readers(tenant, &batch);
         let written = self.inner.write(tenant, batch).await?;
-        rules.wake(readers);
+        rules.wake(readers, &BTreeSet::new());
         Ok(written)
     }
 

@@ -1,10 +1,12 @@
 //! What rules ask the measurements: many questions at once, in as many parts as there is work for, and never more parts at a time than
 //! the machine has use for.
 
+use futures::StreamExt;
 use futures::future::join_all;
-use kernel::TenantId;
+use futures::stream;
+use kernel::{TenantId, Time};
 use series::MetricsError;
-use series::promql::{Answer, Limits, Query};
+use series::promql::{Answer, Limits, Query, QueryError};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -13,6 +15,10 @@ use super::see::{self, Answers};
 
 /// What one query of a rule may take.
 const PATIENCE_MS: i64 = 20_000;
+/// For how long questions are asked again one by one, after others had used up their time.
+const AGAIN: Duration = Duration::from_secs(60);
+/// Rules that are looked at beside each other while they ask for more.
+const BESIDE: usize = 32;
 /// What any question weighs, besides the samples that it looks at.
 const WEIGHT: u64 = 500;
 /// Less is not worth another thread: some milliseconds.
@@ -64,15 +70,33 @@ impl<'a> Present<'a> {
         // It is never closed.
         let _turn = rules.askers.acquire().await;
         let begun = rules.kernel.now();
-        let limits = Limits::default();
-        let deadline_ms = Some((limits.clock)().saturating_add(PATIENCE_MS));
-        let queries = part.into_iter().map(|question| question.query).collect();
-        let limits = Limits { deadline_ms, ..limits };
-        let answers = rules.metrics.instants((rules.number)(self.tenant), queries, at_ms, limits).await;
+        let queries: Vec<Query> = part.into_iter().map(|question| question.query).collect();
+        let tenant = (rules.number)(self.tenant);
+        let mut answers = rules.metrics.instants(tenant, queries.clone(), at_ms, patient()).await;
+        if queries.len() > 1 {
+            self.ask_singly(&queries, at_ms, begun, &mut answers).await;
+        }
         let took = u64::try_from(rules.kernel.now().since(begun).as_micros()).unwrap_or(u64::MAX);
         self.asked_us.fetch_add(took, Relaxed);
         rules.counters.asking_micros.fetch_add(took, Relaxed);
         answers
+    }
+
+    /// Asks again, each with its own time, what had no answer in time: another question of the part may have used up all of it.
+    async fn ask_singly(
+        &self,
+        queries: &[Query],
+        at_ms: i64,
+        begun: Time,
+        answers: &mut [Result<Answer, MetricsError>],
+    ) {
+        let (rules, tenant) = (self.rules, (self.rules.number)(self.tenant));
+        for (query, answer) in queries.iter().zip(answers) {
+            let is_late = matches!(answer, Err(MetricsError::Query(QueryError::Timeout)));
+            if is_late && rules.kernel.now().since(begun) < AGAIN {
+                *answer = rules.metrics.instant(tenant, query.clone(), at_ms, patient()).await;
+            }
+        }
     }
 
     /// Answers a query that a text asks.
@@ -87,6 +111,21 @@ impl<'a> Present<'a> {
         };
         answers.insert(query, found);
     }
+}
+
+/// The limits of a question that begins now.
+fn patient() -> Limits {
+    let limits = Limits::default();
+    let deadline_ms = Some((limits.clock)().saturating_add(PATIENCE_MS));
+    Limits { deadline_ms, ..limits }
+}
+
+/// Does all of that beside each other, some at a time; what comes of it, in order.
+pub(super) async fn beside<T>(all: Vec<impl Future<Output = T>>) -> Vec<T> {
+    let placed = all.into_iter().enumerate().map(|(place, one)| async move { (place, one.await) });
+    let mut done: Vec<(usize, T)> = stream::iter(placed).buffer_unordered(BESIDE).collect().await;
+    done.sort_unstable_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, one)| one).collect()
 }
 
 /// Cuts questions into parts that stay in order, each about one moment, as many as there is work for. Neighbours, which share most of what
@@ -120,6 +159,19 @@ mod tests {
 
     fn sizes(questions: Vec<Question>, most: usize) -> Vec<usize> {
         parts(questions, most).iter().map(Vec::len).collect()
+    }
+
+    #[tokio::test]
+    async fn what_is_done_beside_each_other_keeps_its_order_and_waits_for_nobody() {
+        let (release, released) = tokio::sync::oneshot::channel();
+        let first: futures::future::BoxFuture<'_, usize> = Box::pin(async { released.await.unwrap() });
+        let others = (1..100_usize).map(|n| Box::pin(async move { n }) as futures::future::BoxFuture<'_, usize>);
+        let last: futures::future::BoxFuture<'_, usize> = Box::pin(async {
+            release.send(0).unwrap();
+            100
+        });
+        let all = beside([first].into_iter().chain(others).chain([last]).collect()).await;
+        assert_eq!(all, (0..=100).collect::<Vec<_>>());
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(super) struct Held {
     /// Series that were written last time, to be ended when they are no longer there.
     pub(super) written: Vec<Labels>,
     pub(super) health: Health,
+    /// What its record says of that: the same, as soon as it could be written down.
+    pub(super) told: Health,
     pub(super) error: Option<String>,
     pub(super) last: Option<Time>,
     pub(super) took: Duration,
@@ -32,6 +34,8 @@ pub(super) struct Held {
     pub(super) samples: u64,
     /// The round that evaluates it now, so that its state here is the one before.
     pub(super) round: Option<u64>,
+    /// The rules whose writing has led to that: what it writes then wakes none of them.
+    pub(super) after: BTreeSet<Id>,
     /// When it is due, Unix milliseconds.
     pub(super) due_ms: i64,
     /// When a wait of one of its alerts is over, if that is sooner.
@@ -45,8 +49,9 @@ pub(super) struct Board {
     /// When which rule is due: of those that are active.
     agenda: BTreeSet<(i64, Id)>,
     ends: BTreeSet<(i64, Id)>,
-    /// Rules that are to be evaluated because of what was written.
-    woken: BTreeSet<Id>,
+    /// Rules that are to be evaluated because of what was written, each with the rules whose writing has led to that. No rule is
+    /// woken by what followed from its own, so that rules which read each other in a circle come to rest.
+    woken: BTreeMap<Id, BTreeSet<Id>>,
     rounds: u64,
 }
 
@@ -119,9 +124,13 @@ impl Board {
         }
     }
 
-    /// Evaluates these in a moment.
-    pub(super) fn wake(&mut self, ids: BTreeSet<Id>) {
-        self.woken.extend(ids);
+    /// Evaluates these in a moment, but for those after whose writing it came. True when one of them was not woken already.
+    pub(super) fn wake(&mut self, ids: BTreeSet<Id>, after: &BTreeSet<Id>) -> bool {
+        let before = self.woken.len();
+        for id in ids.difference(after) {
+            self.woken.entry(*id).or_default().extend(after);
+        }
+        self.woken.len() > before
     }
 
     /// What these are about to read is all that was written until now.
@@ -139,20 +148,25 @@ impl Board {
             self.ends.remove(&(at, id));
             if let Some(held) = self.held.get_mut(&id) {
                 held.end_ms = None;
-                self.woken.insert(id);
+                self.woken.entry(id).or_default();
             }
         }
         // The due ones see what they were woken for.
         self.calm(due.iter().copied());
         let held = &self.held;
         let is_free = |id: &Id| held.get(id).is_some_and(|held| held.active && held.round.is_none());
-        self.woken.retain(|id| held.get(id).is_some_and(|held| held.active));
-        let free: Vec<Id> = self.woken.iter().filter(|id| is_free(id)).copied().collect();
+        self.woken.retain(|id, _| held.get(id).is_some_and(|held| held.active));
+        let free: Vec<Id> = self.woken.keys().filter(|id| is_free(id)).copied().collect();
         let waiting = !allowed && !free.is_empty();
         let woken = if allowed { free } else { Vec::new() };
-        self.calm(woken.iter().copied());
         let due = (self.begin(&due), due);
         let woken = (self.begin(&woken), woken);
+        for id in &woken.1 {
+            let after = self.woken.remove(id);
+            if let Some(held) = self.held.get_mut(id) {
+                held.after = after.unwrap_or_default();
+            }
+        }
         let next_ms = [self.agenda.first(), self.ends.first()].into_iter().flatten().map(|(at, _)| *at).min();
         Orders { due, woken, waiting, next_ms }
     }
@@ -175,8 +189,9 @@ impl Board {
     pub(super) fn begin(&mut self, ids: &[Id]) -> u64 {
         self.rounds += 1;
         for id in ids {
-            if let Some(held) = self.held.get_mut(id) {
-                held.round.get_or_insert(self.rounds);
+            if let Some(held) = self.held.get_mut(id).filter(|held| held.round.is_none()) {
+                held.round = Some(self.rounds);
+                held.after.clear();
             }
         }
         self.rounds
@@ -233,11 +248,13 @@ mod tests {
             texts: BTreeMap::new(),
             written: Vec::new(),
             health: Health::Unknown,
+            told: Health::Unknown,
             error: None,
             last: None,
             took: Duration::ZERO,
             samples: 0,
             round: None,
+            after: BTreeSet::new(),
             due_ms,
             end_ms: None,
         }
@@ -247,15 +264,20 @@ mod tests {
         [1, 2, 3].map(|ms| Id::new(Time::from_micros(ms * 1000)))
     }
 
+    /// Wakes rules because of what somebody else has written.
+    fn wake<const N: usize>(board: &mut Board, ids: [Id; N]) -> bool {
+        board.wake(BTreeSet::from(ids), &BTreeSet::new())
+    }
+
     #[test]
     fn a_rule_is_in_one_round_at_a_time_and_follows_when_it_was_woken_meanwhile() {
         let (mut board, [a, b, c]) = (Board::default(), ids());
         [a, b, c].into_iter().zip([10, 10, 99_000]).for_each(|(id, due_ms)| board.put(id, held(due_ms)));
-        board.wake(BTreeSet::from([a, c]));
+        wake(&mut board, [a, c]);
         let orders = board.orders(10, true);
         assert_eq!((orders.due.1, &orders.woken.1[..]), (vec![a, b], &[c][..]), "what is due is not woken besides");
         assert_ne!(orders.due.0, orders.woken.0);
-        board.wake(BTreeSet::from([a]));
+        wake(&mut board, [a]);
         let later = board.orders(70_011, true);
         assert!(later.due.1.is_empty() && later.woken.1.is_empty() && !later.waiting, "they are still in their rounds");
         board.end(&[a, b], orders.due.0);
@@ -265,10 +287,38 @@ mod tests {
     }
 
     #[test]
+    fn rules_that_read_each_other_in_a_circle_come_to_rest() {
+        let (mut board, [a, b, c]) = (Board::default(), ids());
+        [a, b, c].into_iter().for_each(|id| board.put(id, held(99_000)));
+        let (circle, none) = (BTreeSet::from([a, b, c]), BTreeSet::new());
+        assert!(board.wake(BTreeSet::from([a]), &none));
+        assert!(!board.wake(BTreeSet::from([a]), &none), "nobody has to be told twice");
+        let mut evaluated = Vec::new();
+        for _ in 0..10 {
+            let orders = board.orders(10, true);
+            for id in &orders.woken.1 {
+                let mut after = board.get(*id).unwrap().after.clone();
+                after.insert(*id);
+                board.end(&[*id], orders.woken.0);
+                board.wake(circle.clone(), &after);
+            }
+            evaluated.extend(orders.woken.1);
+        }
+        assert!(
+            (3..=5).contains(&evaluated.len()),
+            "each reads what the others say, and then it is quiet: {evaluated:?}"
+        );
+        let due = board.begin(&[a]);
+        assert!(board.get(a).unwrap().after.is_empty(), "its interval is a beginning of its own");
+        board.end(&[a], due);
+        assert!(board.wake(circle, &none), "and so is what somebody else writes");
+    }
+
+    #[test]
     fn who_was_woken_waits_for_the_allowance_and_who_is_due_does_not() {
         let (mut board, [a, b, _]) = (Board::default(), ids());
         [a, b].into_iter().zip([10, 99_000]).for_each(|(id, due_ms)| board.put(id, held(due_ms)));
-        board.wake(BTreeSet::from([b]));
+        wake(&mut board, [b]);
         let orders = board.orders(10, false);
         assert_eq!((orders.due.1, orders.woken.1.len(), orders.waiting), (vec![a], 0, true));
         assert_eq!(board.orders(10, true).woken.1, [b]);
@@ -293,7 +343,7 @@ mod tests {
         let (mut board, [a, ..]) = (Board::default(), ids());
         board.put(a, held(10));
         board.set_active(a, false);
-        board.wake(BTreeSet::from([a]));
+        wake(&mut board, [a]);
         let orders = board.orders(10, true);
         assert!(orders.due.1.is_empty() && orders.woken.1.is_empty() && orders.next_ms.is_none());
         board.set_active(a, true);

@@ -6,8 +6,8 @@
 
 use kernel::{ActError, Id, Kernel, Record, TenantId, Time};
 use parking_lot::{Mutex, RwLock};
-use series::Metrics;
 use series::formats::Batch;
+use series::{Metrics, Sample};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -126,7 +126,6 @@ impl Rules {
         let now_ms = self.kernel.now().as_millis();
         let spread = compiled.interval_ms().min(SPREAD_MS);
         let jitter = (record.id.0.as_u128() % spread.unsigned_abs().max(1) as u128) as i64;
-        let wants = woken_by(&compiled);
         let mut board = self.board.lock();
         let (mut state, made_by, written, round, before) = match board.take(record.id) {
             // Who evaluates the one before gives back what it made of the alerts; until then this one waits.
@@ -144,17 +143,19 @@ impl Rules {
             key: record.key.as_str().into(),
             changed: *made_by != *definition,
             definition: definition.into(),
-            compiled,
+            compiled: compiled.clone(),
             active: record.state == "active",
             state,
             texts: BTreeMap::new(),
             written,
             health: health_of(record),
+            told: health_of(record),
             error: None,
             last: None,
             took: Duration::ZERO,
             samples: 0,
             round,
+            after: BTreeSet::new(),
             due_ms: now_ms + jitter,
             end_ms: None,
         };
@@ -163,16 +164,16 @@ impl Rules {
         let mut readers = self.readers.write();
         let readers = readers.entry((self.number)(record.tenant)).or_default();
         if let Some(before) = before {
-            readers.remove(record.id, &woken_by(&before));
+            readers.remove(record.id, woken_by(&before));
         }
-        readers.add(record.id, &wants);
+        readers.add(record.id, woken_by(&compiled));
     }
 
     /// Evaluates a rule no more. Its alerts stay as they are.
     pub fn forget(&self, id: Id) {
         let Some(held) = self.board.lock().take(id) else { return };
         if let Some(readers) = self.readers.write().get_mut(&(self.number)(held.tenant)) {
-            readers.remove(id, &woken_by(&held.compiled));
+            readers.remove(id, woken_by(&held.compiled));
         }
     }
 
@@ -191,13 +192,20 @@ impl Rules {
         self.readers.read().get(&tenant).map_or_else(BTreeSet::new, |readers| readers.of(batch.each_labels()))
     }
 
-    /// Has rules evaluated in a moment.
-    pub(super) fn wake(&self, ids: BTreeSet<Id>) {
-        if ids.is_empty() {
-            return;
+    /// The rules that read what one of them says.
+    pub(super) fn readers_of(&self, tenant: u64, samples: &[Sample]) -> BTreeSet<Id> {
+        let readers = self.readers.read();
+        let Some(readers) = readers.get(&tenant) else { return BTreeSet::new() };
+        let pairs: Vec<Vec<(&str, &str)>> = samples.iter().map(|sample| sample.labels.iter().collect()).collect();
+        readers.of(pairs.iter().map(|pairs| pairs.iter().copied()))
+    }
+
+    /// Has rules evaluated in a moment, but for those after whose writing it came.
+    pub(super) fn wake(&self, ids: BTreeSet<Id>, after: &BTreeSet<Id>) {
+        // Whoever was woken already will be evaluated after this too, and the loop knows.
+        if !ids.is_empty() && self.board.lock().wake(ids, after) {
+            self.changed.notify_one();
         }
-        self.board.lock().wake(ids);
-        self.changed.notify_one();
     }
 
     /// Evaluates until the future is dropped.
@@ -264,13 +272,9 @@ impl Rules {
     }
 }
 
-/// What wakes a rule. What it records itself does not; and one that looks back sees what is written only later.
-fn woken_by(rule: &Compiled) -> Vec<Want> {
-    if rule.offset_ms > 0 {
-        return Vec::new();
-    }
-    let own = |want: &&Want| rule.record() != Some(want.name.as_str());
-    rule.reads.wants.iter().filter(own).cloned().collect()
+/// What wakes a rule. One that looks back sees what is written only later.
+fn woken_by(rule: &Compiled) -> &[Want] {
+    if rule.offset_ms > 0 { &[] } else { &rule.reads.wants }
 }
 
 /// The rule of a record, and its definition as text.

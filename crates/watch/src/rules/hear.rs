@@ -8,7 +8,7 @@ use series::MetricsError;
 use series::promql::{Answer, Query};
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::asking::{Present, Question};
+use super::asking::{Present, Question, beside};
 use super::compile::Compiled;
 use super::publish;
 use super::round::Turn;
@@ -49,13 +49,8 @@ type Told = Result<BTreeSet<LabelSet>, String>;
 impl Present<'_> {
     /// What these rules see, in their order.
     pub(super) async fn hear(&self, turns: &[Turn], answers: Vec<Result<Answer, MetricsError>>) -> Vec<Heard> {
-        let mut sights = Vec::with_capacity(turns.len());
-        for (turn, answer) in turns.iter().zip(answers) {
-            sights.push(match answer {
-                Ok(answer) => self.sight(turn, &answer).await,
-                Err(error) => Err(error.to_string()),
-            });
-        }
+        let sights = turns.iter().zip(answers).map(|(turn, answer)| self.sight(turn, answer));
+        let sights = beside(sights.collect()).await;
         let mut told = self.ask_again(turns, &sights).await;
         let heard = |(place, (turn, sight)): (usize, (&Turn, Result<Sight, String>))| {
             let mut told = |about| told.remove(&(place, about));
@@ -66,11 +61,12 @@ impl Present<'_> {
     }
 
     /// What the condition holds for.
-    async fn sight(&self, turn: &Turn, answer: &Answer) -> Result<Sight, String> {
+    async fn sight(&self, turn: &Turn, answer: Result<Answer, MetricsError>) -> Result<Sight, String> {
+        let answer = answer.map_err(|error| error.to_string())?;
         let compiled = &turn.compiled;
         let mut answers = Answers::new();
         let holds = loop {
-            match see::sightings(compiled, answer, self.at_ms, &self.rules.outside, &answers) {
+            match see::sightings(compiled, &answer, self.at_ms, &self.rules.outside, &answers) {
                 Ok(holds) => break holds,
                 Err(Unseen::Needs(query)) if answers.len() < MAX_QUERIES => {
                     self.answer_text(query, &mut answers).await;

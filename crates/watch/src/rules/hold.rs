@@ -100,14 +100,18 @@ impl Rules {
                 return Ok(Looked::settled("its rule has fired since"));
             }
             let unknown = instance.unknown_since_ms.is_some();
-            if unknown {
-                held.state.instances.remove(key);
-            }
-            (id, held.compiled.clone(), held.definition.clone(), held.state.clone(), held.texts.clone(), unknown)
+            let over = if unknown { held.state.instances.remove(key) } else { None };
+            (id, held.compiled.clone(), held.definition.clone(), held.state.clone(), held.texts.clone(), over)
         };
-        let (id, compiled, definition, state, texts, unknown) = standing;
-        if unknown {
-            keep::store(&cx.kernel, id, &definition, &state).await?;
+        let (id, compiled, definition, state, texts, over) = standing;
+        if let Some(instance) = over {
+            if let Err(error) = keep::store(&cx.kernel, id, &definition, &state).await {
+                // A restart would find it: the next look does it again.
+                if let Some(held) = self.board.lock().get_mut(id) {
+                    held.state.instances.entry(key.to_owned()).or_insert(instance);
+                }
+                return Err(error);
+            }
             return Ok(Looked::settled("nothing is known, and somebody says that it is over"));
         }
         let about = publish::About { key: rule, rule: &compiled.rule, texts: &texts };

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use super::asking::{Present, Question};
+use super::arrival::by_rules;
+use super::asking::{Present, Question, beside};
 use super::compile::Compiled;
 use super::engine::Rules;
 use super::hear::Heard;
@@ -31,8 +32,21 @@ pub(super) struct Turn {
     pub(super) changed: bool,
     pub(super) texts: BTreeMap<String, LabelSet>,
     written: Vec<Labels>,
-    pub(super) health: Health,
+    /// What its record says of its evaluation.
+    pub(super) told: Health,
     pub(super) samples: u64,
+    /// The rules whose writing has led to this turn.
+    after: BTreeSet<Id>,
+}
+
+/// What a rule says as series.
+struct Said {
+    id: Id,
+    samples: Vec<Sample>,
+    /// Which of the series are ended by that.
+    ended: Vec<Labels>,
+    /// The rule, and those whose writing has led to its turn: what it says wakes none of them.
+    after: BTreeSet<Id>,
 }
 
 /// What a rule's turn has come to.
@@ -90,8 +104,9 @@ impl Rules {
                 changed: held.changed,
                 texts: held.texts.clone(),
                 written: held.written.clone(),
-                health: held.health,
+                told: held.told,
                 samples: held.samples,
+                after: held.after.clone(),
             })
         };
         ids.iter().filter_map(turn).collect()
@@ -118,22 +133,37 @@ impl Rules {
         let answers = present.ask(turns.iter().map(question).collect()).await;
         let mut judged = present.judge(turns, answers).await;
         self.write_down(tenant, &mut judged).await;
-        let samples = self.put_back(judged, begun, round);
-        if let Err(error) = self.write(tenant, samples).await {
-            tracing::warn!(%error, "what rules say could not be kept as series");
-        }
+        let said = self.put_back(judged, begun, round);
+        // Some of them may have been woken meanwhile, and are free now.
+        self.changed.notify_one();
+        self.tell(tenant, said).await;
         present.asked()
     }
 
-    async fn write(&self, tenant: TenantId, samples: Vec<Sample>) -> Result<(), MetricsError> {
-        if !samples.is_empty() {
-            self.metrics.write((self.number)(tenant), Batch::of(&samples)).await?;
+    /// Writes what rules say, and wakes who reads it.
+    async fn tell(&self, tenant: TenantId, mut said: Vec<Said>) {
+        said.retain(|one| !one.samples.is_empty());
+        if said.is_empty() {
+            return;
         }
-        Ok(())
+        let tenant = (self.number)(tenant);
+        let readers: Vec<BTreeSet<Id>> = said.iter().map(|one| self.readers_of(tenant, &one.samples)).collect();
+        let samples: Vec<Sample> = said.iter_mut().flat_map(|one| std::mem::take(&mut one.samples)).collect();
+        match by_rules(self.metrics.write(tenant, Batch::of(&samples))).await {
+            Ok(_) => said.iter().zip(readers).for_each(|(one, ids)| self.wake(ids, &one.after)),
+            Err(error) => {
+                tracing::warn!(%error, "what rules say could not be kept as series");
+                // What is over must still be ended: next time.
+                let mut board = self.board.lock();
+                for Said { id, ended, .. } in said {
+                    board.get_mut(id).into_iter().for_each(|held| held.written.extend(ended.iter().cloned()));
+                }
+            }
+        }
     }
 
     /// Puts the rules of a layer back; what they say as series.
-    fn put_back(&self, judged: Vec<Judged>, begun: Time, round: u64) -> Vec<Sample> {
+    fn put_back(&self, judged: Vec<Judged>, begun: Time, round: u64) -> Vec<Said> {
         let at_ms = begun.as_millis();
         let took = self.kernel.now().since(begun) / u32::try_from(judged.len()).unwrap_or(u32::MAX).max(1);
         let failed = judged.iter().filter(|one| one.health == Health::Error).count();
@@ -141,10 +171,11 @@ impl Rules {
         self.counters.failed.fetch_add(failed as u64, Relaxed);
         let micros = took.as_micros().saturating_mul(judged.len() as u128);
         self.counters.micros.fetch_add(u64::try_from(micros).unwrap_or(u64::MAX), Relaxed);
-        let mut samples = Vec::new();
-        let done: Vec<Judged> = judged.into_iter().map(|one| one.done(at_ms, &mut samples)).collect();
+        let done: Vec<(Judged, Said)> = judged.into_iter().map(|one| one.done(at_ms)).collect();
+        let mut all = Vec::with_capacity(done.len());
         let mut board = self.board.lock();
-        for Judged { turn, state, health, error, .. } in done {
+        for (Judged { turn, state, health, error, .. }, said) in done {
+            all.push(said);
             let state = state.unwrap_or(turn.state);
             let end_ms = state.next_end(&turn.compiled.terms, at_ms);
             // Another definition may have come meanwhile; it goes on from what this one made of the alerts.
@@ -152,13 +183,18 @@ impl Rules {
             if held.round == Some(round) {
                 held.round = None;
             }
-            held.changed = turn.changed || *held.definition != *turn.definition;
-            (held.state, held.texts, held.written) = (state, turn.texts, turn.written);
-            (held.health, held.error, held.last, held.took) = (health, error, Some(begun), took);
-            held.samples = turn.samples;
+            let same = *held.definition == *turn.definition;
+            held.changed = turn.changed || !same;
+            (held.state, held.written) = (state, turn.written);
+            if same {
+                // Another definition says it in other words.
+                held.texts = turn.texts;
+            }
+            (held.health, held.told, held.error) = (health, turn.told, error);
+            (held.last, held.took, held.samples) = (Some(begun), took, turn.samples);
             board.plan_end(turn.id, end_ms);
         }
-        samples
+        all
     }
 }
 
@@ -176,9 +212,9 @@ impl Present<'_> {
             }
         }
         let heard = self.hear(&alerting, answered).await;
-        for (turn, heard) in alerting.into_iter().zip(heard) {
-            all.push(self.decide(turn, heard).await);
-        }
+        all.extend(
+            beside(alerting.into_iter().zip(heard).map(|(turn, heard)| self.decide(turn, heard)).collect()).await,
+        );
         all
     }
 
@@ -214,19 +250,42 @@ impl Judged {
         (self.health, self.error) = (Health::Error, Some(format!("alerts could not be written down: {error}")));
     }
 
-    /// After it was written down: adds what the rule says now, and ends the series of what it no longer says.
-    fn done(mut self, at_ms: i64, samples: &mut Vec<Sample>) -> Self {
+    /// Its record says now how its evaluation went.
+    pub(super) fn told(&mut self) {
+        self.turn.told = self.health;
+    }
+
+    /// After it was written down: what the rule says now.
+    fn done(mut self, at_ms: i64) -> (Self, Said) {
         let at_ms = at_ms.saturating_sub(self.turn.compiled.offset_ms);
+        let mut after = std::mem::take(&mut self.turn.after);
+        after.insert(self.turn.id);
+        let mut said = Said { id: self.turn.id, samples: Vec::new(), ended: Vec::new(), after };
         if self.turn.compiled.record().is_some() {
             if let Some(records) = self.records.take() {
-                say(&mut self.turn, records, at_ms, samples);
+                said.say(&mut self.turn.written, records, at_ms);
             }
         } else if let Some(state) = &self.state {
             self.turn.changed &= self.failed;
             self.turn.texts.retain(|key, _| state.instances.contains_key(key));
-            say(&mut self.turn, see::alert_series(state), at_ms, samples);
+            said.say(&mut self.turn.written, see::alert_series(state), at_ms);
         }
-        self
+        (self, said)
+    }
+}
+
+impl Said {
+    /// Adds what is so now, and ends the series of what was `written` before and is not.
+    fn say(&mut self, written: &mut Vec<Labels>, now: Vec<(Labels, f64)>, at_ms: i64) {
+        let same = now.len() == written.len() && now.iter().zip(&*written).all(|((labels, _), was)| labels == was);
+        if !same {
+            let said: BTreeSet<&Labels> = now.iter().map(|(labels, _)| labels).collect();
+            self.ended = written.iter().filter(|labels| !said.contains(labels)).cloned().collect();
+            let end = |labels: &Labels| Sample { labels: labels.clone(), at_ms, value: series::stale_marker() };
+            self.samples.extend(self.ended.iter().map(end));
+            *written = now.iter().map(|(labels, _)| labels.clone()).collect();
+        }
+        self.samples.extend(now.into_iter().map(|(labels, value)| Sample { labels, at_ms, value }));
     }
 }
 
@@ -248,18 +307,6 @@ fn recorded(turn: Turn, answer: Result<Answer, MetricsError>, at_ms: i64) -> Jud
     };
     let failed = health == Health::Error;
     Judged { turn, state: None, events: Vec::new(), lasting: false, health, error, failed, records }
-}
-
-/// Adds what a rule says now, and ends the series of what it no longer says.
-fn say(turn: &mut Turn, now: Vec<(Labels, f64)>, at_ms: i64, samples: &mut Vec<Sample>) {
-    let same = now.len() == turn.written.len() && now.iter().zip(&turn.written).all(|((labels, _), was)| labels == was);
-    if !same {
-        let said: BTreeSet<&Labels> = now.iter().map(|(labels, _)| labels).collect();
-        let ended = turn.written.iter().filter(|labels| !said.contains(labels));
-        samples.extend(ended.map(|labels| Sample { labels: labels.clone(), at_ms, value: series::stale_marker() }));
-        turn.written = now.iter().map(|(labels, _)| labels.clone()).collect();
-    }
-    samples.extend(now.into_iter().map(|(labels, value)| Sample { labels, at_ms, value }));
 }
 
 /// Rules in the order of their groups, each in the first layer after those that record what it reads.

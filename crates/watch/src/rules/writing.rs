@@ -41,7 +41,7 @@ impl Rules {
     }
 
     async fn drafts(&self, session: &Session, judged: &mut [Judged]) -> Vec<Draft> {
-        let tells = |one: &Judged| !one.events.is_empty() || one.health != one.turn.health;
+        let tells = |one: &Judged| !one.events.is_empty() || one.health != one.turn.told;
         let places: Vec<usize> = (0..judged.len()).filter(|place| tells(&judged[*place])).collect();
         let mut drafts = Vec::with_capacity(places.len());
         for some in places.chunks(AT_A_TIME) {
@@ -49,7 +49,7 @@ impl Rules {
             for (place, acts) in some.iter().copied().zip(acts) {
                 match acts {
                     Ok(acts) => drafts.push(Draft { place, acts }),
-                    Err(error) => judged[place].undo(&error),
+                    Err(error) => self.refused(session, &mut judged[place], &error).await,
                 }
             }
         }
@@ -65,7 +65,7 @@ impl Rules {
             }
             None => Vec::new(),
         };
-        if one.health != turn.health {
+        if one.health != turn.told {
             acts.push(publish::health(turn.id, one.health, one.error.as_deref(), self.kernel.now()));
         }
         Ok(acts)
@@ -76,15 +76,30 @@ impl Rules {
         if acts.is_empty() {
             return;
         }
-        let Err(error) = self.kernel.acts(session, acts, None).await.map(drop) else { return };
+        let Err(error) = self.kernel.acts(session, acts, None).await.map(drop) else {
+            return drafts.iter().for_each(|draft| judged[draft.place].told());
+        };
         if let [draft] = drafts.as_slice() {
-            return judged[draft.place].undo(&error);
+            return self.refused(session, &mut judged[draft.place], &error).await;
         }
         // One of them is refused; that must not hold up the others.
         for Draft { place, acts } in drafts {
-            if let Err(error) = self.kernel.acts(session, acts, None).await {
-                judged[place].undo(&error);
+            match self.kernel.acts(session, acts, None).await {
+                Ok(_) => judged[place].told(),
+                Err(error) => self.refused(session, &mut judged[place], &error).await,
             }
+        }
+    }
+
+    /// A rule that cannot be written down says so at its record, which would go on saying that all is well.
+    async fn refused(&self, session: &Session, one: &mut Judged, error: &ActError) {
+        one.undo(error);
+        if one.health == one.turn.told {
+            return;
+        }
+        let act = publish::health(one.turn.id, one.health, one.error.as_deref(), self.kernel.now());
+        if self.kernel.acts(session, vec![act], None).await.is_ok() {
+            one.told();
         }
     }
 

@@ -1,10 +1,6 @@
 //! Rules while their loop runs: what wakes them, when a wait ends, and how soon.
 
 use super::*;
-use series::formats::Metadata;
-use series::promql::Answer;
-use series::{Matcher, MetricsError, SeriesExemplars};
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::task::JoinHandle;
 
@@ -14,7 +10,7 @@ fn stopwatch() -> std::time::Instant {
 }
 
 /// The loop, and a clock that goes as the machine's does; both end with it.
-struct Running([JoinHandle<()>; 2]);
+pub(super) struct Running([JoinHandle<()>; 2]);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -23,7 +19,7 @@ impl Drop for Running {
 }
 
 /// Begins after the first evaluations, so that only what happens then is counted.
-async fn running(w: &Watched) -> Running {
+pub(super) async fn running(w: &Watched) -> Running {
     w.world.clock.advance(Duration::from_secs(4));
     let (rules, clock) = (w.rules.clone(), w.world.clock.clone());
     let evaluating = tokio::spawn(async move { rules.run().await });
@@ -39,7 +35,7 @@ async fn running(w: &Watched) -> Running {
 }
 
 /// Waits until something is so.
-async fn until(what: &str, so: impl AsyncFn() -> bool) {
+pub(super) async fn until(what: &str, so: impl AsyncFn() -> bool) {
     for _ in 0..2_000 {
         if so().await {
             return;
@@ -76,6 +72,37 @@ async fn what_a_rule_records_does_not_wake_the_rule_itself() {
 }
 
 #[tokio::test]
+async fn rules_that_read_what_they_write_come_to_rest() {
+    let w = Watched::new().await;
+    // The first two read their own alerts too, the last two read each other.
+    for (key, given) in [
+        ("too-many", json!({"title": "TooMany", "expression": "count(ALERTS{alertstate=\"firing\"}) > 0"})),
+        ("any", json!({"title": "Any", "expression": "{host=\"a\"} > 4 < 100"})),
+        ("ping", json!({"title": "ping", "record": "ping", "expression": "max(pong) or max(load)"})),
+        ("pong", json!({"title": "pong", "record": "pong", "expression": "max(ping)"})),
+    ] {
+        let mut given = given;
+        given["interval"] = json!("1h");
+        w.rule(key, given).await;
+    }
+    let _running = running(&w).await;
+    w.push("load", "a", 9.0).await;
+    until("there is an alert about the alert", async || w.all("alert").await.len() == 2).await;
+    let pong = Query::parse("pong").unwrap();
+    until("one has read what the other has recorded", async || {
+        let now = w.world.kernel.now().as_millis();
+        let answer = w.metrics.instant(1, pong.clone(), now, Limits::default()).await.unwrap();
+        serde_json::to_value(answer.value).unwrap()["result"][0]["value"][1] == "9"
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(300)).await; // polls: whether anything follows
+    let evaluated = w.rules.counters.on_arrival.load(Relaxed);
+    assert!((4..=8).contains(&evaluated), "each of the four, and no end to it: {evaluated}");
+    w.push("load", "a", 10.0).await;
+    until("they are awake again", async || w.rules.counters.on_arrival.load(Relaxed) >= evaluated + 4).await;
+}
+
+#[tokio::test]
 async fn a_wait_ends_when_it_is_over_and_not_at_the_next_interval() {
     let w = Watched::new().await;
     let given = json!({"title": "HighLoad", "expression": "load > 4", "for_at_least": "400ms", "keep_firing_for": "400ms", "interval": "1h"});
@@ -89,93 +116,6 @@ async fn a_wait_ends_when_it_is_over_and_not_at_the_next_interval() {
     w.push("load", "a", 1.0).await;
     until("it is well", async || w.all("alert").await[0].state == "resolved").await;
     assert_eq!(w.rules.counters.on_arrival.load(Relaxed), 4, "two values and two waits");
-}
-
-/// Measurements that answer questions about `slow` only when they are let.
-struct Slow {
-    inner: Arc<Heard>,
-    asked: AtomicBool,
-    gate: tokio::sync::Semaphore,
-}
-
-type Span = (i64, i64);
-
-#[async_trait::async_trait]
-impl Metrics for Slow {
-    async fn write(&self, tenant: u64, batch: Batch) -> Result<series::Appended, MetricsError> {
-        self.inner.write(tenant, batch).await
-    }
-
-    async fn instant(&self, tenant: u64, query: Query, at: i64, limits: Limits) -> Result<Answer, MetricsError> {
-        if query.text().contains("slow") {
-            self.asked.store(true, Relaxed);
-            drop(self.gate.acquire().await);
-        }
-        self.inner.instant(tenant, query, at, limits).await
-    }
-
-    async fn range(&self, of: u64, query: Query, at: (i64, i64, i64), most: Limits) -> Result<Answer, MetricsError> {
-        self.inner.range(of, query, at, most).await
-    }
-
-    async fn series(&self, of: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Vec<Labels>, MetricsError> {
-        self.inner.series(of, sets, time).await
-    }
-
-    async fn label_names(&self, of: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Vec<String>, MetricsError> {
-        self.inner.label_names(of, sets, time).await
-    }
-
-    async fn label_values(
-        &self,
-        of: u64,
-        name: String,
-        sets: Vec<Vec<Matcher>>,
-        time: Span,
-    ) -> Result<Vec<String>, MetricsError> {
-        self.inner.label_values(of, name, sets, time).await
-    }
-
-    async fn count(&self, of: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<series::Counted, MetricsError> {
-        self.inner.count(of, sets, time).await
-    }
-
-    async fn delete(&self, of: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<(), MetricsError> {
-        self.inner.delete(of, sets, time).await
-    }
-
-    async fn import(&self, of: u64, batch: Batch) -> Result<series::Appended, MetricsError> {
-        self.inner.import(of, batch).await
-    }
-
-    async fn metadata(&self, of: u64, family: Option<String>) -> Result<Vec<Metadata>, MetricsError> {
-        self.inner.metadata(of, family).await
-    }
-
-    async fn exemplars(&self, of: u64, query: Query, time: Span) -> Result<Vec<SeriesExemplars>, MetricsError> {
-        self.inner.exemplars(of, query, time).await
-    }
-}
-
-#[tokio::test]
-async fn a_slow_rule_holds_up_no_other_and_is_not_evaluated_twice_at_a_time() {
-    let mut w = Watched::new().await;
-    let gate = tokio::sync::Semaphore::new(0);
-    let slow = Arc::new(Slow { inner: w.metrics.clone(), asked: AtomicBool::new(false), gate });
-    let kernel = w.world.kernel.clone();
-    w.rules = Rules::new(kernel, slow.clone(), signals::number, Outside::default(), Time::from_micros(0));
-    let _running = running(&w).await;
-    w.rule("slow", json!({"title": "Slow", "expression": "slow > 1", "interval": "100ms"})).await;
-    until("it is asked", async || slow.asked.load(Relaxed)).await;
-    w.rule("quick", json!({"title": "Quick", "expression": "load > 4", "interval": "100ms"})).await;
-    until("the other is evaluated", async || w.rules.counters.evaluated.load(Relaxed) >= 5).await;
-    let latest = async |key: &str| {
-        let rules = w.all("rule").await;
-        w.rules.latest(rules.iter().find(|rule| rule.key == key).unwrap().id).get("last_evaluated").cloned()
-    };
-    assert!(latest("slow").await.is_none() && latest("quick").await.is_some());
-    slow.gate.add_permits(1000);
-    until("it is evaluated too", async || latest("slow").await.is_some()).await;
 }
 
 /// How long a pushed value takes to its alert, in the milliseconds of this machine.
