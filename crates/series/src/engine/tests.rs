@@ -280,3 +280,47 @@ async fn an_engine_that_is_closed_leaves_a_copy_of_its_head_whoever_still_holds_
     let (engine, recovery) = Engine::open(dir.path(), options()).unwrap();
     assert_eq!((everything(&engine), recovery.damaged), (truth, vec![]));
 }
+
+#[tokio::test]
+async fn a_period_that_is_given_up_and_made_anew_outlives_who_was_reading_it() {
+    const DAY: i64 = 24 * 3_600_000;
+    // In the second window, whose file touches one period.
+    const FIRST: i64 = 7_201_000;
+    let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(AtomicU64::new(8_000_000)));
+    let told = clock.clone();
+    let tier = crate::Tier { interval_ms: 60_000, after_ms: 0, retention_ms: 1_000 * DAY };
+    let clock_of_ours = Arc::new(move || told.load(SeqCst) as i64);
+    let options = Options { clock: clock_of_ours, tiers: vec![tier], compact_after_ms: i64::MAX, ..options() };
+    let engine = Arc::new(Engine::open(dir.path(), options).unwrap().0);
+    let tend = async || {
+        let engine = engine.clone();
+        tokio::task::spawn_blocking(move || (0..5).try_for_each(|_| engine.flush())).await.unwrap().unwrap();
+    };
+    let import = async |at_ms: i64| {
+        let engine = engine.clone();
+        tokio::task::spawn_blocking(move || engine.import(1, Batch::of(&one(at_ms)))).await.unwrap()
+    };
+    engine.append(1, one(FIRST)).await.unwrap();
+    clock.store(10 * DAY as u64, SeqCst);
+    tend().await;
+    let columns = || crate::tiers::all_files(dir.path()).unwrap();
+    let made = columns();
+    assert_eq!(made.len(), 8);
+    let pin = engine.store().pin();
+    // A folder stands where the file of what is imported is to be made.
+    let in_the_way = blocks_dir(dir.path()).join("0.2.part");
+    fs::create_dir(&in_the_way).unwrap();
+    import(FIRST + 1).await.unwrap_err();
+    assert_eq!(columns(), Vec::<std::path::PathBuf>::new(), "it was given up");
+    fs::remove_dir(&in_the_way).unwrap();
+    tend().await;
+    assert_eq!(columns(), made, "and was made anew under the same names");
+    drop(pin);
+    // Whatever waited for the reader is removed now.
+    engine.store().remove([]).unwrap();
+    assert_eq!(columns(), made);
+    assert_eq!(import(FIRST + 1).await.unwrap().accepted, 1);
+    tend().await;
+    assert!(!columns().contains(&made[0]), "made anew with more, it has names of its own");
+    assert_eq!(times(&engine), [FIRST, FIRST + 1]);
+}
