@@ -324,3 +324,46 @@ async fn a_period_that_is_given_up_and_made_anew_outlives_who_was_reading_it() {
     assert!(!columns().contains(&made[0]), "made anew with more, it has names of its own");
     assert_eq!(times(&engine), [FIRST, FIRST + 1]);
 }
+
+#[tokio::test]
+async fn a_long_log_gives_way_to_a_copy_of_the_head_under_way_so_that_little_is_behind_it_at_a_kill() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(AtomicU64::new(1_000_000)));
+    let told = clock.clone();
+    let options = Options { clock: Arc::new(move || told.load(SeqCst) as i64), ..options() };
+    let engine = Engine::open(dir.path(), options.clone()).unwrap().0;
+    let labels: Vec<Labels> = (0..2_000).map(|n| Labels::metric(&format!("m{n}"), &[]).unwrap()).collect();
+    // A request of 40 samples a series whose values share nothing: most of a megabyte.
+    let send = async |n: usize| {
+        let one = |labels: &Labels, i: usize| {
+            let at = n * 40 + i;
+            Sample { labels: labels.clone(), at_ms: at as i64, value: (at as f64 + 2.0).sqrt() }
+        };
+        let samples: Vec<_> = labels.iter().flat_map(|labels| (0..40).map(|i| one(labels, i))).collect();
+        assert_eq!(engine.append_batch(1, Batch::of(&samples)).await.unwrap().accepted, samples.len());
+        // It has looked at its log when it answers to something else.
+        engine.flush().unwrap();
+    };
+    let log = || segments(&wal_dir(dir.path())).unwrap();
+    let bytes_behind = || log()[1..].iter().map(|(_, path)| fs::metadata(path).unwrap().len()).sum::<u64>();
+    let mut copies = std::collections::BTreeSet::new();
+    for n in 0..16 {
+        send(n).await;
+        clock.fetch_add(60_000, SeqCst);
+        copies.insert(log()[0].0);
+        assert!(bytes_behind() < 6 << 20, "{} bytes are behind the last copy", bytes_behind());
+    }
+    assert!((3..10).contains(&copies.len()), "{} times", copies.len());
+    let last = log()[0].0;
+    for n in 16..30 {
+        // No time goes by: it may have been copied once more, and rests.
+        send(n).await;
+    }
+    assert!(log()[0].0 <= last + 2 && bytes_behind() > 5 << 20, "{} bytes", bytes_behind());
+    let (truth, killed) = (times(&engine), tempfile::tempdir().unwrap());
+    fs::create_dir(wal_dir(killed.path())).unwrap();
+    for (_, path) in log() {
+        fs::copy(&path, wal_dir(killed.path()).join(path.file_name().unwrap())).unwrap();
+    }
+    let (engine, recovery) = Engine::open(killed.path(), options).unwrap();
+    assert_eq!((times(&engine) == truth, recovery.damaged), (true, vec![]));
+}
