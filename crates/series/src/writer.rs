@@ -95,7 +95,7 @@ impl Writer {
     /// Runs until it is told to stop or nobody can tell it anything any more.
     pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
         loop {
-            match jobs.recv_timeout(Duration::from_millis(TEND_EVERY_MS as u64)) {
+            match jobs.recv_timeout(self.patience()) {
                 Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return self.stop(),
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Job::Append(first)) => {
@@ -107,6 +107,13 @@ impl Writer {
             }
             self.tend_when_due();
         }
+    }
+
+    /// How long to wait for a job before looking at what else is due: a copy of the head that rests need not wait for one.
+    fn patience(&self) -> Duration {
+        let rests_ms = self.copy_rests.end.saturating_sub(self.store.now_ms());
+        let wait_ms = if self.log.is_long() { rests_ms.clamp(SHORT_COPY_MS, TEND_EVERY_MS) } else { TEND_EVERY_MS };
+        Duration::from_millis(wait_ms as u64)
     }
 
     /// Leaves the head behind in the form that the next start reads fastest. Nothing acknowledged depends on it.
