@@ -73,11 +73,11 @@ impl Engine {
         recovery.blocks = store.blocks.read().len();
         recovery.series = store.index.read().len();
         let options = &store.options;
-        let log = Log::new(wal_dir(dir), read.newest, read.bytes, options.wal_segment_bytes, disk);
+        let log = Log::new(wal_dir(dir), &read, options.wal_segment_bytes, disk);
         let places = Arc::new(Semaphore::new(options.max_waiting_samples));
         let tended_ms = store.now_ms();
         let (jobs, waiting) = sync_channel(WAITING_JOBS + 16);
-        let writer = Writer { store: store.clone(), log, met: Met::default(), task: None, tended_ms };
+        let writer = Writer { store: store.clone(), log, met: Met::default(), task: None, tended_ms, copy_rests: 0..0 };
         let thread = std::thread::Builder::new()
             .name("series-writer".into())
             .spawn(move || writer.run(&waiting))

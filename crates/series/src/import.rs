@@ -5,6 +5,7 @@
 //! of its samples are there; where they are not, a sample is refused and its period named. A file is complete before it has its name, and nothing
 //! is acknowledged before the last one has; after a kill between two of them the request can be sent again.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::sync::atomic::AtomicU64;
@@ -17,10 +18,10 @@ use crate::formats::Batch;
 use crate::histogram::Histogram;
 use crate::index::{Index, SeriesId};
 use crate::key;
+use crate::metrics::Span;
 use crate::native::{NativePoint, Samples, same};
 use crate::seal::{DAY_MS, day_of, in_order};
 use crate::store::{Store, count};
-use crate::tiers::anew::Touched;
 use crate::writer::{Appended, Refused};
 
 /// A sample of the request: its place there, its time and what was measured.
@@ -165,13 +166,14 @@ impl Store {
         let mut new: HashMap<SeriesId, Samples> = HashMap::new();
         let mut stored = self.stored(day, ids)?;
         let last = day.saturating_add(DAY_MS - 1);
-        let touched = self.touched_periods(day, last);
-        let mut times = Vec::new();
+        // Found out when it is first asked for: that reads files, and what is only repeated touches none.
+        let touched = OnceCell::new();
+        let touched = || touched.get_or_init(|| self.touched_periods(day, last));
         for (id, row) in &mut rows {
             let known = stored.remove(id).unwrap_or_default();
-            let fresh = news(std::mem::take(row), known, &touched, outcome, &self.counters.repeated);
+            let closed = |at_ms| touched().closed(at_ms);
+            let fresh = news(std::mem::take(row), known, closed, outcome, &self.counters.repeated);
             if !fresh.is_empty() {
-                times.append(&mut fresh.times());
                 new.insert(*id, fresh);
             }
         }
@@ -179,7 +181,7 @@ impl Store {
             return Ok(());
         }
         // Before the samples are there: killed in between, a period is made anew of what it was made of.
-        self.give_up_periods(&touched, &times)?;
+        self.give_up_periods(touched(), |from, to| new.values().any(|samples| samples.has_in(from, to)))?;
         self.try_periods_again(day, last);
         // It stands beside the day's other files until they are made one: it replaces none, and covers nothing of the log.
         let header = block::Header { replaces: 0, ..self.new_header(day, DAY_MS) };
@@ -220,25 +222,33 @@ impl Store {
 }
 
 /// What of a row is not stored yet and can be, rising in time.
-fn news(row: Vec<Sent>, stored: Samples, touched: &Touched, outcome: &mut Appended, repeated: &AtomicU64) -> Samples {
+fn news(
+    row: Vec<Sent>,
+    stored: Samples,
+    closed: impl Fn(i64) -> Option<Span>,
+    outcome: &mut Appended,
+    repeated: &AtomicU64,
+) -> Samples {
     let floats = stored.floats.into_iter().map(|(at, value)| (at, What::Float(value)));
     let natives = stored.histograms.into_iter().map(|(at, h)| (at, What::Histogram(h)));
     let known: HashMap<i64, What> = floats.chain(natives).collect();
     let mut fresh: BTreeMap<i64, What> = BTreeMap::new();
     for Sent { index, at_ms, what } in row {
-        match (known.get(&at_ms).or_else(|| fresh.get(&at_ms)), touched.closed(at_ms)) {
-            (None, Some((from_ms, to_ms))) => {
-                outcome.refused.push(Refused { index, reason: Refusal::Thinned { from_ms, to_ms } });
-            }
-            (None, None) => {
-                outcome.accepted += 1;
-                fresh.insert(at_ms, what);
-            }
-            (Some(old), _) if old.is(&what) => {
+        match known.get(&at_ms).or_else(|| fresh.get(&at_ms)) {
+            Some(old) if old.is(&what) => {
                 outcome.accepted += 1;
                 count(repeated, 1);
             }
-            (Some(_), _) => outcome.refused.push(Refused { index, reason: Refusal::Conflict { at_ms } }),
+            Some(_) => outcome.refused.push(Refused { index, reason: Refusal::Conflict { at_ms } }),
+            None => match closed(at_ms) {
+                Some((from_ms, to_ms)) => {
+                    outcome.refused.push(Refused { index, reason: Refusal::Thinned { from_ms, to_ms } });
+                }
+                None => {
+                    outcome.accepted += 1;
+                    fresh.insert(at_ms, what);
+                }
+            },
         }
     }
     let (mut floats, mut histograms): (Vec<Point>, Vec<NativePoint>) = (Vec::new(), Vec::new());

@@ -532,10 +532,18 @@ impl Index {
         self.texts(&mut values.unwrap_or_default())
     }
 
-    /// The label names of those series of a tenant that are wanted, sorted. One of a name is enough: mostly few are looked at.
+    /// The label names of those series of a tenant that are wanted, sorted. One of a name is enough: mostly few are looked at, and
+    /// none is asked about twice.
     pub(crate) fn names_where(&self, tenant: u64, wanted: impl Fn(SeriesId) -> bool) -> Vec<String> {
         let Some(owner) = self.owner(tenant) else { return Vec::new() };
-        let has_any = |lists: &BySymbol<ListId>| lists.values().any(|list| self.any_of(*list, &wanted));
+        // It has as many names as labels, and would be asked about for each.
+        let mut refused = vec![false; self.entries.len()];
+        let mut wanted = |id: SeriesId| {
+            let refused = &mut refused[id as usize];
+            *refused = *refused || !wanted(id);
+            !*refused
+        };
+        let mut has_any = |lists: &BySymbol<ListId>| lists.values().any(|list| self.any_of(*list, &mut wanted));
         let found = owner.postings.iter().filter(|(_, lists)| has_any(lists));
         self.texts(&mut found.map(|(name, _)| *name).collect())
     }
@@ -547,7 +555,7 @@ impl Index {
         self.texts(&mut found.map(|(value, _)| *value).collect())
     }
 
-    fn any_of(&self, list: ListId, wanted: impl Fn(SeriesId) -> bool) -> bool {
+    fn any_of(&self, list: ListId, mut wanted: impl FnMut(SeriesId) -> bool) -> bool {
         self.lists[list as usize].iter().any(|id| wanted(*id))
     }
 

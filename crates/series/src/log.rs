@@ -16,6 +16,7 @@ use crate::frame;
 use crate::head_copy::{HeadCopy, write_head};
 use crate::index::SeriesId;
 use crate::record::Record;
+use crate::start::ReadLog;
 use crate::wire::{Put, Take};
 
 /// Version 3 has records beside floats, 4 names a series by what it shares with the one before; 2 and 3 are read as they are.
@@ -32,6 +33,11 @@ pub(crate) const TAG_ALIKE: u8 = 9;
 pub(crate) const VALUE_BYTES: u8 = 0x0f;
 pub(crate) const SAME_TIME: u8 = 0x10;
 pub(crate) const NEXT_SERIES: u8 = 0x20;
+
+/// The log is long when it is longer than this part of the last copy of the head,
+const COPY_PARTS: u64 = 4;
+/// but never below so many bytes, which a start reads in a tenth of a second.
+const SHORT_BYTES: u64 = 4 << 20;
 
 /// A frame is closed when its payload is longer than this.
 const FRAME_BYTES: usize = 1 << 20;
@@ -93,6 +99,8 @@ pub(crate) struct Log {
     defined: Defined,
     /// Bytes written since the head was last written as a whole.
     since_checkpoint: u64,
+    /// Bytes of the head when it was.
+    copied: u64,
 }
 
 /// Which series the open segment has defined: the count of the segment by series, so that a new one forgets them all at once.
@@ -134,11 +142,11 @@ impl Defined {
 }
 
 impl Log {
-    /// A log that goes on after segment `newest`. Opens no file before the first write. `unsaved` bytes of older segments are
-    /// to be read at a start as things are.
-    pub(crate) fn new(dir: PathBuf, newest: u64, unsaved: u64, segment_bytes: u64, open: OpenLog) -> Self {
-        let defined = Defined::default();
-        Self { dir, open, number: newest, segment: None, segment_bytes, defined, since_checkpoint: unsaved }
+    /// A log that goes on after what was read of it. Opens no file before the first write.
+    pub(crate) fn new(dir: PathBuf, read: &ReadLog, segment_bytes: u64, open: OpenLog) -> Self {
+        let (defined, number) = (Defined::default(), read.newest);
+        let (since_checkpoint, copied) = (read.singly, read.copied);
+        Self { dir, open, number, segment: None, segment_bytes, defined, since_checkpoint, copied }
     }
 
     /// A number now means another series than before.
@@ -218,6 +226,12 @@ impl Log {
         self.since_checkpoint
     }
 
+    /// Whether a start would spend much of its time on what is behind the last copy of the head: a byte of that takes it more
+    /// than twice as long as one of the copy.
+    pub(crate) fn is_long(&self) -> bool {
+        self.since_checkpoint > (self.copied / COPY_PARTS).max(SHORT_BYTES)
+    }
+
     /// Closes the segment that is open and says the number of the newest.
     pub(crate) fn close_segment(&mut self) -> u64 {
         self.segment = None;
@@ -231,6 +245,9 @@ impl Log {
         let path = self.dir.join(segment_name(number));
         if write_head(&path, head)? == 0 {
             fs::remove_file(&path).map_err(at("remove", &path))?;
+            self.copied = 0;
+        } else {
+            self.copied = fs::metadata(&path).map_err(at("copy the head to", &path))?.len();
         }
         self.number = number;
         self.since_checkpoint = 0;

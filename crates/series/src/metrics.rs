@@ -63,6 +63,9 @@ impl MetricsError {
 /// From and to, Unix milliseconds, both included.
 pub type Span = (i64, i64);
 
+/// All of time.
+pub(crate) const EVER: Span = (i64::MIN, i64::MAX);
+
 /// Exemplars of one series.
 #[derive(Clone, Debug)]
 pub struct SeriesExemplars {

@@ -55,6 +55,13 @@ impl Samples {
         times
     }
 
+    /// Whether there is any from `from_ms` to `to_ms`, both included.
+    pub(crate) fn has_in(&self, from_ms: i64, to_ms: i64) -> bool {
+        let float = self.floats.get(self.floats.partition_point(|p| p.0 < from_ms)).map(|p| p.0);
+        let histogram = self.histograms.get(self.histograms.partition_point(|p| p.0 < from_ms)).map(|p| p.0);
+        [float, histogram].into_iter().flatten().any(|at_ms| at_ms <= to_ms)
+    }
+
     /// Keeps the samples whose time is wanted.
     pub(crate) fn retain(&mut self, wanted: impl Fn(i64) -> bool) {
         self.floats.retain(|(at, _)| wanted(*at));

@@ -117,8 +117,10 @@ impl Prepared {
     fn of_roster(store: &Store, tenant: u64, batch: &mut Batch) -> Option<Self> {
         let roster = batch.roster.as_ref()?;
         let lease = store.index.read().lease();
-        let ids = roster.numbers(tenant, &lease).filter(|ids| ids.len() == batch.points.len())?;
-        let parts = ids.iter().map(|id| (Who::Known(*id), 1)).collect();
+        let ids = roster.numbers(tenant, &lease).filter(|ids| ids.len() == batch.series.len())?;
+        // Each has a point, or none has: then they are histograms.
+        let points = |series| batch.points_of(series).len() as u32;
+        let parts = ids.iter().enumerate().map(|(series, id)| (Who::Known(*id), points(series))).collect();
         let points = std::mem::take(&mut batch.points);
         let beside = Beside::of(store, tenant, batch);
         Some(Self { tenant, points, parts, fresh: Vec::new(), unnamed: Vec::new(), beside, lease })
@@ -155,5 +157,41 @@ fn look_closer(
             unnamed.push(error);
             Who::Unnamed(unnamed.len() as u32 - 1)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::formats::Roster;
+    use crate::labels::Labels;
+    use crate::options::Options;
+
+    #[test]
+    fn the_numbers_that_a_roster_remembers_are_taken_for_floats_and_for_histograms() {
+        let store = Store::new(std::path::Path::new("nowhere"), Options::default());
+        let (mut text, mut keys) = (Vec::new(), Vec::new());
+        for name in ["up", "load"] {
+            let from = text.len() as u32;
+            text.extend_from_slice(&key::of(&Labels::metric(name, &[]).unwrap()));
+            keys.push((from, text.len() as u32));
+        }
+        let roster = Arc::new(Roster::new(Arc::new(text), keys).unwrap());
+        let floats = || Batch::of_roster(&roster, vec![(1, 1.0), (2, 2.0)]).unwrap();
+        let histograms = || Batch::of_histograms(&roster, vec![(1, Histogram::default()); 2]).unwrap();
+        let found = |mut batch: Batch| {
+            let prepared = Prepared::new(&store, 1, &mut batch);
+            let parts = prepared.parts.into_iter();
+            parts
+                .map(|(who, points)| (if let Who::Known(id) = who { Some(id) } else { None }, points))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(found(histograms()), [(None, 0), (None, 0)], "nobody knows them yet");
+        // As if they had been found: what is looked up would be something else.
+        roster.remember(1, &store.index.read().lease(), vec![7, 8]);
+        assert_eq!(found(floats()), [(Some(7), 1), (Some(8), 1)]);
+        assert_eq!(found(histograms()), [(Some(7), 0), (Some(8), 0)]);
     }
 }

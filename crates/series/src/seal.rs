@@ -18,10 +18,11 @@ use crate::head::{WINDOW_MS, window_start};
 use crate::head_copy::HeadCopy;
 use crate::index::{Index, Place, SeriesId};
 use crate::log::LogSample;
+use crate::metrics::{EVER, Span};
 use crate::native::Samples;
 use crate::prepare::LogHistogram;
 use crate::record::Record;
-use crate::store::Store;
+use crate::store::{Blocks, Store};
 use crate::writer::Writer;
 
 /// The span of a compacted file: a day.
@@ -113,8 +114,8 @@ impl Writer {
             return Some(What::Window { start_ms: *start_ms, log_upto: self.log.close_segment() });
         }
         let expired = self.store.expired(now);
-        let to_make = if expired.is_empty() { None } else { self.store.tier_to_make(now) };
-        // Before anything is removed that a period is to be made of.
+        // Before anything is removed that a period is to be made of. Periods of other times can wait, however many are due.
+        let to_make = self.store.span_of(&expired).and_then(|span| self.store.tier_to_make(now, span));
         if let Some((tier, start_ms)) = to_make {
             return Some(What::Period(tier, start_ms));
         }
@@ -127,7 +128,7 @@ impl Writer {
         }
         self.store.index.write().bury();
         let day = self.store.day_to_compact(now).map(What::Day);
-        day.or_else(|| self.store.tier_to_make(now).map(|(tier, start)| What::Period(tier, start)))
+        day.or_else(|| self.store.tier_to_make(now, EVER).map(|(tier, start)| What::Period(tier, start)))
     }
 
     /// Puts a new file in the place of what it holds.
@@ -298,31 +299,61 @@ impl Store {
         self.remove(gone)
     }
 
-    /// Whole files that are too old, and the oldest while all together are too large.
+    /// Whole files that are too old, and the oldest while all together are too large. Those whose times meet go together, so that
+    /// what is left of a time is always all of it: a day may have files of two hours beside one of all of it.
     fn expired(&self, now: i64) -> Vec<(i64, u32)> {
         let blocks = self.blocks.read();
         let newest_sealed = blocks.values().map(|b| b.end_ms()).max().unwrap_or(i64::MIN);
         let newest = self.head.newest_ms().max(newest_sealed);
         let oldest_kept = now.min(newest).saturating_sub(self.options.retention_ms);
         let mut bytes: u64 = blocks.values().map(|b| b.header.file_bytes()).sum();
-        let mut by_end: Vec<_> = blocks.iter().map(|(key, b)| (b.end_ms(), *key, b.header.file_bytes())).collect();
-        by_end.sort_unstable();
-        // Files that end together go together, so that what is left of a time is always all of it.
-        let mut ended = i64::MIN;
-        let mut too_much = |end: i64, length: u64| {
-            let gone = end < oldest_kept || bytes > self.options.retention_bytes || end == ended;
-            if gone {
-                (bytes, ended) = (bytes - length, end);
+        let mut expired = Vec::new();
+        for group in together(&blocks) {
+            if group.end_ms >= oldest_kept && bytes <= self.options.retention_bytes {
+                break;
             }
-            gone
-        };
-        by_end.into_iter().filter(|(end, _, length)| too_much(*end, *length)).map(|(_, key, _)| key).collect()
+            bytes -= group.bytes;
+            expired.extend(group.keys);
+        }
+        expired
+    }
+
+    /// The time from the first moment of these files to the last.
+    fn span_of(&self, files: &[(i64, u32)]) -> Option<Span> {
+        let blocks = self.blocks.read();
+        let ends = files.iter().filter_map(|key| blocks.get(key)).map(|block| block.end_ms());
+        Some((files.iter().map(|key| key.0).min()?, ends.max()?))
     }
 
     fn expire(&self, expired: Vec<(i64, u32)>) -> crate::Result<()> {
         let gone: Vec<_> = expired.into_iter().filter_map(|key| self.drop_block(key)).collect();
         self.remove(gone)
     }
+}
+
+/// Files whose times meet.
+struct Together {
+    /// The last moment of all of them.
+    end_ms: i64,
+    keys: Vec<(i64, u32)>,
+    bytes: u64,
+}
+
+/// All files, the oldest first.
+fn together(blocks: &Blocks) -> Vec<Together> {
+    let mut groups: Vec<Together> = Vec::new();
+    for (key, block) in blocks {
+        let (end_ms, bytes) = (block.end_ms(), block.header.file_bytes());
+        match groups.last_mut().filter(|group| block.header.start_ms <= group.end_ms) {
+            Some(group) => {
+                group.end_ms = group.end_ms.max(end_ms);
+                group.keys.push(*key);
+                group.bytes += bytes;
+            }
+            None => groups.push(Together { end_ms, keys: vec![*key], bytes }),
+        }
+    }
+    groups
 }
 
 pub(crate) fn day_of(at_ms: i64) -> i64 {

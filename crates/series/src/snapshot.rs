@@ -32,7 +32,8 @@ pub(crate) fn prepare(dir: &Path) -> crate::Result<()> {
 }
 
 impl Store {
-    /// Copies the sealed files and syncs everything. The caller holds a pin, so none of them is removed meanwhile.
+    /// Copies the sealed files and syncs everything. The caller holds a pin, so none of them is removed meanwhile, but for those of
+    /// a tier's period that is given up: what the copy has of it is no period, and is made anew there too.
     pub(crate) fn copy_blocks(&self, dir: &Path, blocks: &[std::path::PathBuf]) -> crate::Result<SnapshotReport> {
         let target = blocks_dir(dir);
         for path in blocks {

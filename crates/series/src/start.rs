@@ -81,7 +81,9 @@ pub(crate) struct ReadLog {
     /// The number that the next segment must be above.
     pub(crate) newest: u64,
     /// Bytes that were read sample by sample.
-    pub(crate) bytes: u64,
+    pub(crate) singly: u64,
+    /// Bytes of copies of the head.
+    pub(crate) copied: u64,
 }
 
 /// Replays the log into the head, and cuts its torn end off.
@@ -89,7 +91,7 @@ pub(crate) fn read_log(store: &Arc<Store>, recovery: &mut Recovery) -> crate::Re
     // The log may be empty because everything was sealed. A number that a sealed file says it covers is never used
     // again: samples in such a segment would be taken for sealed ones.
     let covered = store.blocks.read().values().map(|b| b.header.log_upto).max().unwrap_or(0);
-    let mut read = ReadLog { newest: covered, bytes: 0 };
+    let mut read = ReadLog { newest: covered, singly: 0, copied: 0 };
     let named = |(number, path): (u64, PathBuf)| ToRead { number, shown: shown(&store.dir, &path), path };
     let to_read: Vec<ToRead> = segments(&store.wal_dir())?.into_iter().map(named).collect();
     std::thread::scope(|scope| {
@@ -107,7 +109,7 @@ pub(crate) fn read_log(store: &Arc<Store>, recovery: &mut Recovery) -> crate::Re
                     let _ = ahead.back.try_send(decoded);
                 }
                 Ahead::End { path, bytes, damaged } => {
-                    read.bytes += if into.singly { bytes } else { 0 };
+                    *(if into.singly { &mut read.singly } else { &mut read.copied }) += bytes;
                     recovery.segments += 1;
                     recovery.samples += into.samples;
                     into.hold();

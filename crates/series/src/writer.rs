@@ -3,6 +3,7 @@
 //!
 //! Nothing is visible to a reader, and nobody is told "accepted", before the sync that covers it.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
@@ -27,6 +28,9 @@ const GROUP_SAMPLES: usize = 65_536;
 const TEND_EVERY_MS: i64 = 30_000;
 /// A log shorter than this is read again at the next start rather than copied at the end.
 const SHORT_LOG_BYTES: u64 = 1 << 20;
+/// How many times as long as it took a copy of the head rests before the next one, and how long it took at least.
+const COPY_RESTS: i64 = 20;
+const SHORT_COPY_MS: i64 = 50;
 /// Deletes that may wait for sealed files to be made anew: each is looked at by every read of such a file.
 const MOST_CUTS: usize = 1_000;
 
@@ -83,13 +87,15 @@ pub(crate) struct Writer {
     /// The file that is being made, if one is.
     pub(crate) task: Option<crate::seal::Task>,
     pub(crate) tended_ms: i64,
+    /// A time in which the head is not copied because the log is long, only because it is too long.
+    pub(crate) copy_rests: Range<i64>,
 }
 
 impl Writer {
     /// Runs until it is told to stop or nobody can tell it anything any more.
     pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
         loop {
-            match jobs.recv_timeout(Duration::from_millis(TEND_EVERY_MS as u64)) {
+            match jobs.recv_timeout(self.patience()) {
                 Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return self.stop(),
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Job::Append(first)) => {
@@ -101,6 +107,13 @@ impl Writer {
             }
             self.tend_when_due();
         }
+    }
+
+    /// How long to wait for a job before looking at what else is due: a copy of the head that rests need not wait for one.
+    fn patience(&self) -> Duration {
+        let rests_ms = self.copy_rests.end.saturating_sub(self.store.now_ms());
+        let wait_ms = if self.log.is_long() { rests_ms.clamp(SHORT_COPY_MS, TEND_EVERY_MS) } else { TEND_EVERY_MS };
+        Duration::from_millis(wait_ms as u64)
     }
 
     /// Leaves the head behind in the form that the next start reads fastest. Nothing acknowledged depends on it.
@@ -169,7 +182,7 @@ impl Writer {
             }
             due = true;
         }
-        if self.log.since_checkpoint() > self.store.options.wal_checkpoint_bytes
+        if self.copy_is_due()
             && let Err(error) = self.checkpoint()
         {
             tell(&error);
@@ -180,6 +193,13 @@ impl Writer {
         if due && let Err(error) = self.tend_beside() {
             tell(&error);
         }
+    }
+
+    /// Whether the head is to be copied, so that a start after a kill reads little sample by sample. Copying holds up who
+    /// writes, so after each it rests for a multiple of the time that it took.
+    fn copy_is_due(&self) -> bool {
+        self.log.since_checkpoint() > self.store.options.wal_checkpoint_bytes
+            || (self.log.is_long() && !self.copy_rests.contains(&self.store.now_ms()))
     }
 
     fn write(&mut self, mut group: Vec<Append>, samples: usize) {
@@ -278,8 +298,13 @@ impl Writer {
     /// Writes the whole head as one segment in place of the log so far, so that a start reads that instead.
     pub(crate) fn checkpoint(&mut self) -> crate::Result<()> {
         let store = self.store.clone();
-        let cuts = store.needed_cuts();
-        store.with_head_copy(&cuts, |head| self.log.checkpoint(head))?;
+        let (cuts, began) = (store.needed_cuts(), store.now_ms());
+        let copied = store.with_head_copy(&cuts, |head| self.log.checkpoint(head));
+        let ended = store.now_ms();
+        // Also when the disk refuses: it is not filled again and again.
+        let took_ms = ended.saturating_sub(began).max(SHORT_COPY_MS);
+        self.copy_rests = ended..ended.saturating_add(took_ms.saturating_mul(COPY_RESTS));
+        copied?;
         // Only now that no log tells of the others: until then every new file is of a later generation than they mean.
         *store.cuts.write() = cuts;
         Ok(())

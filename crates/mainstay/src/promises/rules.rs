@@ -87,6 +87,13 @@ impl World {
     }
 }
 
+/// An answer as it goes out.
+fn shown(value: &series::promql::Value) -> Value {
+    let mut out = Vec::new();
+    series::promql::json::result(&mut out, value, None).unwrap();
+    serde_json::from_slice(&out).unwrap()
+}
+
 fn high_load() -> Value {
     json!({"title": "HighLoad", "expression": "load > 4", "for_at_least": "1m", "severity": "critical",
         "labels": {"team": "ops"}, "annotations": {"summary": "{{ $labels.host }} has {{ $value }}"}})
@@ -225,7 +232,7 @@ async fn a_rule_that_looks_back_takes_the_present_for_what_was_then() {
     let matchers = series::Matcher::eq(series::NAME, "load:sum");
     let asked = Query::parse("load:sum[5m]").unwrap();
     let answer = w.metrics.instant(1, asked, written, Limits::default()).await.unwrap();
-    let shown = serde_json::to_value(answer.value).unwrap();
+    let shown = shown(&answer.value);
     let times = shown["result"][0]["values"].as_array().map(Vec::len);
     assert_eq!(times, Some(1), "and what is recorded stands where it was seen: {shown}");
     assert_eq!(w.metrics.series(1, vec![vec![matchers]], (i64::MIN, i64::MAX)).await.unwrap().len(), 1);
@@ -286,7 +293,7 @@ async fn a_rule_reads_what_another_records_in_the_same_round() {
     let asked = async |text: &str| {
         let now = w.world.kernel.now().as_millis();
         let answer = w.metrics.instant(1, Query::parse(text).unwrap(), now, Limits::default()).await.unwrap();
-        serde_json::to_value(answer.value).unwrap()["result"].clone()
+        shown(&answer.value)["result"].clone()
     };
     assert_eq!(asked("all:load:sum").await[0]["metric"]["of"], "all");
     assert_eq!(asked("ALERTS{alertstate=\"firing\"}").await[0]["metric"]["alertname"], "TooMuch");

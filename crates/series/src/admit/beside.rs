@@ -41,8 +41,12 @@ impl Admission<'_> {
         }
     }
 
-    /// Keeps the exemplars that belong to a series which is stored, and says how many; the others are counted.
+    /// Keeps the exemplars that belong to a series which is stored, and says how many; the others are counted. A tenant that
+    /// may have none keeps none, and none of its own is looked at.
     fn exemplars(&mut self, request: &mut Prepared, parts: &[(Who, u32)], times: &HashMap<usize, i64>) -> usize {
+        if self.limits_of(request.tenant).max_exemplars == 0 {
+            return 0;
+        }
         let mut ends = Vec::with_capacity(parts.len());
         parts.iter().fold(0, |end, (_, count)| {
             ends.push(end + *count as usize);
@@ -66,8 +70,7 @@ impl Admission<'_> {
             }
         }
         count(&self.store.counters.refused_exemplars, refused);
-        // A tenant that may have none keeps none.
-        if self.limits_of(request.tenant).max_exemplars > 0 { kept } else { 0 }
+        kept
     }
 
     /// The labels of a series that has samples, from before or with this group.

@@ -6,11 +6,8 @@ use crate::head::{WINDOW_MS, window_start};
 use crate::index::{Index, SeriesId};
 use crate::labels::Labels;
 use crate::matcher::Matcher;
-use crate::metrics::{SeriesExemplars, Span};
+use crate::metrics::{EVER, SeriesExemplars, Span};
 use crate::store::Store;
-
-/// All of time.
-const EVER: Span = (i64::MIN, i64::MAX);
 
 impl Engine {
     /// The series that every matcher means, in order; without a matcher all of the tenant.

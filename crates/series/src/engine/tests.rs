@@ -280,3 +280,101 @@ async fn an_engine_that_is_closed_leaves_a_copy_of_its_head_whoever_still_holds_
     let (engine, recovery) = Engine::open(dir.path(), options()).unwrap();
     assert_eq!((everything(&engine), recovery.damaged), (truth, vec![]));
 }
+
+#[tokio::test]
+async fn a_period_that_is_given_up_and_made_anew_outlives_who_was_reading_it() {
+    const DAY: i64 = 24 * 3_600_000;
+    // In the second window, whose file touches one period.
+    const FIRST: i64 = 7_201_000;
+    let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(AtomicU64::new(8_000_000)));
+    let told = clock.clone();
+    let tier = crate::Tier { interval_ms: 60_000, after_ms: 0, retention_ms: 1_000 * DAY };
+    let clock_of_ours = Arc::new(move || told.load(SeqCst) as i64);
+    let options = Options { clock: clock_of_ours, tiers: vec![tier], compact_after_ms: i64::MAX, ..options() };
+    let engine = Arc::new(Engine::open(dir.path(), options).unwrap().0);
+    let tend = async || {
+        let engine = engine.clone();
+        tokio::task::spawn_blocking(move || (0..5).try_for_each(|_| engine.flush())).await.unwrap().unwrap();
+    };
+    let import = async |at_ms: i64| {
+        let engine = engine.clone();
+        tokio::task::spawn_blocking(move || engine.import(1, Batch::of(&one(at_ms)))).await.unwrap()
+    };
+    engine.append(1, one(FIRST)).await.unwrap();
+    clock.store(10 * DAY as u64, SeqCst);
+    tend().await;
+    let columns = || crate::tiers::all_files(dir.path()).unwrap();
+    let made = columns();
+    assert_eq!(made.len(), 8);
+    let pin = engine.store().pin();
+    // A folder stands where the file of what is imported is to be made.
+    let in_the_way = blocks_dir(dir.path()).join("0.2.part");
+    fs::create_dir(&in_the_way).unwrap();
+    import(FIRST + 1).await.unwrap_err();
+    assert_eq!(columns(), Vec::<std::path::PathBuf>::new(), "it was given up");
+    fs::remove_dir(&in_the_way).unwrap();
+    tend().await;
+    assert_eq!(columns(), made, "and was made anew under the same names");
+    drop(pin);
+    // Whatever waited for the reader is removed now.
+    engine.store().remove([]).unwrap();
+    assert_eq!(columns(), made);
+    assert_eq!(import(FIRST + 1).await.unwrap().accepted, 1);
+    tend().await;
+    assert!(!columns().contains(&made[0]), "made anew with more, it has names of its own");
+    assert_eq!(times(&engine), [FIRST, FIRST + 1]);
+}
+
+#[tokio::test]
+async fn a_long_log_gives_way_to_a_copy_of_the_head_under_way_so_that_little_is_behind_it_at_a_kill() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(AtomicU64::new(1_000_000)));
+    let told = clock.clone();
+    let options = Options { clock: Arc::new(move || told.load(SeqCst) as i64), ..options() };
+    let engine = Engine::open(dir.path(), options.clone()).unwrap().0;
+    let labels: Vec<Labels> = (0..2_000).map(|n| Labels::metric(&format!("m{n}"), &[]).unwrap()).collect();
+    // A request of 40 samples a series whose values share nothing: most of a megabyte.
+    let send = async |n: usize| {
+        let one = |labels: &Labels, i: usize| {
+            let at = n * 40 + i;
+            Sample { labels: labels.clone(), at_ms: at as i64, value: (at as f64 + 2.0).sqrt() }
+        };
+        let samples: Vec<_> = labels.iter().flat_map(|labels| (0..40).map(|i| one(labels, i))).collect();
+        assert_eq!(engine.append_batch(1, Batch::of(&samples)).await.unwrap().accepted, samples.len());
+        // It has looked at its log when it answers to something else.
+        engine.flush().unwrap();
+    };
+    let log = || segments(&wal_dir(dir.path())).unwrap();
+    let bytes_behind = || log()[1..].iter().map(|(_, path)| fs::metadata(path).unwrap().len()).sum::<u64>();
+    let mut copies = std::collections::BTreeSet::new();
+    for n in 0..16 {
+        send(n).await;
+        clock.fetch_add(60_000, SeqCst);
+        copies.insert(log()[0].0);
+        assert!(bytes_behind() < 6 << 20, "{} bytes are behind the last copy", bytes_behind());
+    }
+    assert!((3..10).contains(&copies.len()), "{} times", copies.len());
+    let last = log()[0].0;
+    for n in 16..30 {
+        // No time goes by: it may have been copied once more, and rests.
+        send(n).await;
+    }
+    assert!(log()[0].0 <= last + 2 && bytes_behind() > 5 << 20, "{} bytes", bytes_behind());
+    clock.fetch_add(60_000, SeqCst);
+    let rested = log()[0].0;
+    // It looks again after the rest, although nobody asks it for anything.
+    for _ in 0..1_000 {
+        if log()[0].0 > rested {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await; // polls: the copy is made by the writer's own time.
+    }
+    engine.flush().unwrap();
+    assert_eq!((log().len(), log()[0].0 > rested), (1, true), "nothing is behind it now");
+    let (truth, killed) = (times(&engine), tempfile::tempdir().unwrap());
+    fs::create_dir(wal_dir(killed.path())).unwrap();
+    for (_, path) in log() {
+        fs::copy(&path, wal_dir(killed.path()).join(path.file_name().unwrap())).unwrap();
+    }
+    let (engine, recovery) = Engine::open(killed.path(), options).unwrap();
+    assert_eq!((times(&engine) == truth, recovery.damaged), (true, vec![]));
+}

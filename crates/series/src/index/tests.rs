@@ -84,6 +84,30 @@ fn churn_does_not_grow_the_index_for_ever() {
     assert_eq!(index.select(1, &[Matcher::eq("job", "web")]), [(kept, id)]);
 }
 
+#[test]
+fn names_of_few_series_are_found_by_asking_about_each_of_the_others_once() {
+    let mut index = Index::default();
+    let mut wanted = None;
+    for n in 0..200 {
+        let host = n.to_string();
+        let mut pairs = vec![("__name__", "up"), ("a", "1"), ("b", "2"), ("host", host.as_str())];
+        pairs.extend((n == 77).then_some(("only", "here")));
+        let labels = Labels::new(pairs).unwrap();
+        let id = intern(&mut index, 1, &labels);
+        index.hold(id, Place::Head);
+        wanted = if n == 77 { Some(id) } else { wanted };
+    }
+    let asked = std::cell::RefCell::new(vec![0; 200]);
+    let is_wanted = |id: SeriesId| {
+        asked.borrow_mut()[id as usize] += 1;
+        Some(id) == wanted
+    };
+    assert_eq!(index.names_where(1, is_wanted), ["__name__", "a", "b", "host", "only"]);
+    let others = asked.take().into_iter().enumerate().filter(|(id, _)| Some(*id as SeriesId) != wanted);
+    assert_eq!(others.map(|(_, times)| times).max(), Some(1));
+    assert!(index.names_where(1, |_| false).is_empty());
+}
+
 proptest! {
     #[test]
     fn the_index_agrees_with_asking_every_series(

@@ -352,30 +352,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_answer_is_what_serde_says_it_is() {
-        let metric = Metric::new([("__name__", "up"), ("say", "a \"quoted\"\nline")]);
-        let floats = vec![(0, 0.5), (1_500, -3.0), (60_000, f64::NAN)];
-        let table = [
-            Value::Scalar { at_ms: -1_500, value: 2.25 },
-            Value::Text { at_ms: 1, text: "it's \\".into() },
-            Value::Vector(vec![VectorSample { metric: metric.clone(), at_ms: 7, value: SampleValue::Float(1e30) }]),
-            Value::Matrix(vec![MatrixSeries { metric, floats, histograms: Vec::new() }]),
-            Value::Matrix(Vec::new()),
-        ];
-        for value in table {
-            let mut out = Vec::new();
-            result(&mut out, &value, None).unwrap();
-            let quick: serde_json::Value = serde_json::from_slice(&out).unwrap();
-            let general = serde_json::to_value(&value).unwrap();
-            // Whole seconds have no decimal here.
-            let same = |a: &serde_json::Value, b: &serde_json::Value| {
-                a.to_string().replace(".0,", ",") == b.to_string().replace(".0,", ",")
-            };
-            assert!(same(&quick, &general), "{quick} is not {general}");
-        }
-    }
-
     fn text(value: &Value) -> String {
         let mut out = Vec::new();
         result(&mut out, value, None).expect("memory takes it");

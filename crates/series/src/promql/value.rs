@@ -2,9 +2,6 @@
 
 use std::sync::Arc;
 
-use serde::ser::{SerializeSeq, SerializeStruct};
-use serde::{Serialize, Serializer};
-
 use super::metric::Metric;
 use crate::histogram::Histogram;
 
@@ -130,100 +127,6 @@ pub(crate) fn label_float(value: f64) -> String {
     let text = go_float(value);
     let whole = text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
     if whole { format!("{text}.0") } else { text }
-}
-
-/// Unix seconds, as a JSON number.
-fn seconds(at_ms: i64) -> f64 {
-    at_ms as f64 / 1000.0
-}
-
-impl Serialize for Value {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let mut data = to.serialize_struct("data", 2)?;
-        data.serialize_field("resultType", self.type_name())?;
-        match self {
-            Self::Scalar { at_ms, value } => data.serialize_field("result", &(seconds(*at_ms), json_float(*value)))?,
-            Self::Text { at_ms, text } => data.serialize_field("result", &(seconds(*at_ms), text))?,
-            Self::Vector(samples) => data.serialize_field("result", samples)?,
-            Self::Matrix(series) => data.serialize_field("result", series)?,
-        }
-        data.end()
-    }
-}
-
-impl Serialize for VectorSample {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let mut sample = to.serialize_struct("sample", 2)?;
-        sample.serialize_field("metric", &self.metric)?;
-        match &self.value {
-            SampleValue::Float(value) => sample.serialize_field("value", &(seconds(self.at_ms), json_float(*value)))?,
-            SampleValue::Histogram(histogram) => {
-                sample.serialize_field("histogram", &(seconds(self.at_ms), JsonHistogram(histogram)))?;
-            }
-        }
-        sample.end()
-    }
-}
-
-impl Serialize for MatrixSeries {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let mut series = to.serialize_struct("series", 3)?;
-        series.serialize_field("metric", &self.metric)?;
-        if !self.floats.is_empty() {
-            series.serialize_field("values", &JsonFloats(&self.floats))?;
-        }
-        if !self.histograms.is_empty() {
-            let list: Vec<_> = self.histograms.iter().map(|(at, h)| (seconds(*at), JsonHistogram(h))).collect();
-            series.serialize_field("histograms", &list)?;
-        }
-        series.end()
-    }
-}
-
-struct JsonFloats<'a>(&'a [(i64, f64)]);
-
-impl Serialize for JsonFloats<'_> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(self.0.iter().map(|(at, value)| (seconds(*at), json_float(*value))))
-    }
-}
-
-struct JsonHistogram<'a>(&'a Histogram);
-
-impl Serialize for JsonHistogram<'_> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let mut json = to.serialize_struct("histogram", 3)?;
-        json.serialize_field("count", &json_float(self.0.count))?;
-        json.serialize_field("sum", &json_float(self.0.sum))?;
-        if self.0.buckets().any(|bucket| bucket.count != 0.0) {
-            json.serialize_field("buckets", &JsonBuckets(self.0))?;
-        }
-        json.end()
-    }
-}
-
-struct JsonBuckets<'a>(&'a Histogram);
-
-impl Serialize for JsonBuckets<'_> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let mut list = to.serialize_seq(None)?;
-        for bucket in self.0.buckets().filter(|bucket| bucket.count != 0.0) {
-            // Which of the bounds belong to the bucket: 0 the upper, 1 the lower, 2 none, 3 both.
-            let rule = match (bucket.lower_inclusive, bucket.upper_inclusive) {
-                (false, true) => 0,
-                (true, false) => 1,
-                (false, false) => 2,
-                (true, true) => 3,
-            };
-            list.serialize_element(&(
-                rule,
-                json_float(bucket.lower),
-                json_float(bucket.upper),
-                json_float(bucket.count),
-            ))?;
-        }
-        list.end()
-    }
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@
 //!
 //! Only a period whose samples are all still there may be given up; until it is made anew those samples answer in its place.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::Period;
-use super::interval::Column;
+use super::interval::{Column, Interval};
 use crate::block::{Place, read_times};
 use crate::error::io as at;
 use crate::index;
@@ -57,25 +58,25 @@ impl Store {
         period.start_ms >= kept_from && self.files_cover(period).unwrap_or(false)
     }
 
-    /// Whether each of a period's intervals lies in the time of a sealed file; none when that cannot be read. Files go
-    /// whole, the oldest first, so what there is of a time is all that there was.
+    /// Whether the first sample of each of a period's intervals lies in the time of a sealed file; none when that cannot be
+    /// read. Files go whole, with all whose times meet theirs, the oldest first: what there is of a time is all that there
+    /// was, and so is what there is behind it.
     fn files_cover(&self, period: &Period) -> Option<bool> {
         let (layout, start_ms) = (period.count().layout()?, period.start_ms);
         let file = File::open(&period.count().path).ok()?;
         let interval_ms = period.count().header.span_ms / super::INTERVALS;
         let files = self.blocks_in(start_ms, period.end_ms());
-        let mut at_edges = BTreeSet::new();
+        // Intervals of which files have the end and not the beginning, and where in them those begin.
+        let mut at_edges = BTreeMap::new();
         for column in 0..layout.columns.len() as u32 {
             let place = Place { offset: 0, length: 0, column };
             for end in read_times(&file, start_ms, &layout.columns, place).ok()? {
-                if files.iter().any(|b| b.header.start_ms < end && b.end_ms() > end - interval_ms) {
-                    continue;
+                let begin = end - interval_ms + 1;
+                let within = files.iter().filter(|b| b.header.start_ms <= end && b.end_ms() >= begin);
+                let Some(first) = within.map(|b| b.header.start_ms).min() else { return Some(false) };
+                if first > begin {
+                    at_edges.insert(end, first);
                 }
-                // Its last moment may be the first of a file.
-                if !files.iter().any(|b| b.header.start_ms == end) {
-                    return Some(false);
-                }
-                at_edges.insert(end);
             }
         }
         let mut buffers = Buffers::default();
@@ -83,34 +84,38 @@ impl Store {
         for id in if at_edges.is_empty() { Vec::new() } else { period.count().series().collect() } {
             intervals.clear();
             period.intervals(self, id, &[Column::Count, Column::Times], &mut buffers, &mut intervals)?;
-            if intervals.iter().any(|one| at_edges.contains(&one.end_ms) && one.first_ms < one.end_ms) {
+            let lacks = |one: &Interval| at_edges.get(&one.end_ms).is_some_and(|first| one.first_ms < *first);
+            if intervals.iter().any(lacks) {
                 return Some(false);
             }
         }
         Some(true)
     }
 
-    /// Gives up those periods that one of these times is in: they are made anew when the writer next looks.
+    /// Gives up those periods into which something is to go: they are made anew when the writer next looks. `goes` says
+    /// whether anything is from a moment to another, both included.
     ///
     /// # Errors
     /// [`SeriesError::Io`](crate::SeriesError::Io) when the disk refuses.
-    pub(crate) fn give_up_periods(&self, touched: &Touched, times: &[i64]) -> crate::Result<()> {
+    pub(crate) fn give_up_periods(&self, touched: &Touched, goes: impl Fn(i64, i64) -> bool) -> crate::Result<()> {
         for (tier, period) in &touched.open {
-            if !times.iter().any(|at| period.start_ms < *at && *at <= period.end_ms()) {
+            if !goes(period.start_ms.saturating_add(1), period.end_ms()) {
                 continue;
+            }
+            // The counts first: with them, a start after a kill would take the period for one that has everything. All at once,
+            // whoever reads them: later, one of the same names may have been made. Who cannot read them reads samples.
+            for (n, path) in period.paths().into_iter().enumerate() {
+                match std::fs::remove_file(&path) {
+                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(at("remove", &path)(error)),
+                    _ if n == 0 => sync_dir(path.parent().unwrap_or(&path))?,
+                    _ => {}
+                }
             }
             if let Some(periods) = self.tiers.periods.write().get_mut(*tier) {
                 periods.remove(&period.start_ms);
             }
-            {
-                let mut index = self.index.write();
-                period.count().series().for_each(|id| index.release(id, index::Place::Block));
-            }
-            // At once, whoever reads it: with it, a start after a kill would take the period for one that has everything.
-            let path = period.path(Column::Count);
-            std::fs::remove_file(&path).map_err(at("remove", &path))?;
-            sync_dir(path.parent().unwrap_or(&path))?;
-            self.remove(period.paths().into_iter().skip(1))?;
+            let mut index = self.index.write();
+            period.count().series().for_each(|id| index.release(id, index::Place::Block));
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use super::{Period, Tier, folder_of, header};
 use crate::block::{self, NotWritten};
 use crate::error::io as at;
 use crate::index::{Place, SeriesId};
+use crate::metrics::Span;
 use crate::seal::in_order;
 use crate::store::Store;
 use crate::visit::{Buffers, Open, Wanted};
@@ -24,11 +25,12 @@ enum Source {
 }
 
 impl Store {
-    /// The oldest period that is due, by its tier and start.
-    pub(crate) fn tier_to_make(&self, now_ms: i64) -> Option<(usize, i64)> {
+    /// The oldest period that is due and has some of a time, by its tier and start.
+    pub(crate) fn tier_to_make(&self, now_ms: i64, (from_ms, to_ms): Span) -> Option<(usize, i64)> {
         let periods = self.tiers.periods.read();
         let left = self.tiers.left.lock();
-        let times: Vec<(i64, i64)> = self.blocks.read().values().map(|b| (b.header.start_ms, b.end_ms())).collect();
+        let blocks = self.blocks_in(from_ms, to_ms);
+        let times: Vec<(i64, i64)> = blocks.iter().map(|b| (b.header.start_ms, b.end_ms())).collect();
         let unsealed = self.head.starts();
         let settled = self.options.accept_late_ms.saturating_add(SETTLED_MS);
         for (number, tier) in self.options.tiers.iter().enumerate().filter(|(_, tier)| tier.is_sane()) {
@@ -48,7 +50,8 @@ impl Store {
                 let kept = end.saturating_add(tier.retention_ms) > now_ms;
                 let sealed = unsealed.iter().all(|window| *window > end);
                 let new = periods.get(number).is_some_and(|p| !p.contains_key(start));
-                old && kept && sealed && new && !left.contains(&(number, *start))
+                let meant = *start < to_ms && from_ms <= end;
+                meant && old && kept && sealed && new && !left.contains(&(number, *start))
             };
             if let Some(start) = starts.into_iter().find(due) {
                 return Some((number, start));

@@ -280,3 +280,16 @@ async fn every_flipped_byte_of_what_is_kept_beside_samples_is_told_of_and_never_
         assert!(!helps.is_empty() || !traces.is_empty(), "flip at {at}: the rest is readable");
     }
 }
+
+#[tokio::test]
+async fn exemplars_of_a_tenant_that_may_have_none_are_not_written() {
+    let mut world = World::new();
+    world.options.max_exemplars = 0;
+    let (engine, _) = world.open();
+    engine.append_batch(1, traced("x", &[(T0, "t")])).await.unwrap();
+    let before = engine.stats();
+    let again = engine.append_batch(1, traced("x", &[(T0, "another")])).await.unwrap();
+    assert_eq!((again.accepted, again.exemplars), (1, 0));
+    let after = engine.stats();
+    assert_eq!((after.wal_bytes, after.syncs), (before.wal_bytes, before.syncs), "there is nothing new to write");
+}

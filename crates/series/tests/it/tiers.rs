@@ -314,3 +314,88 @@ async fn what_cannot_be_added_to_a_thinned_out_time_is_refused_with_the_period()
     let (text, later) = ("sum_over_time(m_total{host=\"gauge\"}[1h])", (until + HOUR, T0 + DAYS, HOUR));
     assert_same(&ask(&engine, text, later), &ask(&raw, text, later), "what was added is there");
 }
+
+/// One sample at a time that is thinned out.
+fn one_more(at_ms: i64) -> Batch {
+    let mut batch = Batch::default();
+    batch.begin_series(&labels("m_total", "one more")).expect("it is taken");
+    batch.point(at_ms, 1.0).expect("it is taken");
+    batch
+}
+
+/// Bytes of the sealed files that begin before a time.
+fn bytes_before(world: &World, at_ms: i64) -> u64 {
+    let start = |file: &std::path::Path| -> i64 {
+        let name = file.file_name().and_then(|name| name.to_str()).expect("a name");
+        name.split('.').next().and_then(|start| start.parse().ok()).expect("it begins with its start")
+    };
+    let older = world.block_files().into_iter().filter(|file| start(file) < at_ms);
+    older.map(|file| std::fs::metadata(file).expect("a file").len()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_there_is_of_a_day_goes_at_once_so_that_nothing_thinned_out_is_made_of_a_part_of_it() {
+    let (mut world, engine) = filled(vec![tiers()[0]], 200 * HOUR).await;
+    // Files of all of a day, beside those of two hours.
+    assert_eq!(import(&engine, brought()).accepted, 6_000);
+    tend(&engine);
+    let times = (T0 + HOUR, T0 + DAYS, HOUR);
+    let before = ask(&engine, "sum_over_time(m_total[1h])", times);
+    let bytes = engine.stats().block_bytes;
+    drop(engine);
+    // Days begin at midnight, which is ten hours on. The first day has to go, and a byte more.
+    let (second, third) = (T0 + 10 * HOUR, T0 + 34 * HOUR);
+    world.options.retention_bytes = bytes - bytes_before(&world, second) - 1;
+    let engine = world.open().0;
+    tend(&engine);
+    let left = engine.select(1, &[], second, third - 1).expect("a read");
+    assert!(left.is_empty(), "nothing of the day is left, when any of it had to go");
+    assert_eq!(engine.select(1, &[], third, third + HOUR).expect("a read").len(), 4, "and all of the next is");
+    let answer = import(&engine, one_more(second + HOUR));
+    assert!(matches!(answer.refused[0].reason, Refusal::Thinned { .. }), "{answer:?}");
+    tend(&engine);
+    assert_same(&ask(&engine, "sum_over_time(m_total[1h])", times), &before, "it is as it was");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interval_whose_first_samples_are_gone_is_not_made_anew_of_the_others() {
+    // Intervals of seven hours begin in the middle of files.
+    let tier = Tier { interval_ms: 7 * HOUR, after_ms: 0, retention_ms: TEN_YEARS };
+    let (mut world, engine) = filled(vec![tier], 2_400 * HOUR).await;
+    let times = (T0 + 7 * HOUR, T0 + DAYS, 7 * HOUR);
+    let before = ask(&engine, "count_over_time(m_total[7h])", times);
+    assert!(before.infos.iter().any(|info| info.contains("the tier of 25200 s")), "{:?}", before.infos);
+    let bytes = engine.stats().block_bytes;
+    drop(engine);
+    world.options.retention_bytes = bytes - 1;
+    let engine = world.open().0;
+    tend(&engine);
+    assert!(engine.select(1, &[], T0, T0 + 2 * HOUR - 1).expect("a read").is_empty(), "the first file is gone");
+    let answer = import(&engine, one_more(T0 + 40 * HOUR));
+    assert!(matches!(answer.refused[..], [series::Refused { reason: Refusal::Thinned { .. }, .. }]), "{answer:?}");
+    tend(&engine);
+    assert_same(&ask(&engine, "count_over_time(m_total[7h])", times), &before, "it is as it was");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_old_waits_for_its_own_periods_and_for_no_others() {
+    let (mut world, engine) = filled(Vec::new(), 200 * HOUR).await;
+    let (before, start) = (world.block_files().len(), T0.div_euclid(HOUR) * HOUR);
+    let ask_it =
+        |engine: &Engine| ask(engine, "max_over_time(m_total[5m])", (start + HOUR, start + 2 * HOUR, 5 * MINUTE));
+    let truth = ask_it(&engine);
+    drop(engine);
+    // A tier is new, so that all of its sixteen periods are due, and the first file is too old.
+    world.options.tiers = vec![tiers()[0]];
+    world.options.retention_ms = DAYS - 3 * HOUR;
+    let engine = world.open().0;
+    let made = || files(&world.dir.path().join("tiers/60000/count")).len();
+    // A period a look.
+    tokio::task::block_in_place(|| (0..3).for_each(|_| engine.flush().expect("the disk takes it")));
+    assert_eq!((world.block_files().len(), made()), (before - 1, 3), "two periods have some of the file");
+    let answer = ask_it(&engine);
+    assert!(answer.infos.iter().any(|info| info.contains("the tier of 60 s")), "{:?}", answer.infos);
+    assert_same(&answer, &truth, "what is gone was thinned out before");
+    tend(&engine);
+    assert!(made() > 12, "the others are made as well");
+}

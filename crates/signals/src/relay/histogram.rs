@@ -112,7 +112,9 @@ mod tests {
             at_ms: 0,
             value: SampleValue::Histogram(Arc::new(histogram.clone())),
         };
-        let json = serde_json::to_value(Value::Vector(vec![sample])).unwrap();
+        let mut json = Vec::new();
+        series::promql::json::result(&mut json, &Value::Vector(vec![sample]), None).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
         let counted: Counted = serde_json::from_value(json["result"][0]["histogram"][1].clone()).unwrap();
         from_buckets(&counted).unwrap()
     }

@@ -148,7 +148,9 @@ async fn protocol_buffers_give_the_series_and_the_native_histograms_that_prometh
     let source = series::promql::EngineSource { engine: &world.engine, tenant: 1 };
     let query = series::promql::Query::parse("lasted_seconds").unwrap();
     let answer = query.instant(&source, system_clock()(), &Default::default(), &Default::default()).unwrap();
-    let ours = serde_json::to_value(&answer.value).unwrap();
+    let mut ours = Vec::new();
+    series::promql::json::result(&mut ours, &answer.value, None).unwrap();
+    let ours: serde_json::Value = serde_json::from_slice(&ours).unwrap();
     let (ours, theirs) = (&ours["result"][0]["histogram"][1], &theirs["data"]["result"][0]["histogram"][1]);
     assert_eq!((&ours["count"], &ours["sum"]), (&theirs["count"], &theirs["sum"]), "{asked}");
     assert_eq!(ours["count"], "4");

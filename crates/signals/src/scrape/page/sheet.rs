@@ -47,6 +47,8 @@ pub(super) struct Sheet {
     pub(super) natives: Vec<Native>,
     /// Of the page before, when it had the same series in the same order; empty otherwise.
     rosters: Vec<Arc<Roster>>,
+    /// Of the native histograms of the page before, and where their labels are; none when the series have changed.
+    natives_before: Option<(Vec<Key>, Arc<Roster>)>,
 }
 
 impl Sheet {
@@ -67,6 +69,7 @@ impl Sheet {
     /// The series are not those of the page before.
     pub(super) fn changed(&mut self) {
         self.rosters.clear();
+        self.natives_before = None;
     }
 
     /// Makes batches of it. `keys` are stretches of `names`, of the page's series in order; `tail` those of what stands behind.
@@ -95,7 +98,7 @@ impl Sheet {
                 batch.exemplars.push(Exemplar { series: exemplar.series % PIECE, ..exemplar });
             }
         }
-        batches.extend(histograms(names, std::mem::take(&mut self.natives)));
+        batches.extend(self.histograms(names));
         if !self.metadata.is_empty() {
             if batches.is_empty() {
                 batches.push(Batch::default());
@@ -109,22 +112,61 @@ impl Sheet {
         self.clear();
         batches
     }
+
+    /// Native histograms in a batch of their own.
+    fn histograms(&mut self, names: &Arc<Vec<u8>>) -> Option<Batch> {
+        if self.natives.is_empty() {
+            return None;
+        }
+        let same = |keys: &[Key]| keys.iter().eq(self.natives.iter().map(|native| &native.key));
+        let roster = match self.natives_before.take().filter(|(keys, _)| same(keys)) {
+            Some(before) => before,
+            None => {
+                let keys: Vec<Key> = self.natives.iter().map(|native| native.key).collect();
+                let roster = Roster::new(names.clone(), keys.iter().copied()).ok()?;
+                (keys, Arc::new(roster))
+            }
+        };
+        let (_, roster) = self.natives_before.insert(roster);
+        let mut exemplars = Vec::new();
+        let mut points = Vec::with_capacity(self.natives.len());
+        for (series, native) in self.natives.drain(..).enumerate() {
+            let placed = |e: Exemplar| Exemplar { series, at_ms: e.at_ms.or(Some(native.at_ms)), ..e };
+            exemplars.extend(native.exemplars.into_iter().map(placed));
+            points.push((native.at_ms, native.histogram));
+        }
+        let mut batch = Batch::of_histograms(roster, points).ok()?;
+        batch.exemplars = exemplars;
+        Some(batch)
+    }
 }
 
-/// Native histograms in a batch of their own.
-fn histograms(names: &Arc<Vec<u8>>, natives: Vec<Native>) -> Option<Batch> {
-    if natives.is_empty() {
-        return None;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn histograms_of_the_same_series_as_before_are_of_the_same_roster() {
+        let names = Arc::new(b"abc".to_vec());
+        let mut sheet = Sheet::default();
+        let mut roster_of = |names: &Arc<Vec<u8>>, keys: &[Key], at_ms: i64| {
+            let native =
+                |key: &Key| Native { key: *key, at_ms, histogram: Histogram::default(), exemplars: Vec::new() };
+            sheet.natives.extend(keys.iter().map(native));
+            let batches = sheet.take(names, std::iter::empty(), (&[], &[]));
+            let times: Vec<_> = batches[0].histograms.iter().map(|one| (one.series, one.at_ms)).collect();
+            assert_eq!(times, (0..keys.len()).map(|series| (series, at_ms)).collect::<Vec<_>>());
+            sheet.natives_before.clone().expect("there were histograms").1
+        };
+        let first = roster_of(&names, &[(0, 1), (1, 2)], 1);
+        let longer = Arc::new(b"abcd".to_vec());
+        assert!(
+            Arc::ptr_eq(&first, &roster_of(&longer, &[(0, 1), (1, 2)], 2)),
+            "another series came, not one of these"
+        );
+        let turned = roster_of(&longer, &[(1, 2), (0, 1)], 3);
+        assert!(!Arc::ptr_eq(&first, &turned), "they are not in this order");
+        let more = roster_of(&longer, &[(1, 2), (0, 1), (3, 4)], 4);
+        assert_eq!((turned.len(), more.len()), (2, 3), "one more is there");
     }
-    let roster = Roster::new(names.clone(), natives.iter().map(|native| native.key)).ok()?;
-    let mut exemplars = Vec::new();
-    let mut points = Vec::with_capacity(natives.len());
-    for (series, native) in natives.into_iter().enumerate() {
-        let placed = |e: Exemplar| Exemplar { series, at_ms: e.at_ms.or(Some(native.at_ms)), ..e };
-        exemplars.extend(native.exemplars.into_iter().map(placed));
-        points.push((native.at_ms, native.histogram));
-    }
-    let mut batch = Batch::of_histograms(&Arc::new(roster), points).ok()?;
-    batch.exemplars = exemplars;
-    Some(batch)
 }
