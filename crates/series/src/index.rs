@@ -494,10 +494,21 @@ impl Index {
         self.in_order(found)
     }
 
-    /// These series of one tenant with their labels, in order of those.
-    pub(crate) fn in_order(&self, mut ids: Vec<SeriesId>) -> Vec<(Labels, SeriesId)> {
+    /// Puts series in order of their labels.
+    pub(crate) fn sort(&self, ids: &mut [SeriesId]) {
         // Numbers are mostly in order already, at least in long runs, which this sort sees.
         ids.sort_by(|a, b| self.by_labels(*a, *b));
+    }
+
+    /// Names and values of the labels of a series.
+    pub(crate) fn texts_of(&self, id: SeriesId) -> impl Iterator<Item = (&str, &str)> {
+        let text = |symbol: Symbol| &**self.symbols.text(symbol);
+        self.pairs_of(&self.entries[id as usize]).iter().map(move |(name, value)| (text(*name), text(*value)))
+    }
+
+    /// These series of one tenant with their labels, in order of those.
+    pub(crate) fn in_order(&self, mut ids: Vec<SeriesId>) -> Vec<(Labels, SeriesId)> {
+        self.sort(&mut ids);
         ids.into_iter().map(|id| (self.labels(&self.entries[id as usize]), id)).collect()
     }
 

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::convert::Infallible;
+use std::io;
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -14,7 +15,7 @@ use crate::error::SeriesError;
 use crate::formats::{Batch, Exemplar, Metadata};
 use crate::labels::Labels;
 use crate::matcher::Matcher;
-use crate::promql::{Answer, EngineSource, Limits, Query, QueryError, Select, Settings, SharedSource};
+use crate::promql::{Answer, EngineSource, Limits, Query, QueryError, Select, Settings, SharedSource, json};
 use crate::visit::Found;
 use crate::writer::Appended;
 
@@ -75,6 +76,28 @@ pub struct SeriesExemplars {
     pub exemplars: Vec<Exemplar>,
 }
 
+/// Series as a list of JSON objects, label names and values each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeriesList {
+    /// The list.
+    pub json: Vec<u8>,
+    /// How many series are in it.
+    pub series: usize,
+    /// There are more.
+    pub cut: bool,
+}
+
+impl SeriesList {
+    /// Of the first `most` of these, or of all when that is 0.
+    pub(crate) fn of<T>(all: &[T], most: usize, each: impl FnMut(&mut Vec<u8>, &T) -> io::Result<()>) -> Self {
+        let first = &all[..if most == 0 { all.len() } else { all.len().min(most) }];
+        // What most series take.
+        let mut json = Vec::with_capacity(2 + 128 * first.len());
+        json::list(&mut json, first, each).expect("memory takes all that is written");
+        Self { json, series: first.len(), cut: first.len() < all.len() }
+    }
+}
+
 /// How much some matchers mean.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counted {
@@ -131,6 +154,21 @@ pub trait Metrics: Send + Sync + 'static {
     /// # Errors
     /// [`MetricsError`].
     async fn series(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Vec<Labels>, MetricsError>;
+
+    /// The same as JSON, the first `most` of them; 0 for all.
+    ///
+    /// # Errors
+    /// [`MetricsError`].
+    async fn series_json(
+        &self,
+        tenant: u64,
+        sets: Vec<Vec<Matcher>>,
+        time: Span,
+        most: usize,
+    ) -> Result<SeriesList, MetricsError> {
+        let found = self.series(tenant, sets, time).await?;
+        Ok(SeriesList::of(&found, most, |out, labels| json::pairs(out, labels.iter())))
+    }
 
     /// Their label names, sorted.
     ///
@@ -236,11 +274,23 @@ impl Metrics for std::sync::Arc<Engine> {
         let all = move |engine: &Engine| {
             let mut all: Vec<Labels> =
                 of(&sets).into_iter().flat_map(|set| engine.series_in(tenant, set, time)).collect();
-            all.sort_unstable();
-            all.dedup();
+            if sets.len() > 1 {
+                all.sort_unstable();
+                all.dedup();
+            }
             all
         };
         beside(self, all).await
+    }
+
+    async fn series_json(
+        &self,
+        tenant: u64,
+        sets: Vec<Vec<Matcher>>,
+        time: Span,
+        most: usize,
+    ) -> Result<SeriesList, MetricsError> {
+        beside(self, move |engine| engine.series_json(tenant, &of(&sets), time, most)).await
     }
 
     async fn label_names(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Vec<String>, MetricsError> {

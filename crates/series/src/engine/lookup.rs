@@ -6,7 +6,8 @@ use crate::head::{WINDOW_MS, window_start};
 use crate::index::{Index, SeriesId};
 use crate::labels::Labels;
 use crate::matcher::Matcher;
-use crate::metrics::{EVER, SeriesExemplars, Span};
+use crate::metrics::{EVER, SeriesExemplars, SeriesList, Span};
+use crate::promql::json;
 use crate::store::Store;
 
 impl Engine {
@@ -31,6 +32,19 @@ impl Engine {
         let index = self.store.index.read();
         let ids = self.store.ids_in(&index, tenant, matchers, time);
         index.in_order(ids).into_iter().map(|(labels, _)| labels).collect()
+    }
+
+    /// The series that any of the sets means in a time, in order, as JSON: the first of them, or all when `most` is 0. They are
+    /// written from the index as they are, since labels by themselves would only be taken apart again.
+    pub(crate) fn series_json(&self, tenant: u64, sets: &[&[Matcher]], time: Span, most: usize) -> SeriesList {
+        let index = self.store.index.read();
+        let mut ids: Vec<_> = sets.iter().flat_map(|set| self.store.ids_in(&index, tenant, set, time)).collect();
+        if sets.len() > 1 {
+            ids.sort_unstable();
+            ids.dedup();
+        }
+        index.sort(&mut ids);
+        SeriesList::of(&ids, most, |out, id| json::pairs(out, index.texts_of(*id)))
     }
 
     /// The label names of those series, sorted.
@@ -92,15 +106,20 @@ impl Store {
 
     /// Whether a series has something in the windows and files that a time touches.
     fn within<'a>(&'a self, index: &'a Index, (from_ms, to_ms): Span) -> impl Fn(SeriesId) -> bool + 'a {
-        let blocks = self.blocks_in(from_ms, to_ms);
+        // Where things are is asked of each file once, not for each series.
+        let files: Vec<_> = self.blocks_in(from_ms, to_ms).into_iter().map(|block| (block.layout(), block)).collect();
         let first = window_start(from_ms.max(i64::MIN + WINDOW_MS));
+        let is_cut = !self.cuts.read().is_empty();
         let sealed = move |id: SeriesId| {
-            let holding: Vec<_> = blocks.iter().filter(|block| block.place(id).is_some()).collect();
-            if holding.is_empty() {
-                return false;
+            let mut holding = files.iter().filter(|(layout, block)| match layout {
+                Some(layout) => layout.place(id).is_some(),
+                None => block.place(id).is_some(),
+            });
+            if !is_cut {
+                return holding.next().is_some();
             }
             let cuts = self.cuts_of_id(index, id);
-            holding.iter().any(|block| !cuts.all_gone(block))
+            holding.any(|(_, block)| !cuts.all_gone(block))
         };
         move |id| (index.is_active(id) && self.head.has_in(id, first, to_ms)) || sealed(id)
     }

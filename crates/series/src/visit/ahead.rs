@@ -20,7 +20,7 @@ use crate::store::Store;
 const MOST_SERIES: usize = 256;
 const FEWEST_SERIES: usize = 8;
 /// Points of one stretch, when samples come every ten seconds.
-const POINTS: i64 = 128 << 10;
+const POINTS: i64 = 32 << 10;
 const USUAL_INTERVAL_MS: i64 = 10_000;
 /// Stretches that a query is worth dividing into.
 const FEWEST_STRETCHES: usize = 6;

@@ -166,7 +166,7 @@ fn only_what_is_worth_it_is_divided() {
     assert_eq!(parts(100, hour, 8), Some((8, 2)), "a thread for every six stretches");
     assert_eq!(parts(20, hour, 8), None, "too few");
     assert_eq!(parts(1000, Wanted { newest: true, ..hour }, 8), None, "a point each is read at once");
-    assert_eq!(parts(10_000, Wanted { to_ms: 24 * HOUR, ..hour }, 2), Some((15, 1)), "less of long series at once");
+    assert_eq!(parts(10_000, Wanted { to_ms: 24 * HOUR, ..hour }, 2), Some((3, 1)), "less of long series at once");
     assert_eq!(parts(1000, hour, 1), None, "one core");
     let other = reading.begin();
     assert_eq!((parts(1000, hour, 2), parts(1000, hour, 3)), (None, Some((62, 1))), "one core is taken");

@@ -1,9 +1,12 @@
 //! What is appended is read: the same points, by matcher, by tenant, by time, before and after a restart.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use proptest::prelude::*;
-use series::{Labels, MatchOp, Matcher, NAME, Refusal, SeriesError, is_stale, stale_marker};
+use series::{
+    Engine, Labels, MatchOp, Matcher, Metrics, NAME, Options, Refusal, Sample, SeriesError, is_stale, stale_marker,
+};
 
 use crate::world::{HOUR, SECOND, T0, World, all, labels, points, put, sample};
 
@@ -174,4 +177,40 @@ async fn a_picture_of_a_day_keeps_its_spike() {
     let found = engine.range(1, &[], T0, T0 + 24 * HOUR, 600).unwrap();
     assert!(found[0].points.len() <= 602, "{}", found[0].points.len());
     assert!(found[0].points.contains(&(T0 + 9_999 * 5 * SECOND, 100.0)));
+}
+
+#[tokio::test]
+async fn series_as_json_are_the_series() {
+    let dir = tempfile::tempdir().expect("it is there");
+    let engine =
+        Engine::open(dir.path(), Options { clock: Arc::new(|| 5_000), ..Options::default() }).expect("it is there").0;
+    let sample = |name: &str, host: &str| Sample {
+        labels: Labels::metric(name, &[("host", host), ("path", "C:\\ \"x\"\n")]).expect("it is there"),
+        at_ms: 1_000,
+        value: 1.0,
+    };
+    let all = ["b", "a", "c"].iter().flat_map(|host| [sample("up", host), sample("load", host)]).collect();
+    engine.append(1, all).await.expect("it is there");
+    let metrics: Arc<dyn Metrics> = Arc::new(Arc::new(engine));
+    let set = |name: &str, value: &str| vec![Matcher::eq(name, value)];
+    for (sets, most, expected) in [
+        (vec![set(NAME, "up")], 0, 3),
+        (vec![set(NAME, "up"), set("host", "a")], 0, 4),
+        (vec![set(NAME, "up"), set("host", "a")], 2, 2),
+        (Vec::new(), 6, 6),
+        (vec![set(NAME, "none")], 0, 0),
+    ] {
+        let time = (0, 10_000);
+        let (found, mut series) = (
+            metrics.series_json(1, sets.clone(), time, most).await.expect("it is there"),
+            metrics.series(1, sets.clone(), time).await.expect("it is there"),
+        );
+        let cut = most > 0 && series.len() > most;
+        series.truncate(if most == 0 { series.len() } else { most });
+        let shown = |one: &Labels| one.iter().map(|(n, v)| (n.to_owned(), v.into())).collect::<serde_json::Map<_, _>>();
+        let expected_json = serde_json::to_string(&series.iter().map(shown).collect::<Vec<_>>()).expect("it is there");
+        let as_value = |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text).expect("it is there");
+        assert_eq!(as_value(&found.json), as_value(expected_json.as_bytes()), "{sets:?}");
+        assert_eq!((found.series, found.cut), (expected, cut), "{sets:?}");
+    }
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use series::formats::{Batch, Metadata};
 use series::promql::{Answer, Limits, Query};
-use series::{Appended, Counted, Labels, Matcher, Metrics, MetricsError, SeriesExemplars};
+use series::{Appended, Counted, Labels, Matcher, Metrics, MetricsError, SeriesExemplars, SeriesList};
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
@@ -81,6 +81,16 @@ impl Metrics for Heard {
         time: (i64, i64),
     ) -> Result<Vec<Labels>, MetricsError> {
         self.inner.series(tenant, sets, time).await
+    }
+
+    async fn series_json(
+        &self,
+        tenant: u64,
+        sets: Vec<Vec<Matcher>>,
+        time: (i64, i64),
+        most: usize,
+    ) -> Result<SeriesList, MetricsError> {
+        self.inner.series_json(tenant, sets, time, most).await
     }
 
     async fn label_names(

@@ -116,7 +116,8 @@ impl Evaluator<'_> {
             Feed::Ready(all, _) => all.into_iter().try_for_each(|mut samples| each(&mut samples)),
             Feed::Stored(what) => self.read_each(what, &mut |series| {
                 // Stale markers end a series for instant selectors; in a range they are as if not there.
-                if series.floats.iter().any(|(_, value)| is_stale(*value)) {
+                // What something was made of has none.
+                if series.made.is_none() && series.floats.iter().any(|(_, value)| is_stale(*value)) {
                     series.floats.retain(|(_, value)| !is_stale(*value));
                 }
                 series.histograms.retain(|(_, histogram)| !histogram.is_stale());
