@@ -92,7 +92,7 @@ async fn rules_that_read_what_they_write_come_to_rest() {
     until("one has read what the other has recorded", async || {
         let now = w.world.kernel.now().as_millis();
         let answer = w.metrics.instant(1, pong.clone(), now, Limits::default()).await.unwrap();
-        serde_json::to_value(answer.value).unwrap()["result"][0]["value"][1] == "9"
+        super::shown(&answer.value)["result"][0]["value"][1] == "9"
     })
     .await;
     tokio::time::sleep(Duration::from_millis(300)).await; // polls: whether anything follows

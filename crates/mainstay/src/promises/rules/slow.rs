@@ -197,7 +197,7 @@ async fn the_series_of_an_alert_is_ended_even_if_that_could_not_be_written_at_fi
     let shown = async || {
         let (query, now) = (Query::parse("ALERTS").unwrap(), w.world.kernel.now().as_millis());
         let answer = w.metrics.instant(1, query, now, Limits::default()).await.unwrap();
-        serde_json::to_value(answer.value).unwrap()["result"].as_array().map(Vec::len)
+        super::shown(&answer.value)["result"].as_array().map(Vec::len)
     };
     w.push("load", "a", 9.0).await;
     w.later(1).await;
