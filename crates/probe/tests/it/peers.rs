@@ -7,8 +7,12 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use probe::{Outcome, State};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
+
+use crate::check;
 
 /// A running server; its end ends it.
 pub struct Peer {
@@ -96,6 +100,13 @@ pub fn run(program: &str, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&ran.stdout).into_owned()
 }
 
+/// A program of the tests' own Python (`make` lays it out).
+pub fn python(program: &str) -> String {
+    let place = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin").join(program);
+    assert!(place.exists(), "{} is not there: run `make test-deps` once", place.display());
+    place.to_str().expect("the repository has a plain name").to_owned()
+}
+
 /// Waits until the peer accepts connections, at most half a minute; then its log says why not.
 pub async fn until_it_listens(peer: &Peer, port: u16) {
     until_it_listens_for(peer, port, Duration::from_secs(30)).await;
@@ -112,6 +123,40 @@ pub async fn until_it_listens_for(peer: &Peer, port: u16, patience: Duration) {
         let log = std::fs::read_to_string(peer.folder().join("log")).unwrap_or_default();
         panic!("the peer does not listen on port {port}; its log:\n{log}");
     }
+}
+
+/// Asks the peer until its answer is the one that is waited for, at most a minute, and gives it; then its log says why not. For
+/// peers whose port is of UDP, and for those that listen before they serve.
+pub async fn until_it_answers(
+    peer: &Peer,
+    protocol: &str,
+    target: &str,
+    params: &Value,
+    is_it: impl Fn(&Outcome) -> bool,
+) -> Outcome {
+    let mut said = String::new();
+    let ready = tokio::time::timeout(Duration::from_secs(60), async {
+        loop {
+            let outcome = check(protocol, target, params.clone(), Duration::from_millis(500)).await;
+            if is_it(&outcome) {
+                return outcome;
+            }
+            said = outcome.summary;
+            tokio::time::sleep(Duration::from_millis(20)).await; // polls: the peer answers
+        }
+    });
+    match ready.await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            let log = std::fs::read_to_string(peer.folder().join("log")).unwrap_or_default();
+            panic!("{target} does not answer as it should ({said}); its log:\n{log}");
+        }
+    }
+}
+
+/// For [`until_it_answers`]: all is well.
+pub fn is_well(outcome: &Outcome) -> bool {
+    outcome.state == State::Ok
 }
 
 #[expect(clippy::disallowed_methods, reason = "waiting for the peer's port is not a check")]
