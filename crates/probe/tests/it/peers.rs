@@ -4,7 +4,8 @@ use std::fs::Permissions;
 use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use probe::{Outcome, State};
@@ -16,18 +17,19 @@ use crate::check;
 
 /// A running server; its end ends it.
 pub struct Peer {
-    child: Child,
+    child: Mutex<Child>,
     folder: TempDir,
 }
 
 /// Asks the server to end, since one that is killed leaves its own children behind; `kill_on_drop` ends one that does not.
 impl Drop for Peer {
     fn drop(&mut self) {
-        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
+        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
         let Some(pid) = pid else { return };
         let asked = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         for _ in 0..100 {
-            if asked.is_err() || !matches!(self.child.try_wait(), Ok(None)) {
+            if asked.is_err() || !matches!(child.try_wait(), Ok(None)) {
                 return;
             }
             #[expect(clippy::disallowed_methods, reason = "a drop cannot wait in any other way")]
@@ -40,6 +42,11 @@ impl Peer {
     /// The folder that holds its configuration.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// How it ended, when it has.
+    fn ended(&self) -> Option<ExitStatus> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait().ok().flatten()
     }
 }
 
@@ -86,7 +93,7 @@ pub fn start(program: &str, configuration: &str, arguments: &[&str], files: &[(&
         .kill_on_drop(true)
         .spawn()
         .unwrap_or_else(|error| panic!("{program} cannot be started ({error}): run `make test-deps` once"));
-    Peer { child, folder }
+    Peer { child: Mutex::new(child), folder }
 }
 
 /// Runs a tool of Debian to its end and gives what it printed; a failure stops the test.
@@ -142,6 +149,10 @@ pub async fn until_it_answers(
                 return outcome;
             }
             said = outcome.summary;
+            if let Some(status) = peer.ended() {
+                let log = std::fs::read_to_string(peer.folder().join("log")).unwrap_or_default();
+                panic!("the peer has ended ({status}); its log:\n{log}");
+            }
             tokio::time::sleep(Duration::from_millis(20)).await; // polls: the peer answers
         }
     });
