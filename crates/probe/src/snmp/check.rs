@@ -231,12 +231,17 @@ fn judge(peer: SocketAddr, seen: &Inspection) -> Outcome {
     let counts: Vec<String> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     let what = if seen.device.os.is_empty() { "a device".to_owned() } else { seen.device.os.clone() };
     let cut = seen.cut.first().map(|cut| format!("; not all was read: {cut}")).unwrap_or_default();
-    let summary = match troubles.as_slice() {
-        [] if items.is_empty() => format!("{peer} answers, and has nothing that the profile looks for{cut}"),
-        [] => format!("{peer} ({what}): {}{cut}", counts.join(", ")),
-        troubles => format!("{peer} ({what}): {}{cut}", troubles.join("; ")),
+    let summary = match (troubles.as_slice(), seen.cut.first()) {
+        // Whether it has something is not known then.
+        ([], Some(cut)) if items.is_empty() => {
+            format!("{peer} answers, and tells nothing of what the profile looks for: {cut}")
+        }
+        ([], None) if items.is_empty() => format!("{peer} answers, and has nothing that the profile looks for"),
+        ([], _) => format!("{peer} ({what}): {}{cut}", counts.join(", ")),
+        (troubles, _) => format!("{peer} ({what}): {}{cut}", troubles.join("; ")),
     };
     let state = match worst {
+        State::Ok if items.is_empty() && !seen.cut.is_empty() => State::Critical,
         State::Ok if items.is_empty() || !seen.cut.is_empty() => State::Warning,
         worst => worst,
     };

@@ -35,6 +35,14 @@ pub enum Cut {
         /// What came.
         found: Oid,
     },
+    /// Where there is more to read, the agent answers with an error.
+    #[error("the agent does not tell what follows {after}: {status}")]
+    Refused {
+        /// What was asked for.
+        after: Oid,
+        /// What it answered.
+        status: ErrorStatus,
+    },
     /// More objects than are kept.
     #[error("the agent has more than {0} objects here")]
     Objects(usize),
@@ -102,7 +110,7 @@ struct Run {
 impl Run {
     /// True when a limit of the whole walk was reached.
     fn is_over(&self) -> bool {
-        self.cut.iter().any(|cut| !matches!(cut, Cut::Circle { .. }))
+        self.cut.iter().any(|cut| !matches!(cut, Cut::Circle { .. } | Cut::Refused { .. }))
     }
 
     async fn side_by_side(
@@ -113,8 +121,13 @@ impl Run {
     ) -> Result<(), SnmpError> {
         // The first question is small: most tables of most devices are empty or short.
         let mut repetitions = (AT_ONCE / columns.len().max(1)).clamp(1, 20);
+        // True once the agent has refused without a word about which column it is.
+        let mut one_by_one = false;
         loop {
-            let open: Vec<usize> = (0..columns.len()).filter(|at| columns[*at].open).collect();
+            let mut open: Vec<usize> = (0..columns.len()).filter(|at| columns[*at].open).collect();
+            if one_by_one {
+                open.truncate(1);
+            }
             if open.is_empty() || self.is_over() {
                 return Ok(());
             }
@@ -139,7 +152,8 @@ impl Run {
                 }
                 Err(SnmpError::Refused { status: ErrorStatus::NO_SUCH_NAME, index, .. }) => {
                     // Version 1: the column at that place has no more rows.
-                    let at = usize::try_from(index - 1).ok().and_then(|at| open.get(at)).unwrap_or(&open[0]);
+                    let at =
+                        usize::try_from(index.saturating_sub(1)).ok().and_then(|at| open.get(at)).unwrap_or(&open[0]);
                     columns[*at].open = false;
                 }
                 Err(SnmpError::Refused { status: ErrorStatus::TOO_BIG, .. } | SnmpError::Silent { .. })
@@ -148,13 +162,31 @@ impl Run {
                     // Some agents say that it is too much; some say nothing at all, or a firewall drops the pieces.
                     repetitions = (repetitions / 4).max(1);
                 }
-                Err(SnmpError::Refused { status, .. }) if status != ErrorStatus::TOO_BIG && self.objects > 0 => {
-                    // An agent that stumbles over one row has told the others.
-                    return Ok(());
+                Err(SnmpError::Refused { peer, status, index }) if status != ErrorStatus::TOO_BIG => {
+                    // An agent that stumbles over one row tells the rows before it, and the other columns.
+                    if repetitions > 1 {
+                        repetitions = 1;
+                    } else if !self.leave(columns, &open, status, index) {
+                        one_by_one = true;
+                    }
+                    // One that has told nothing and refuses everything refuses us.
+                    if self.objects == 0 && self.cut.len() == columns.len() {
+                        return Err(SnmpError::Refused { peer, status, index });
+                    }
                 }
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Leaves the column that was refused, the `index`-th of those asked for; false when that is none of them, so that nobody
+    /// knows which one it is.
+    fn leave(&mut self, columns: &mut [Column<'_>], open: &[usize], status: ErrorStatus, index: i64) -> bool {
+        let named = usize::try_from(index.saturating_sub(1)).ok().and_then(|at| open.get(at)).copied();
+        let Some(at) = named.or_else(|| (open.len() == 1).then(|| open[0])) else { return false };
+        self.cut.push(Cut::Refused { after: columns[at].last.clone(), status });
+        columns[at].open = false;
+        true
     }
 
     /// Sorts an answer into its columns: the n-th object belongs to the n-th open column, round and round.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use probe::State;
 use serde_json::{Value, json};
 
-use crate::peers::{Peer, free_port, run, start, until_it_listens, until_it_listens_for};
+use crate::peers::{Peer, free_port, is_well, run, start, until_it_answers, until_it_listens, until_it_listens_for};
 use crate::tls::{authority, issue, named};
 use crate::{SECONDS_5, check};
 
@@ -184,14 +184,8 @@ async fn a_real_zookeeper_tells_its_mode_and_figures() {
     let peer = start("/usr/bin/java", &configuration, &arguments, &[("data/", String::new())]);
     until_it_listens_for(&peer, port, Duration::from_secs(30)).await;
     let at = format!("127.0.0.1:{port}");
-    for _ in 0..50 {
-        // It listens before it serves, and lets whoever asks too early wait for good.
-        let outcome = check("zookeeper", &at, json!({}), Duration::from_millis(500)).await;
-        if outcome.state == State::Ok {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await; // polls: the server serves
-    }
+    // It listens before it serves, and lets whoever asks too early wait for good.
+    until_it_answers(&peer, "zookeeper", &at, &json!({}), is_well).await;
     hold(
         "zookeeper",
         &json!({}),

@@ -1,12 +1,10 @@
 //! IPMI with SHA-256 (cipher suite 17): pyghmi's controller, whose proofs are made with SHA-256 instead of SHA-1, since no
 //! program that can be installed here plays one that does so by itself. That it then speaks suite 17 is ipmitool's word.
 
-use std::time::Duration;
-
 use probe::State;
 use serde_json::{Value, json};
 
-use crate::peers::{free_port, run, start};
+use crate::peers::{free_port, run, start, until_it_answers};
 use crate::{SECONDS_5, check};
 
 const CONTROLLER: &str = r#"
@@ -46,14 +44,9 @@ Controller({'mia': 'hunter2'}, port=int(sys.argv[1]), address='127.0.0.1').liste
 async fn a_controller_is_signed_in_to_with_sha_256_as_ipmitool_does_it() {
     let port = free_port();
     let text = port.to_string();
-    let _peer = start("/usr/bin/python3", CONTROLLER, &["{folder}/peer.conf", &text], &[]);
+    let peer = start("/usr/bin/python3", CONTROLLER, &["{folder}/peer.conf", &text], &[]);
     let target = format!("127.0.0.1:{port}");
-    for _ in 0..100 {
-        if check("ipmi", &target, json!({}), Duration::from_millis(400)).await.state != State::Critical {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await; // polls: the controller answers
-    }
+    until_it_answers(&peer, "ipmi", &target, &json!({}), |outcome| outcome.state != State::Critical).await;
     // Another client, which knows nothing of us, finds the controller's proofs right.
     let base =
         ["-I", "lanplus", "-C", "17", "-L", "OPERATOR", "-H", "127.0.0.1", "-p", &text, "-U", "mia", "-P", "hunter2"];

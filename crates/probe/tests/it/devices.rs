@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use probe::State;
+use probe::{Outcome, State};
 use serde_json::json;
 
-use crate::peers::{free_port, start, until_it_listens};
+use crate::peers::{free_port, start, until_it_answers, until_it_listens};
 use crate::tls::{authority, issue, named};
 use crate::{SECONDS_5, check};
 
@@ -119,15 +119,10 @@ async fn sipp_plays_a_telephone_that_answers_and_one_that_is_busy() {
         );
         let port_text = port.to_string();
         let arguments = ["-sf", "{folder}/peer.conf", "-i", "127.0.0.1", "-p", &port_text, "-nostdin", "-m", "5"];
-        let _sipp = start("/usr/bin/sipp", &scenario, &arguments, &[]);
-        let mut outcome = check("sip", &format!("127.0.0.1:{port}"), json!({}), Duration::from_millis(500)).await;
-        for _ in 0..50 {
-            if outcome.summary.contains(words) || outcome.summary.contains("telephone") {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await; // polls: sipp answers
-            outcome = check("sip", &format!("127.0.0.1:{port}"), json!({}), Duration::from_millis(500)).await;
-        }
+        let sipp = start("/usr/bin/sipp", &scenario, &arguments, &[]);
+        let target = format!("127.0.0.1:{port}");
+        let is_it = |outcome: &Outcome| outcome.summary.contains(words) || outcome.summary.contains("telephone");
+        let outcome = until_it_answers(&sipp, "sip", &target, &json!({}), is_it).await;
         assert_eq!(outcome.state, state, "{}", outcome.summary);
         assert!(outcome.summary.contains(&code.to_string()) || state == State::Ok, "{}", outcome.summary);
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use probe::State;
 use serde_json::{Value, json};
 
-use crate::peers::{Peer, free_port, start, until_it_listens};
+use crate::peers::{Peer, free_port, is_well, start, until_it_answers, until_it_listens};
 use crate::tls::{authority, issue, named};
 use crate::{SECONDS_5, check};
 
@@ -103,15 +103,8 @@ async fn freeradius() -> (Peer, String) {
     let peer =
         start("/usr/sbin/freeradius", &configuration, &["-f", "-l", "stdout", "-d", "{folder}", "-n", "peer"], &files);
     let target = format!("127.0.0.1:{port}");
-    for _ in 0..100 {
-        let outcome = check("radius", &target, json!({"secret": "shared5ecret"}), Duration::from_millis(300)).await;
-        if outcome.state == State::Ok {
-            return (peer, target);
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await; // polls: freeradius answers
-    }
-    let log = std::fs::read_to_string(peer.folder().join("log")).unwrap_or_default();
-    panic!("freeradius does not answer; its log:\n{log}");
+    until_it_answers(&peer, "radius", &target, &json!({"secret": "shared5ecret"}), is_well).await;
+    (peer, target)
 }
 
 #[tokio::test]

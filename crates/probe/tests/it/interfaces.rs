@@ -6,7 +6,9 @@ use std::time::Duration;
 use probe::{Outcome, State};
 use serde_json::{Value, json};
 
-use crate::peers::{Peer, free_port, run, start, until_it_listens, until_it_listens_for};
+use crate::peers::{
+    Peer, free_port, is_well, python, run, start, until_it_answers, until_it_listens, until_it_listens_for,
+};
 use crate::{SECONDS_5, check};
 
 async fn hold(protocol: &str, target: &str, rows: Vec<(Value, State, &str)>) -> Vec<Outcome> {
@@ -19,13 +21,6 @@ async fn hold(protocol: &str, target: &str, rows: Vec<(Value, State, &str)>) -> 
         outcomes.push(outcome);
     }
     outcomes
-}
-
-/// A program of the tests' own Python (`make` lays it out).
-fn python(program: &str) -> String {
-    let place = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin").join(program);
-    assert!(place.exists(), "{} is not there: run `make test-deps` once", place.display());
-    place.to_str().unwrap().to_owned()
 }
 
 #[tokio::test]
@@ -337,13 +332,8 @@ async fn controller() -> (Peer, u16) {
     let files = [("emulation", emulation), ("state/", String::new())];
     let arguments = ["-c", "{folder}/peer.conf", "-f", "{folder}/emulation", "-n", "-s", "{folder}/state"];
     let peer = start("/usr/bin/ipmi_sim", &lan, &arguments, &files);
-    for _ in 0..50 {
-        let outcome = check("ipmi", &format!("127.0.0.1:{port}"), json!({}), Duration::from_millis(400)).await;
-        if outcome.state != State::Critical {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await; // polls: the controller answers
-    }
+    let target = format!("127.0.0.1:{port}");
+    until_it_answers(&peer, "ipmi", &target, &json!({}), |outcome| outcome.state != State::Critical).await;
     (peer, port)
 }
 
@@ -391,13 +381,7 @@ async fn a_real_bacnet_device_tells_its_values() {
     );
     let peer = start(&python("python"), &script, &["{folder}/peer.conf"], &[]);
     let target = format!("127.0.0.1:{port}");
-    for _ in 0..100 {
-        let outcome = check("bacnet", &target, json!({}), Duration::from_millis(300)).await;
-        if outcome.state == State::Ok {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await; // polls: the device answers
-    }
+    until_it_answers(&peer, "bacnet", &target, &json!({}), is_well).await;
     hold(
         "bacnet",
         &target,

@@ -4,26 +4,32 @@ use std::fs::Permissions;
 use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use probe::{Outcome, State};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
+use crate::check;
+
 /// A running server; its end ends it.
 pub struct Peer {
-    child: Child,
+    child: Mutex<Child>,
     folder: TempDir,
 }
 
 /// Asks the server to end, since one that is killed leaves its own children behind; `kill_on_drop` ends one that does not.
 impl Drop for Peer {
     fn drop(&mut self) {
-        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
+        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
         let Some(pid) = pid else { return };
         let asked = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         for _ in 0..100 {
-            if asked.is_err() || !matches!(self.child.try_wait(), Ok(None)) {
+            if asked.is_err() || !matches!(child.try_wait(), Ok(None)) {
                 return;
             }
             #[expect(clippy::disallowed_methods, reason = "a drop cannot wait in any other way")]
@@ -36,6 +42,11 @@ impl Peer {
     /// The folder that holds its configuration.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// How it ended, when it has.
+    fn ended(&self) -> Option<ExitStatus> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait().ok().flatten()
     }
 }
 
@@ -82,7 +93,7 @@ pub fn start(program: &str, configuration: &str, arguments: &[&str], files: &[(&
         .kill_on_drop(true)
         .spawn()
         .unwrap_or_else(|error| panic!("{program} cannot be started ({error}): run `make test-deps` once"));
-    Peer { child, folder }
+    Peer { child: Mutex::new(child), folder }
 }
 
 /// Runs a tool of Debian to its end and gives what it printed; a failure stops the test.
@@ -94,6 +105,13 @@ pub fn run(program: &str, arguments: &[&str]) -> String {
         .unwrap_or_else(|error| panic!("{program} cannot be started ({error}): run `make test-deps` once"));
     assert!(ran.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&ran.stderr));
     String::from_utf8_lossy(&ran.stdout).into_owned()
+}
+
+/// A program of the tests' own Python (`make` lays it out).
+pub fn python(program: &str) -> String {
+    let place = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin").join(program);
+    assert!(place.exists(), "{} is not there: run `make test-deps` once", place.display());
+    place.to_str().expect("the repository has a plain name").to_owned()
 }
 
 /// Waits until the peer accepts connections, at most half a minute; then its log says why not.
@@ -112,6 +130,44 @@ pub async fn until_it_listens_for(peer: &Peer, port: u16, patience: Duration) {
         let log = std::fs::read_to_string(peer.folder().join("log")).unwrap_or_default();
         panic!("the peer does not listen on port {port}; its log:\n{log}");
     }
+}
+
+/// Asks the peer until its answer is the one that is waited for, at most a minute, and gives it; then its log says why not. For
+/// peers whose port is of UDP, and for those that listen before they serve.
+pub async fn until_it_answers(
+    peer: &Peer,
+    protocol: &str,
+    target: &str,
+    params: &Value,
+    is_it: impl Fn(&Outcome) -> bool,
+) -> Outcome {
+    let mut said = String::new();
+    let ready = tokio::time::timeout(Duration::from_secs(60), async {
+        loop {
+            let outcome = check(protocol, target, params.clone(), Duration::from_millis(500)).await;
+            if is_it(&outcome) {
+                return outcome;
+            }
+            said = outcome.summary;
+            if let Some(status) = peer.ended() {
+                let log = std::fs::read_to_string(peer.folder().join("log")).unwrap_or_default();
+                panic!("the peer has ended ({status}); its log:\n{log}");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await; // polls: the peer answers
+        }
+    });
+    match ready.await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            let log = std::fs::read_to_string(peer.folder().join("log")).unwrap_or_default();
+            panic!("{target} does not answer as it should ({said}); its log:\n{log}");
+        }
+    }
+}
+
+/// For [`until_it_answers`]: all is well.
+pub fn is_well(outcome: &Outcome) -> bool {
+    outcome.state == State::Ok
 }
 
 #[expect(clippy::disallowed_methods, reason = "waiting for the peer's port is not a check")]

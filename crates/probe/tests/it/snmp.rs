@@ -10,10 +10,10 @@ use probe::snmp::{
 use probe::{Env, Secret, State};
 use serde_json::json;
 
-use crate::peers::{Peer, free_port, start};
+use crate::peers::{Peer, free_port, is_well, start, until_it_answers};
 use crate::{SECONDS_5, check};
 
-const AUTH: [(Auth, &str); 6] = [
+pub const AUTH: [(Auth, &str); 6] = [
     (Auth::Md5, "MD5"),
     (Auth::Sha, "SHA"),
     (Auth::Sha224, "SHA-224"),
@@ -29,8 +29,8 @@ const PRIVACY: [(Privacy, &str); 6] = [
     (Privacy::Aes192Cisco, "AES-192-C"),
     (Privacy::Aes256Cisco, "AES-256-C"),
 ];
-const AUTH_PASSWORD: &str = "correct horse";
-const PRIVACY_PASSWORD: &str = "battery staple";
+pub const AUTH_PASSWORD: &str = "correct horse";
+pub const PRIVACY_PASSWORD: &str = "battery staple";
 
 /// A real agent with the community `public` and a user for each pair of algorithms, named like them.
 pub async fn snmpd() -> (Peer, SocketAddr) {
@@ -47,26 +47,19 @@ pub async fn snmpd() -> (Peer, SocketAddr) {
             );
         }
     }
-    let environment = ["-C", "-c", "{folder}/peer.conf", "-f", "-Lf", "{folder}/agent.log", "-I", "-smux"];
+    let environment = ["-C", "-c", "{folder}/peer.conf", "-f", "-Le", "-I", "-smux"];
     let peer = start("/usr/sbin/snmpd", &configuration, &environment, &[]);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     // It derives a key for each of its users before it answers, which takes long on a busy machine.
-    for _ in 0..600 {
-        let outcome = check("snmp", &address.to_string(), json!({"retries": 0}), Duration::from_millis(300)).await;
-        if outcome.state == State::Ok {
-            return (peer, address);
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await; // polls: snmpd answers
-    }
-    let log = std::fs::read_to_string(peer.folder().join("agent.log")).unwrap_or_default();
-    panic!("snmpd does not answer; its log:\n{log}");
+    until_it_answers(&peer, "snmp", &address.to_string(), &json!({"retries": 0}), is_well).await;
+    (peer, address)
 }
 
-fn session(env: &Env, peer: SocketAddr, security: Security) -> Session<'_> {
+pub fn session(env: &Env, peer: SocketAddr, security: Security) -> Session<'_> {
     Session::new(env, peer, security, Duration::from_secs(2), 2)
 }
 
-fn user(name: &str, auth: Auth, privacy: Option<Privacy>) -> Security {
+pub fn user(name: &str, auth: Auth, privacy: Option<Privacy>) -> Security {
     let user = User {
         name: name.to_owned(),
         auth: Some((auth, Secret::new(AUTH_PASSWORD))),
@@ -75,7 +68,7 @@ fn user(name: &str, auth: Auth, privacy: Option<Privacy>) -> Security {
     Security::V3 { user, context: String::new() }
 }
 
-fn oid(text: &str) -> Oid {
+pub fn oid(text: &str) -> Oid {
     text.parse().unwrap()
 }
 

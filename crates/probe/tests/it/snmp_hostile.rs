@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use probe::snmp::{
-    Body, Cut, Kind, Limits, Message, Oid, Pdu, Security, Session, SnmpError, Value, VarBind, community_message,
-    parse_message, walk,
+    Body, Cut, ErrorStatus, Kind, Limits, Message, Oid, Pdu, Security, Session, SnmpError, Value, VarBind,
+    community_message, parse_message, walk,
 };
 use probe::{Env, Secret, State};
 use serde_json::json;
@@ -106,6 +106,47 @@ async fn a_table_that_goes_in_circles_is_left_and_told() {
 async fn an_agent_that_answers_with_nothing_ends_the_walk() {
     let peer = agent(|request| vec![answer(&request, Vec::new())]).await;
     assert!(walked(peer, Limits::default()).await.unwrap().objects.is_empty());
+}
+
+#[tokio::test]
+async fn an_agent_that_stumbles_over_a_row_tells_what_is_before_it_and_beside_it() {
+    // Two columns of three rows; nothing follows the second row of the first one but an error, with and without saying where.
+    for names_it in [true, false] {
+        let peer = agent(move |request| {
+            let mut objects = Vec::new();
+            let mut last: Vec<Oid> = request.objects.iter().map(|object| object.oid.clone()).collect();
+            for _ in 0..request.error_index.max(1) {
+                for (at, oid) in last.iter_mut().enumerate() {
+                    *oid = if oid.arcs().len() == 8 { oid.with(&[1]) } else { after(oid, 1) };
+                    let row = oid.arcs()[8];
+                    if oid.arcs()[7] == 1 && row > 2 {
+                        let error_index = if names_it { at as i64 + 1 } else { 0 };
+                        let (error_status, request_id) = (ErrorStatus(5), request.request_id);
+                        let objects = request.objects.clone();
+                        let refusal = Pdu { kind: Kind::Response, request_id, error_status, error_index, objects };
+                        return vec![community_message(1, b"public", &refusal)];
+                    }
+                    let value = if row > 3 { Value::EndOfMibView } else { Value::Integer(row.into()) };
+                    objects.push(VarBind { oid: oid.clone(), value });
+                }
+            }
+            vec![answer(&request, objects)]
+        })
+        .await;
+        let env = Env::real();
+        let security = Security::V2c(Secret::new("public"));
+        let mut session = Session::new(&env, peer, security, Duration::from_millis(300), 2);
+        let columns = ["1.3.6.1.4.1.1.1", "1.3.6.1.4.1.1.2"].map(|column| column.parse::<Oid>().unwrap());
+        let found = walk(&mut session, &columns, Limits::default(), env.clock.as_ref()).await.unwrap();
+        let rows = |column: &Oid| found.objects.iter().filter(|object| object.oid.is_below(column)).count();
+        assert_eq!((rows(&columns[0]), rows(&columns[1])), (2, 3), "names it: {names_it}");
+        let after = columns[0].with(&[2]);
+        assert_eq!(found.cut, [Cut::Refused { after, status: ErrorStatus(5) }], "names it: {names_it}");
+        assert!(session.requests() < 12, "{} requests", session.requests());
+        // And one that tells nothing at all says why.
+        let nothing = walk(&mut session, &[columns[0].with(&[2])], Limits::default(), env.clock.as_ref()).await;
+        assert!(matches!(nothing, Err(SnmpError::Refused { status: ErrorStatus(5), .. })), "{nothing:?}");
+    }
 }
 
 #[tokio::test]
