@@ -115,7 +115,7 @@ impl<'a> Storing<'a> {
                 Err(MetricsError::Store(SeriesError::Stopped)) => return outcome,
                 Err(error) if error.is_retryable() => {
                     tracing::info!(%error, "an import waits");
-                    self.handle.block_on(tokio::time::sleep(wait));
+                    self.handle.block_on(async { tokio::time::sleep(wait).await });
                 }
                 outcome => return outcome,
             }
