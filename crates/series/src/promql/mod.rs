@@ -41,6 +41,8 @@ pub use parse::parse;
 pub use query::{Query, Settings};
 pub use shared::SharedSource;
 pub(crate) use source::damaged;
-pub use source::{Along, Each, EachThinned, EngineSource, MemorySource, Select, Selected, SeriesSamples, Source, Told};
+pub use source::{
+    Along, Each, EachThinned, EngineSource, MakesValues, MemorySource, Select, Selected, SeriesSamples, Source, Told,
+};
 pub use value::{Answer, MatrixSeries, SampleValue, Value, VectorSample, json_float, plain_float};
 pub(crate) use value::{go_float, label_float};

@@ -39,7 +39,10 @@ pub struct Select<'a> {
 /// Makes of the floats of a series what the query wants of them, a value a step, when that needs nothing of the query itself; empty
 /// when no step has a value.
 #[derive(Clone, Copy)]
-pub struct Along<'a>(pub &'a (dyn Fn(&[(i64, f64)]) -> Option<Vec<f64>> + Sync));
+pub struct Along<'a>(pub &'a MakesValues<'a>);
+
+/// Floats, in Unix milliseconds and value, to values.
+pub type MakesValues<'a> = dyn Fn(&[(i64, f64)]) -> Option<Vec<f64>> + Sync + 'a;
 
 impl std::fmt::Debug for Along<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
