@@ -227,7 +227,12 @@ fn take_list(bytes: &mut &[u8], count: usize, depth: usize) -> Result<Packed, Sh
 fn take_map(bytes: &mut &[u8], count: usize, depth: usize) -> Result<Packed, Short> {
     let mut pairs = Vec::new();
     for _ in 0..count {
-        pairs.push((take_value(bytes, depth + 1)?, take_value(bytes, depth + 1)?));
+        let name = take_value(bytes, depth + 1)?;
+        // Written out as a name it would be quoted once a level, and be twice as long each time.
+        if matches!(name, Packed::List(_) | Packed::Map(_)) {
+            return Err(Short::Wrong("a message has a map or a list for a name"));
+        }
+        pairs.push((name, take_value(bytes, depth + 1)?));
     }
     Ok(Packed::Map(pairs))
 }
@@ -283,6 +288,7 @@ mod tests {
             (b"\xc1", "no MessagePack"),
             (b"\xdd\xff\xff\xff\xff", "a length that cannot be"),
             (&[0x91; 100], "nested too deeply"),
+            (b"\x91\x81\x81\xa1a\xa1b\xa1c", "for a name"),
         ] {
             assert!(parse_message(bytes).unwrap_err().contains(part), "{bytes:?}");
         }
