@@ -42,8 +42,10 @@ fn broken(expr: &Expr, level: usize) -> String {
         ExprKind::Wrapped { parentheses: true, inner } => {
             format!("{indent}(\n{}\n{indent})", broken(inner, level + 1))
         }
-        ExprKind::Wrapped { inner, .. } => format!("{indent}+{}", broken(inner, level).trim_start()),
-        ExprKind::Negate(inner) => format!("{indent}-{}", broken(inner, level).trim_start()),
+        ExprKind::Wrapped { inner, .. } => {
+            format!("{indent}+{}", behind_sign(inner, broken(inner, level).trim_start()))
+        }
+        ExprKind::Negate(inner) => format!("{indent}-{}", behind_sign(inner, broken(inner, level).trim_start())),
         ExprKind::Subquery(subquery) => {
             let mut tail = String::new();
             let _ = write_window(&mut tail, &subquery.range, subquery.step.as_ref(), true, &subquery.shift);
@@ -90,11 +92,23 @@ impl Display for Expr {
                 write!(f, "{})", aggregate.inner)
             }
             ExprKind::Binary(binary) => write!(f, "{} {} {}", binary.left, Operator(binary), binary.right),
-            ExprKind::Negate(inner) => write!(f, "-{inner}"),
+            ExprKind::Negate(inner) => write!(f, "-{}", behind_sign(inner, &inner.to_string())),
             ExprKind::Wrapped { parentheses: true, inner } => write!(f, "({inner})"),
-            ExprKind::Wrapped { inner, .. } => write!(f, "+{inner}"),
+            ExprKind::Wrapped { inner, .. } => write!(f, "+{}", behind_sign(inner, &inner.to_string())),
         }
     }
+}
+
+/// The text of an expression behind a sign. That of an infinite number has one of its own, which read again would be a second sign.
+fn behind_sign<'t>(expr: &Expr, text: &'t str) -> &'t str {
+    fn begins_with_number(expr: &Expr) -> bool {
+        match &expr.kind {
+            ExprKind::Number(_) => true,
+            ExprKind::Binary(binary) => begins_with_number(&binary.left),
+            _ => false,
+        }
+    }
+    if begins_with_number(expr) { text.strip_prefix('+').unwrap_or(text) } else { text }
 }
 
 fn write_list(f: &mut impl fmt::Write, items: &[impl Display]) -> fmt::Result {
@@ -310,6 +324,17 @@ mod tests {
         for (text, expected) in table {
             assert_eq!(parse(text).unwrap().to_string(), expected);
             assert_eq!(parse(expected).unwrap().to_string(), expected, "written again it stays so");
+        }
+    }
+
+    #[test]
+    fn a_sign_before_an_infinite_number_is_one_sign() {
+        for (text, written) in [("-Inf ^ 2", "-Inf ^ 2"), ("+Inf^2", "+Inf ^ 2"), ("- +a", "-+a"), ("Inf", "+Inf")] {
+            let once = crate::promql::Query::parse(text).unwrap().formatted();
+            assert_eq!(
+                (once.as_str(), crate::promql::Query::parse(&once).unwrap().formatted().as_str()),
+                (written, written)
+            );
         }
     }
 
