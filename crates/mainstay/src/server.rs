@@ -214,7 +214,7 @@ fn policy_faults(faults: Vec<access::PolicyError>) -> anyhow::Error {
 /// The rules: held by their controllers, evaluated in a loop, told of all that is written.
 fn rules_engine(running: &Running, public_url: String, alive_until: Time) -> Rules {
     let outside = Outside { url: public_url, ..Outside::default() };
-    let rules = Rules::new(running.kernel.clone(), running.metrics.clone(), signals::number, outside, alive_until);
+    let rules = Rules::new(running.kernel.clone(), running.metrics.unheard(), signals::number, outside, alive_until);
     running.metrics.tell(rules.clone());
     let controllers: Vec<Arc<dyn Controller>> =
         vec![Arc::new(watch::rules::hold::Hold(rules.clone())), Arc::new(watch::rules::hold::Heed(rules.clone()))];

@@ -81,8 +81,6 @@ pub struct SeriesExemplars {
 pub struct SeriesList {
     /// The list.
     pub json: Vec<u8>,
-    /// How many series are in it.
-    pub series: usize,
     /// There are more.
     pub cut: bool,
 }
@@ -94,7 +92,7 @@ impl SeriesList {
         // What most series take.
         let mut json = Vec::with_capacity(2 + 128 * first.len());
         json::list(&mut json, first, each).expect("memory takes all that is written");
-        Self { json, series: first.len(), cut: first.len() < all.len() }
+        Self { json, cut: first.len() < all.len() }
     }
 }
 

@@ -76,7 +76,7 @@ impl Watched {
 
 fn started(world: &World, metrics: &Arc<Heard>) -> Rules {
     let rules =
-        Rules::new(world.kernel.clone(), metrics.clone(), signals::number, Outside::default(), Time::from_micros(0));
+        Rules::new(world.kernel.clone(), metrics.unheard(), signals::number, Outside::default(), Time::from_micros(0));
     metrics.tell(rules.clone());
     rules
 }

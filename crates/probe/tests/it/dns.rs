@@ -5,7 +5,7 @@ use std::time::Duration;
 use probe::State;
 use serde_json::json;
 
-use crate::peers::{Peer, free_port, start, until_it_listens};
+use crate::peers::{Peer, free_port, start, until_it_answers, until_it_listens};
 use crate::tls::{authority, issue};
 use crate::{SECONDS_5, check};
 
@@ -112,7 +112,8 @@ async fn signing_server(port: u16) -> Peer {
         ("signed", ZONE.replace("example.test", "signed.test")),
     ];
     let peer = start("/usr/sbin/named", &configuration, &["-g", "-c", "{folder}/peer.conf", "-n", "1"], &files);
-    until_it_listens(&peer, port).await;
+    let asked = json!({"server": format!("127.0.0.1:{port}"), "dnssec": "signed"});
+    until_it_answers(&peer, "dns", "www.signed.test", &asked, |outcome| outcome.state == State::Ok).await;
     peer
 }
 
@@ -125,15 +126,6 @@ async fn a_signed_zone_shows_its_signatures_and_servers_are_compared() {
         params["server"] = server.clone().into();
         async move { check("dns", name, params, SECONDS_5).await }
     };
-    let mut signed = ask("www.signed.test", json!({"dnssec": "signed"})).await;
-    for _ in 0..100 {
-        if signed.state == State::Ok {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await; // polls: the zone is signed
-        signed = ask("www.signed.test", json!({"dnssec": "signed"})).await;
-    }
-    assert_eq!(signed.state, State::Ok, "{}", signed.summary);
     for (name, params, state, part) in [
         (
             "www.signed.test",
@@ -214,18 +206,10 @@ async fn a_real_resolver_proves_what_an_authority_has_signed() {
     let authority_port = free_port();
     let _named = signing_server(authority_port).await;
     // The resolver is told whom to believe by the key that the authority itself shows.
-    let mut key = String::new();
-    for _ in 0..100 {
-        let params = json!({"server": format!("127.0.0.1:{authority_port}"), "type": "DNSKEY"});
-        let outcome = check("dns", "signed.test", params, SECONDS_5).await;
-        if let Some((_, rest)) = outcome.summary.split_once("DNSKEY ")
-            && outcome.state == State::Ok
-        {
-            key = rest.split(" for signed.test").next().unwrap().to_owned();
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await; // polls: the zone is signed
-    }
+    let params = json!({"server": format!("127.0.0.1:{authority_port}"), "type": "DNSKEY"});
+    let outcome = check("dns", "signed.test", params, SECONDS_5).await;
+    let key = outcome.summary.split_once("DNSKEY ").and_then(|(_, rest)| rest.split(" for signed.test").next());
+    let key = key.unwrap_or_else(|| panic!("{}", outcome.summary));
     assert!(key.starts_with("257 3 "), "{key}");
     let port = free_port();
     let configuration = format!(

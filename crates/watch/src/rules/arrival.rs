@@ -1,4 +1,4 @@
-//! Tells the rules what is written, whoever writes it: a [`Metrics`] around another one.
+//! Tells the rules what is written by anybody but themselves: a [`Metrics`] around another one.
 
 use async_trait::async_trait;
 use series::formats::{Batch, Metadata};
@@ -8,16 +8,6 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use super::engine::Rules;
-
-tokio::task_local! {
-    /// Set while rules write: they see themselves to whom that wakes.
-    static BY_RULES: ();
-}
-
-/// What rules write, for whose waking they see themselves.
-pub(super) async fn by_rules<T>(write: impl Future<Output = T>) -> T {
-    BY_RULES.scope((), write).await
-}
 
 /// Measurements whose writing wakes rules. Every question goes on as it is.
 #[derive(Clone)]
@@ -32,6 +22,11 @@ impl Heard {
         Self { inner, rules: Arc::default() }
     }
 
+    /// The measurements themselves, for the rules: what they write wakes nobody but whom they wake.
+    pub fn unheard(&self) -> Arc<dyn Metrics> {
+        self.inner.clone()
+    }
+
     /// From now on these rules are told what is written.
     pub fn tell(&self, rules: Rules) {
         drop(self.rules.set(rules));
@@ -41,8 +36,7 @@ impl Heard {
 #[async_trait]
 impl Metrics for Heard {
     async fn write(&self, tenant: u64, batch: Batch) -> Result<Appended, MetricsError> {
-        let others = BY_RULES.try_with(|()| ()).is_err();
-        let Some(rules) = self.rules.get().filter(|_| others) else { return self.inner.write(tenant, batch).await };
+        let Some(rules) = self.rules.get() else { return self.inner.write(tenant, batch).await };
         // Before it is handed on, since the engine takes the batch apart; awake only after it is on disk.
         let readers = rules.readers(tenant, &batch);
         let written = self.inner.write(tenant, batch).await?;

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use super::arrival::by_rules;
 use super::asking::{Present, Question, beside};
 use super::compile::Compiled;
 use super::engine::Rules;
@@ -149,7 +148,7 @@ impl Rules {
         let tenant = (self.number)(tenant);
         let readers: Vec<BTreeSet<Id>> = said.iter().map(|one| self.readers_of(tenant, &one.samples)).collect();
         let samples: Vec<Sample> = said.iter_mut().flat_map(|one| std::mem::take(&mut one.samples)).collect();
-        match by_rules(self.metrics.write(tenant, Batch::of(&samples))).await {
+        match self.metrics.write(tenant, Batch::of(&samples)).await {
             Ok(_) => said.iter().zip(readers).for_each(|(one, ids)| self.wake(ids, &one.after)),
             Err(error) => {
                 tracing::warn!(%error, "what rules say could not be kept as series");

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 /// Measurements that answer questions about `slow` only when they are let.
 struct Slow {
-    inner: Arc<Heard>,
+    inner: Arc<dyn Metrics>,
     /// How many questions have come to the gate.
     asked: AtomicUsize,
     gate: Semaphore,
@@ -106,7 +106,7 @@ impl Metrics for Slow {
 async fn slowly(tires: bool) -> (Watched, Arc<Slow>) {
     let mut w = Watched::new().await;
     let (asked, gate, is_full) = (AtomicUsize::new(0), Semaphore::new(0), AtomicBool::new(false));
-    let slow = Arc::new(Slow { inner: w.metrics.clone(), asked, gate, tires, is_full });
+    let slow = Arc::new(Slow { inner: w.metrics.unheard(), asked, gate, tires, is_full });
     let kernel = w.world.kernel.clone();
     w.rules = Rules::new(kernel, slow.clone(), signals::number, Outside::default(), Time::from_micros(0));
     (w, slow)

@@ -6,6 +6,7 @@ use super::Evaluator;
 use super::select::passed;
 use super::window::{Ends, Window, Windows};
 use crate::histogram::{Histogram, ResetHint};
+use crate::labels::stale_marker;
 use crate::promql::annotation::Remark;
 use crate::promql::ast::{Edges, Span};
 use crate::promql::column::{Cell, Line};
@@ -30,8 +31,8 @@ impl Evaluator<'_> {
         let span = windows.span;
         // Where counters have been reset, found once a series; a window then needs only those within it.
         let mut resets = Resets::default();
-        let along = |floats: &[(i64, f64)], ends: &Ends<'_>, column: &mut [f64]| steady(floats, ends, change, column);
-        self.slide_along(windows, true, along, |window| {
+        let along = |floats: &[(i64, f64)], ends: &Ends<'_>| steady(floats, ends, change);
+        self.slide_along(windows, true, Some(&along), |window| {
             if window.edges != Edges::Plain {
                 return Ok(extended(window, change));
             }
@@ -206,11 +207,12 @@ impl Resets {
 
 /// All windows of a series of floats that never falls, or need not rise: nothing but the ends of each window counts, and as long
 /// as samples come regularly, what windows are multiplied by is the same from step to step. None for any other series.
-fn steady(floats: &[(i64, f64)], ends: &Ends<'_>, change: Change, column: &mut [f64]) -> Option<bool> {
+fn steady(floats: &[(i64, f64)], ends: &Ends<'_>, change: Change) -> Option<Vec<f64>> {
     let falls = |pair: &[(i64, f64)]| pair[1].1 < pair[0].1;
     if ends.edges != Edges::Plain || (change.counter && floats.windows(2).any(falls)) {
         return None;
     }
+    let mut column = vec![stale_marker(); ends.ends.len()];
     let (mut from, mut to, mut found) = (0, 0, false);
     // Distances of the samples from the window's edges and from each other, and the factor that follows from them.
     let mut known = ((i64::MIN, 0, 0, 0), 0.0, 0.0);
@@ -236,7 +238,7 @@ fn steady(floats: &[(i64, f64)], ends: &Ends<'_>, change: Change, column: &mut [
         *value = difference * factor;
         found = true;
     }
-    Some(found)
+    Some(if found { column } else { Vec::new() })
 }
 
 fn float_change(window: &Window<'_>, change: Change, resets: &mut Resets) -> Cell {

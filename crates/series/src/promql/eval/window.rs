@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::select::passed;
 use super::{Evaluator, Grid, Sink};
 use crate::histogram::Histogram;
-use crate::labels::{is_stale, stale_marker};
+use crate::labels::is_stale;
 use crate::promql::ast::{Edges, Expr, ExprKind, Selector, Span};
 use crate::promql::column::{Cell, Column, Line};
 use crate::promql::error::{QueryError, execution};
@@ -28,6 +28,9 @@ pub(super) struct Windows<'a> {
     /// Who gets the series that a function makes, one after another; without it they are gathered.
     pub(super) sink: Option<&'a mut Sink<'a>>,
 }
+
+/// Makes a value a step of the floats of a series, if it can.
+pub(super) type AllWindows<'a> = dyn Fn(&[(i64, f64)], &Ends<'_>) -> Option<Vec<f64>> + Sync + 'a;
 
 /// Where the series come from.
 pub(super) enum Feed<'a> {
@@ -192,30 +195,29 @@ impl Evaluator<'_> {
         drops_name: bool,
         run: impl FnMut(&Window<'_>) -> Result<Cell, QueryError>,
     ) -> Result<Vec<Line>, QueryError> {
-        self.slide_along(windows, drops_name, |_, _, _| None, run)
+        self.slide_along(windows, drops_name, None, run)
     }
 
-    /// As [`slide`](Self::slide), where `along` may do all windows of a series of floats at once: it fills the column, and says
-    /// whether any step has a value now. It may do so on another core, where the series is read.
+    /// As [`slide`](Self::slide), where `along` may do all windows of a series of floats at once: a value a step, or nothing at all
+    /// when no step has one. It may do so on another core, where the series is read.
     pub(super) fn slide_along(
         &self,
         windows: Windows<'_>,
         drops_name: bool,
-        along: impl Fn(&[(i64, f64)], &Ends<'_>, &mut [f64]) -> Option<bool> + Sync,
+        along: Option<&AllWindows<'_>>,
         mut run: impl FnMut(&Window<'_>) -> Result<Cell, QueryError>,
     ) -> Result<Vec<Line>, QueryError> {
         let Windows { mut feed, ends, range_ms, grid, edges, span, mut of_counters, sink } = windows;
-        let ends = Ends { ends: &ends, range_ms, grid, edges };
-        let make = |floats: &[(i64, f64)]| {
-            // Stale markers are taken out first, by whoever has the series to himself.
-            if floats.iter().any(|(_, value)| is_stale(*value)) {
-                return None;
+        let ends = &Ends { ends: &ends, range_ms, grid, edges };
+        let make = along.map(|along| {
+            move |floats: &[(i64, f64)]| {
+                // Stale markers are taken out first, by whoever has the series to himself.
+                let whole = !floats.iter().any(|(_, value)| is_stale(*value));
+                whole.then(|| along(floats, ends)).flatten()
             }
-            let mut column = vec![stale_marker(); grid.steps];
-            along(floats, &ends, &mut column).map(|found| if found { column } else { Vec::new() })
-        };
+        });
         if let Feed::Stored(what) = &mut feed {
-            what.along = Some(Along(&make));
+            what.along = make.as_ref().map(|make| Along(make));
         }
         let mut lines = Vec::new();
         let mut gather = |line| {
@@ -245,9 +247,10 @@ impl Evaluator<'_> {
                 self.check_counter_name(samples.metric.name(), span);
                 of_counters = false;
             }
-            self.count_windows(samples, &ends, self.extended(edges));
+            self.count_windows(samples, ends, self.extended(edges));
             self.budget.column(grid.steps)?;
-            let made = samples.made.take().or_else(|| make(&samples.floats).filter(|_| samples.histograms.is_empty()));
+            let here = make.as_ref().filter(|_| samples.histograms.is_empty());
+            let made = samples.made.take().or_else(|| here?(&samples.floats));
             let (column, found) = match made {
                 Some(made) => {
                     self.budget.work(2 * samples.floats.len() + grid.steps)?;
@@ -256,7 +259,7 @@ impl Evaluator<'_> {
                 }
                 None => {
                     let mut column = Column::absent(grid.steps);
-                    let found = self.by_window(samples, series, &ends, &mut column, &mut run)?;
+                    let found = self.by_window(samples, series, ends, &mut column, &mut run)?;
                     (column, found)
                 }
             };

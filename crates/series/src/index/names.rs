@@ -1,0 +1,78 @@
+//! Which label names and values there are: of all series, of those that matchers mean, and of those that are wanted for another
+//! reason. It must never build the labels of a series to find out.
+
+use super::{Index, ListId, SeriesId};
+use crate::matcher::Matcher;
+use crate::symbols::{BySymbol, Symbol};
+
+impl Index {
+    /// The label names of the series that all matchers mean, sorted.
+    pub(crate) fn names(&self, tenant: u64, matchers: &[Matcher]) -> Vec<String> {
+        if !matchers.is_empty() {
+            return self.names_of(&self.numbers(tenant, matchers));
+        }
+        let Some(owner) = self.owner(tenant) else { return Vec::new() };
+        let mut names: Vec<Symbol> = owner.postings.keys().copied().collect();
+        self.texts(&mut names)
+    }
+
+    /// The values that one label has among the series that all matchers mean, sorted.
+    pub(crate) fn values(&self, tenant: u64, name: &str, matchers: &[Matcher]) -> Vec<String> {
+        if !matchers.is_empty() {
+            return self.values_of(&self.numbers(tenant, matchers), name);
+        }
+        let (Some(owner), Some(name)) = (self.owner(tenant), self.symbols.find(name)) else { return Vec::new() };
+        let values = owner.postings.get(&name).map(|values| values.keys().copied().collect());
+        self.texts(&mut values.unwrap_or_default())
+    }
+
+    /// The label names of these series, sorted.
+    pub(crate) fn names_of(&self, ids: &[SeriesId]) -> Vec<String> {
+        let pairs = ids.iter().flat_map(|id| self.pairs_of(&self.entries[*id as usize]));
+        let mut names: Vec<Symbol> = pairs.map(|(name, _)| *name).collect();
+        self.texts(&mut names)
+    }
+
+    /// The values that one label has among these series, sorted.
+    pub(crate) fn values_of(&self, ids: &[SeriesId], name: &str) -> Vec<String> {
+        let Some(name) = self.symbols.find(name) else { return Vec::new() };
+        let pairs = ids.iter().flat_map(|id| self.pairs_of(&self.entries[*id as usize]));
+        let mut values: Vec<Symbol> = pairs.filter(|(n, _)| *n == name).map(|(_, value)| *value).collect();
+        self.texts(&mut values)
+    }
+
+    /// The label names of those series of a tenant that are wanted, sorted. One of a name is enough: mostly few are looked at, and
+    /// none is asked about twice.
+    pub(crate) fn names_where(&self, tenant: u64, wanted: impl Fn(SeriesId) -> bool) -> Vec<String> {
+        let Some(owner) = self.owner(tenant) else { return Vec::new() };
+        // It has as many names as labels, and would be asked about for each.
+        let mut refused = vec![false; self.entries.len()];
+        let mut wanted = |id: SeriesId| {
+            let refused = &mut refused[id as usize];
+            *refused = *refused || !wanted(id);
+            !*refused
+        };
+        let mut has_any = |lists: &BySymbol<ListId>| lists.values().any(|list| self.any_of(*list, &mut wanted));
+        let found = owner.postings.iter().filter(|(_, lists)| has_any(lists));
+        self.texts(&mut found.map(|(name, _)| *name).collect())
+    }
+
+    /// The values that one label has among those series of a tenant that are wanted, sorted.
+    pub(crate) fn values_where(&self, tenant: u64, name: &str, wanted: impl Fn(SeriesId) -> bool) -> Vec<String> {
+        let lists = self.owner(tenant).zip(self.symbols.find(name)).and_then(|(owner, name)| owner.postings.get(&name));
+        let found = lists.into_iter().flatten().filter(|(_, list)| self.any_of(**list, &wanted));
+        self.texts(&mut found.map(|(value, _)| *value).collect())
+    }
+
+    fn any_of(&self, list: ListId, mut wanted: impl FnMut(SeriesId) -> bool) -> bool {
+        self.lists[list as usize].iter().any(|id| wanted(*id))
+    }
+
+    fn texts(&self, symbols: &mut Vec<Symbol>) -> Vec<String> {
+        symbols.sort_unstable();
+        symbols.dedup();
+        let mut texts: Vec<String> = symbols.iter().map(|s| self.symbols.text(*s).to_string()).collect();
+        texts.sort_unstable();
+        texts
+    }
+}
