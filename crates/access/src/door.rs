@@ -2,7 +2,7 @@
 //!
 //! Attempts on one account are taken one at a time, each counted as failed before it is checked. Whoever signs in, changes a
 //! password or a second factor gets a new session secret, and all older ones end. People are asked for at each use: nothing
-//! about them is remembered here.
+//! about them is remembered here that a write could have changed.
 
 use kernel::clock::Clock;
 use kernel::secret::Secret;
@@ -30,8 +30,10 @@ use crate::token::{TokenKind, Tokens};
 use crate::totp::SecondFactors;
 use crate::vault::Vault;
 use crate::witness::{Event, Refusals, What, Why, Witness};
+use remembered::Remembered;
 
 mod credentials;
+mod remembered;
 
 /// Name of the cookie.
 pub const COOKIE: &str = "mainstay_session";
@@ -74,6 +76,7 @@ pub struct Access {
     factors: SecondFactors,
     sessions: Sessions,
     tokens: Tokens,
+    remembered: Remembered,
     throttle: Throttle,
     bootstrap: Bootstrap,
     vault: Vault,
@@ -95,6 +98,7 @@ pub struct SignedIn {
 }
 
 /// Somebody whose session or token was found.
+#[derive(Clone)]
 pub struct Found {
     /// What they act with.
     pub session: Session,
@@ -128,6 +132,7 @@ impl Access {
             factors: SecondFactors::new(private, &vault),
             sessions: Sessions::new(private, parts.lifetimes),
             tokens: Tokens::new(private, parts.keys.key("pepper")?),
+            remembered: Remembered::default(),
             throttle: Throttle::new(private),
             bootstrap: Bootstrap::new(private, parts.data),
             vault,
@@ -223,7 +228,15 @@ impl Access {
     /// # Errors
     /// [`AuthError::NotSignedIn`]: unknown, ended, or its owner is disabled or gone.
     pub async fn session_from_bearer(&self, text: &str) -> Result<Found, AuthError> {
-        let kept = self.tokens.find(text, self.clock.now()).await?;
+        let now = self.clock.now();
+        // Before anything is asked: what changes meanwhile must not pass for known.
+        let edition = self.tokens.edition();
+        let print = self.tokens.print(text)?;
+        if let Some(found) = edition.and_then(|e| self.remembered.get(e, &print, now)) {
+            return Ok(found);
+        }
+        let kept = self.tokens.find(text, now).await?;
+        let until = kept.good_until();
         let owner = match &kept.owner {
             Some(key) => Some(
                 self.directory.person(kept.tenant, key).await.filter(|p| !p.disabled).ok_or(AuthError::NotSignedIn)?,
@@ -239,7 +252,11 @@ impl Access {
             self.owners.write().insert((kept.tenant, kept.subject.clone()), owner.key.clone());
         }
         let session = Session::authenticated(Actor::new(kind, kept.subject), kept.tenant, roles);
-        Ok(Found { session, person: owner, expires: kept.expires, id: kept.id })
+        let found = Found { session, person: owner, expires: kept.expires, id: kept.id };
+        if let Some(edition) = edition {
+            self.remembered.keep(edition, print, &found, until);
+        }
+        Ok(found)
     }
 
     /// Somebody on the host itself, over the local socket: an admin, journaled as `local:UID`.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::error::AuthError;
 
-/// The four calls of a backend that access makes; nothing else of the store can be reached from here.
+/// The calls of a backend that access makes; nothing else of the store can be reached from here.
 #[async_trait]
 pub trait Private: Send + Sync + 'static {
     /// Writes or, with `None`, removes.
@@ -22,6 +22,8 @@ pub trait Private: Send + Sync + 'static {
     async fn all(&self, area: &str) -> Answer<Vec<(String, Vec<u8>)>>;
     /// Writes only where there is nothing; `false` when there is something.
     async fn claim(&self, area: &str, key: &str, value: &[u8]) -> Answer<bool>;
+    /// See [`Backend::edition`]: of these values and of the people.
+    fn edition(&self) -> Option<u64>;
 }
 
 /// Those calls on a real backend.
@@ -41,6 +43,9 @@ impl Private for OverBackend {
     async fn claim(&self, area: &str, key: &str, value: &[u8]) -> Answer<bool> {
         self.0.claim_private(area, key, value).await
     }
+    fn edition(&self) -> Option<u64> {
+        self.0.edition()
+    }
 }
 
 /// A kind of private value: JSON under keys of one area.
@@ -53,6 +58,10 @@ pub(crate) struct Area {
 impl Area {
     pub(crate) fn new(private: &Arc<dyn Private>, name: &'static str) -> Self {
         Self { private: private.clone(), name }
+    }
+
+    pub(crate) fn edition(&self) -> Option<u64> {
+        self.private.edition()
     }
 
     pub(crate) async fn put<T: Serialize>(&self, key: &str, value: &T) -> Result<(), AuthError> {

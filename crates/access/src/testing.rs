@@ -5,7 +5,9 @@ use kernel::TenantId;
 use kernel::backend::Answer;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::directory::{Directory, PersonFacts};
 use crate::private::Private;
@@ -13,11 +15,28 @@ use crate::witness::{Event, Witness};
 
 /// Private values in memory; one lock, so claims are as atomic as a database's.
 #[derive(Default)]
-pub struct Memory(Mutex<BTreeMap<(String, String), Vec<u8>>>);
+pub struct Memory {
+    values: Mutex<BTreeMap<(String, String), Vec<u8>>>,
+    /// Of these values and the people beside them.
+    edition: Arc<AtomicU64>,
+    /// How often a single value was asked for.
+    pub reads: AtomicU64,
+}
 
 impl Memory {
     pub fn private() -> Arc<dyn Private> {
         Arc::new(Self::default())
+    }
+
+    /// Kept in one store with those people.
+    pub fn beside(people: &People) -> Arc<Self> {
+        Arc::new(Self { edition: people.edition.clone(), ..Self::default() })
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut BTreeMap<(String, String), Vec<u8>>) -> T) -> T {
+        let changed = change(&mut self.values.lock());
+        self.edition.fetch_add(1, Ordering::Release);
+        changed
     }
 }
 
@@ -25,18 +44,19 @@ impl Memory {
 impl Private for Memory {
     async fn put(&self, area: &str, key: &str, value: Option<&[u8]>) -> Answer<()> {
         let place = (area.to_owned(), key.to_owned());
-        match value {
-            Some(value) => self.0.lock().insert(place, value.to_vec()),
-            None => self.0.lock().remove(&place),
-        };
+        self.write(|values| match value {
+            Some(value) => values.insert(place, value.to_vec()),
+            None => values.remove(&place),
+        });
         Ok(())
     }
     async fn get(&self, area: &str, key: &str) -> Answer<Option<Vec<u8>>> {
-        Ok(self.0.lock().get(&(area.to_owned(), key.to_owned())).cloned())
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        Ok(self.values.lock().get(&(area.to_owned(), key.to_owned())).cloned())
     }
     async fn all(&self, area: &str) -> Answer<Vec<(String, Vec<u8>)>> {
         Ok(self
-            .0
+            .values
             .lock()
             .iter()
             .filter(|((a, _), _)| a == area)
@@ -44,13 +64,17 @@ impl Private for Memory {
             .collect())
     }
     async fn claim(&self, area: &str, key: &str, value: &[u8]) -> Answer<bool> {
-        let mut map = self.0.lock();
         let place = (area.to_owned(), key.to_owned());
-        if map.contains_key(&place) {
-            return Ok(false);
-        }
-        map.insert(place, value.to_vec());
-        Ok(true)
+        Ok(self.write(|values| match values.entry(place) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(free) => {
+                free.insert(value.to_vec());
+                true
+            }
+        }))
+    }
+    fn edition(&self) -> Option<u64> {
+        Some(self.edition.load(Ordering::Acquire))
     }
 }
 
@@ -67,7 +91,10 @@ impl Witness for Notebook {
 
 /// People that a test makes and changes.
 #[derive(Default)]
-pub struct People(pub Mutex<BTreeMap<(i64, String), PersonFacts>>);
+pub struct People {
+    pub people: Mutex<BTreeMap<(i64, String), PersonFacts>>,
+    edition: Arc<AtomicU64>,
+}
 
 impl People {
     pub fn add(&self, tenant: TenantId, key: &str, roles: &[&str]) {
@@ -77,23 +104,29 @@ impl People {
             roles: roles.iter().map(ToString::to_string).collect(),
             disabled: false,
         };
-        self.0.lock().insert((tenant.0, key.into()), facts);
+        self.keep(tenant, facts);
+    }
+
+    fn keep(&self, tenant: TenantId, facts: PersonFacts) {
+        self.people.lock().insert((tenant.0, facts.key.clone()), facts);
+        self.edition.fetch_add(1, Ordering::Release);
     }
 
     pub fn change(&self, tenant: TenantId, key: &str, change: impl FnOnce(&mut PersonFacts)) {
-        change(self.0.lock().get_mut(&(tenant.0, key.to_owned())).expect("a person"));
+        change(self.people.lock().get_mut(&(tenant.0, key.to_owned())).expect("a person"));
+        self.edition.fetch_add(1, Ordering::Release);
     }
 }
 
 #[async_trait]
 impl Directory for People {
     async fn person(&self, tenant: TenantId, key: &str) -> Option<PersonFacts> {
-        self.0.lock().get(&(tenant.0, key.to_owned())).cloned()
+        self.people.lock().get(&(tenant.0, key.to_owned())).cloned()
     }
 
     async fn add_admin(&self, tenant: TenantId, key: &str, title: &str) -> Result<(), String> {
         let facts = PersonFacts { key: key.into(), title: title.into(), roles: vec!["admin".into()], disabled: false };
-        self.0.lock().insert((tenant.0, key.to_owned()), facts);
+        self.keep(tenant, facts);
         Ok(())
     }
 }

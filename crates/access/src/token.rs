@@ -132,6 +132,20 @@ impl Tokens {
         Ok((Zeroizing::new(format!("mst_{}_{}", kept.id, *secret)), kept))
     }
 
+    /// Another number after each write that could make a token count for something else; none where that is not known.
+    pub(crate) fn edition(&self) -> Option<u64> {
+        self.area.edition()
+    }
+
+    /// What a token's text is known by, without the text.
+    ///
+    /// # Errors
+    /// [`AuthError::NotSignedIn`]: not a token's text.
+    pub(crate) fn print(&self, text: &str) -> Result<[u8; 32], AuthError> {
+        let (id, secret) = parts(text).ok_or(AuthError::NotSignedIn)?;
+        Ok(self.mac(id, secret).finalize().into_bytes().into())
+    }
+
     /// The token of that text, if it counts; its use is written down now and then.
     ///
     /// # Errors
@@ -145,7 +159,7 @@ impl Tokens {
         if now >= kept.expires {
             return Err(AuthError::NotSignedIn);
         }
-        if kept.used.is_none_or(|used| now.since(used) >= USE_KEPT_EVERY) {
+        if now >= kept.use_is_due() {
             kept.used = Some(now);
             self.area.put(&kept.id, &kept).await?;
         }
@@ -197,6 +211,16 @@ impl Tokens {
 }
 
 impl Kept {
+    /// Until when what was found about it holds, if nothing is written.
+    pub(crate) fn good_until(&self) -> Time {
+        self.expires.min(self.use_is_due())
+    }
+
+    /// When a use of it is to be written down.
+    fn use_is_due(&self) -> Time {
+        self.used.map_or(self.created, |used| used.plus(USE_KEPT_EVERY))
+    }
+
     /// The roles that count at the moment of use: those of the token that the owner has too. An admin has all.
     pub fn roles_of(&self, owner: Option<&PersonFacts>) -> Vec<String> {
         let admin = owner.is_none_or(|o| o.roles.iter().any(|r| r == "admin"));

@@ -283,4 +283,7 @@ pub trait Backend: Send + Sync + 'static {
     async fn claim_private(&self, area: &str, key: &str, value: &[u8]) -> Answer<bool>;
     /// Whether writes are taken, and if not why: for readiness.
     fn writable(&self) -> Result<(), String>;
+    /// A number that is another one before any change of a record, link or private value is answered: what was read under it still
+    /// stands while it is the same. `None` where others write too, so that nothing may be remembered.
+    fn edition(&self) -> Option<u64>;
 }

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use kernel::backend::{Answer, Backend, Commit, Committed, ControllerState, JournalQuery, Page, Touched};
 use kernel::class::ClassRef;
@@ -193,12 +194,20 @@ impl Backend for Store {
         if due.is_none_or(|t| t > lease.now) {
             return Ok(Vec::new());
         }
-        self.write(true, move |group| jobs::lease(group, &kinds, &lease, limit)).await
+        self.write(true, move |group| {
+            group.changes_no_record();
+            jobs::lease(group, &kinds, &lease, limit)
+        })
+        .await
     }
 
     async fn heartbeat(&self, job: Id, lease: &Lease) -> Answer<bool> {
         let lease = lease.clone();
-        self.write(true, move |group| jobs::heartbeat(group, &job, &lease)).await
+        self.write(true, move |group| {
+            group.changes_no_record();
+            jobs::heartbeat(group, &job, &lease)
+        })
+        .await
     }
 
     async fn jobs(&self, tenant: Option<TenantId>, state: Option<&str>, limit: usize) -> Answer<Vec<Job>> {
@@ -222,7 +231,11 @@ impl Backend for Store {
 
     async fn keep_controller(&self, state: &ControllerState) -> Answer<()> {
         let state = state.clone();
-        self.write(false, move |group| small::keep_controller(group, &state)).await
+        self.write(false, move |group| {
+            group.changes_no_record();
+            small::keep_controller(group, &state)
+        })
+        .await
     }
 
     async fn tenants(&self) -> Answer<Vec<(TenantId, String)>> {
@@ -256,5 +269,10 @@ impl Backend for Store {
 
     fn writable(&self) -> Result<(), String> {
         self.refusal().map_or(Ok(()), Err)
+    }
+
+    fn edition(&self) -> Option<u64> {
+        // The directory is locked, so nobody else writes there; a PostgreSQL has other servers.
+        self.dir.as_ref().map(|_| self.edition.load(Ordering::Acquire))
     }
 }

@@ -65,6 +65,10 @@ impl Ready {
 
     /// Does all of it.
     pub(crate) fn run(&self, group: &mut Group<'_>) -> Result<Committed, Fault> {
+        // Observations and jobs come many times a second.
+        if self.commit.steps.iter().all(|s| matches!(s, Step::Observe { .. } | Step::Enqueue(_) | Step::Finish(_))) {
+            group.changes_no_record();
+        }
         let mut doing = Doing {
             commit: &self.commit,
             keys: BTreeMap::new(),

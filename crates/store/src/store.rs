@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -95,6 +96,8 @@ pub enum OpenError {
 pub struct Store {
     /// The data directory, with SQLite.
     pub(crate) dir: Option<PathBuf>,
+    /// Goes up before a write that may have changed a record, link or private value is answered.
+    pub(crate) edition: Arc<AtomicU64>,
     work: Mutex<Option<mpsc::Sender<Box<dyn Work>>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     readers: Option<Readers>,
@@ -155,12 +158,14 @@ impl Store {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let classes = Arc::new(RwLock::new(start.classes));
         let intake = Arc::new(Intake::default());
+        let edition = Arc::new(AtomicU64::new(1));
         let writer = Writer {
             conn: start.conn,
             connect: start.connect,
             ledger: Ledger::default(),
             classes: classes.clone(),
             intake: intake.clone(),
+            edition: edition.clone(),
             ballast: start.ballast,
             full_since: None,
             dialect: start.dialect,
@@ -168,6 +173,7 @@ impl Store {
         let thread = std::thread::Builder::new().name("store-write".into()).spawn(move || writer.serve(receiver))?;
         Ok(Arc::new(Self {
             dir: start.dir,
+            edition,
             work: Mutex::new(Some(sender)),
             writer: Mutex::new(Some(thread)),
             readers: Some(Readers::start(options.readers.max(1), &start.connect_reader)?),

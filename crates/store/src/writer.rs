@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use kernel::clock::Time;
@@ -93,6 +94,8 @@ pub(crate) struct Group<'a> {
     ledger: &'a mut Ledger,
     pub(crate) classes: Classes,
     wrote: bool,
+    /// The piece of work leaves records, links and private values as they are.
+    changes_no_record: bool,
     /// Classes changed: to be shown to readers once the transaction stands.
     new_classes: Option<Classes>,
 }
@@ -107,6 +110,12 @@ impl Group<'_> {
     pub(crate) fn writing(&mut self) -> &mut dyn Conn {
         self.wrote = true;
         self.conn
+    }
+
+    /// Says that this piece of work leaves records, links and private values as they are, whatever else it writes; what others
+    /// remember of those still stands after it.
+    pub(crate) fn changes_no_record(&mut self) {
+        self.changes_no_record = true;
     }
 
     pub(crate) fn ledger(&mut self) -> &mut Ledger {
@@ -246,6 +255,8 @@ pub(crate) struct Writer {
     pub(crate) ledger: Ledger,
     pub(crate) classes: Arc<RwLock<Classes>>,
     pub(crate) intake: Arc<Intake>,
+    /// See [`Backend::edition`](kernel::backend::Backend::edition).
+    pub(crate) edition: Arc<AtomicU64>,
     /// The file that is given up when the disk is full, and its size.
     pub(crate) ballast: Option<(PathBuf, u64)>,
     pub(crate) full_since: Option<Instant>,
@@ -260,6 +271,15 @@ enum Ended {
     Again,
     /// Nothing of it stands.
     Failed(DbError),
+}
+
+/// What a group changed that others remember.
+#[derive(Default)]
+struct Changed {
+    /// The classes, if they are others now.
+    classes: Option<Classes>,
+    /// A record, link or private value, perhaps.
+    records: bool,
 }
 
 impl Writer {
@@ -314,10 +334,13 @@ impl Writer {
             },
         };
         let before = self.ledger.clone();
-        let mut new_classes = None;
-        let ended = self.transaction(&mut *conn, group, careful, &mut new_classes);
+        let mut changed = Changed::default();
+        let ended = self.transaction(&mut *conn, group, careful, &mut changed);
+        if changed.records {
+            self.edition.fetch_add(1, Ordering::Release); // Also when it failed: whether it stands is not always known.
+        }
         if matches!(ended, Ended::Stands(_)) {
-            if let Some(classes) = new_classes {
+            if let Some(classes) = changed.classes {
                 *self.classes.write() = classes;
             }
         } else {
@@ -338,7 +361,7 @@ impl Writer {
         conn: &mut dyn Conn,
         group: &mut [Box<dyn Work>],
         careful: bool,
-        new_classes: &mut Option<Classes>,
+        changed: &mut Changed,
     ) -> Ended {
         let begin = if self.dialect == Dialect::Sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" };
         if let Err(error) = conn.batch(begin).and_then(|()| self.ledger.open(conn)) {
@@ -350,14 +373,21 @@ impl Writer {
             if careful && let Err(error) = conn.batch("SAVEPOINT work") {
                 return Ended::Failed(error);
             }
-            let classes = new_classes.clone().unwrap_or_else(|| self.classes.read().clone());
-            let mut view =
-                Group { conn: &mut *conn, ledger: &mut self.ledger, classes, wrote: false, new_classes: None };
+            let classes = changed.classes.clone().unwrap_or_else(|| self.classes.read().clone());
+            let mut view = Group {
+                conn: &mut *conn,
+                ledger: &mut self.ledger,
+                classes,
+                wrote: false,
+                changes_no_record: false,
+                new_classes: None,
+            };
             let outcome = work.run(&mut view);
-            let (wrote, changed) = (view.wrote, view.new_classes.take());
+            let (wrote, new_classes) = (view.wrote, view.new_classes.take());
+            changed.records |= !view.changes_no_record;
             match (outcome, before) {
                 (Ok(()), _) => {
-                    *new_classes = changed.or(new_classes.take());
+                    changed.classes = new_classes.or(changed.classes.take());
                     outcomes.push(Ok(()));
                 }
                 (Err(Fault::Db(error @ (DbError::Full | DbError::Lost(_)))), _) => return Ended::Failed(error),

@@ -4,6 +4,7 @@ use super::*;
 use crate::NewToken;
 use crate::testing::{Memory, Notebook, People};
 use kernel::clock::HandClock;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use totp_rs::Totp;
 
@@ -14,7 +15,7 @@ struct House {
     access: Arc<Access>,
     clock: HandClock,
     people: Arc<People>,
-    memory: Arc<dyn Private>,
+    memory: Arc<Memory>,
     told: Arc<Notebook>,
     data: tempfile::TempDir,
 }
@@ -22,7 +23,8 @@ struct House {
 fn house() -> House {
     let data = tempfile::tempdir().expect("a folder");
     let clock = HandClock::at(Time::parse("2026-11-21T08:00:00Z").expect("a time"));
-    let (people, memory) = (Arc::new(People::default()), Memory::private());
+    let people = Arc::new(People::default());
+    let memory = Memory::beside(&people);
     let told = Arc::new(Notebook::default());
     let keys = KeyFolder::open(&data.path().join("keys")).expect("keys");
     let parts = Parts {
@@ -294,6 +296,34 @@ async fn a_token_acts_for_its_owner_and_with_no_more() {
 }
 
 #[tokio::test]
+async fn a_token_is_read_again_only_when_something_was_written_or_its_time_has_come() {
+    let house = House::with_ana(&["system"]).await;
+    let ana = house.sign_in("ana", PASSWORD, None).await.expect("signed in");
+    let day = Duration::from_secs(86_400);
+    let wanted = NewToken { expires: Some(house.clock.now().plus(day)), ..api(&["system"]) };
+    let (text, _) = house.access.create_token(&ana.session, wanted).await.expect("made");
+    let reads = async |times: usize| {
+        let before = house.memory.reads.load(Ordering::Relaxed);
+        for _ in 0..times {
+            house.access.session_from_bearer(&text).await.expect("found");
+        }
+        house.memory.reads.load(Ordering::Relaxed) - before
+    };
+    assert_eq!(reads(1).await, 1, "its first use is written down");
+    assert_eq!(reads(100).await, 1);
+    house.people.add(HOME, "ben", &[]);
+    assert_eq!(reads(100).await, 1, "a person came, perhaps its owner");
+    house.wait(599);
+    assert_eq!(reads(100).await, 0);
+    house.wait(1);
+    assert_eq!(reads(100).await, 2, "its use is written down every ten minutes");
+    let forged = format!("{}x", &text[..text.len() - 1]);
+    assert!(house.access.session_from_bearer(&forged).await.is_err());
+    house.clock.advance(day);
+    assert!(house.access.session_from_bearer(&text).await.is_err(), "it has ended");
+}
+
+#[tokio::test]
 async fn the_host_itself_is_an_admin_and_nobody_else_on_it() {
     let house = house();
     for (peer, own, ok) in [(0, 990, true), (990, 990, true), (1000, 990, false), (1000, 0, false)] {
@@ -339,7 +369,7 @@ async fn two_hundred_bootstraps_at_once_make_one_admin() {
         made.extend(task.await.expect("runs").ok());
     }
     assert_eq!(made.len(), 1);
-    assert_eq!(house.people.0.lock().len(), 1, "one person");
+    assert_eq!(house.people.people.lock().len(), 1, "one person");
     assert_eq!(house.memory.all("password").await.expect("read").len(), 1, "one password");
     assert!(!house.data.path().join("bootstrap-token").exists());
     assert!(house.access.open_first_bootstrap().await.expect("asked").is_none(), "not the first any more");
