@@ -3,6 +3,8 @@
 //!
 //! It must never give a tenant another tenant's series, and never say that something is stored before it is on a disk.
 
+mod layer;
+
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::io;
@@ -18,6 +20,8 @@ use crate::matcher::Matcher;
 use crate::promql::{Answer, EngineSource, Limits, Query, QueryError, Select, Settings, SharedSource, json};
 use crate::visit::Found;
 use crate::writer::Appended;
+
+pub use layer::Layer;
 
 /// Why a query or a look-up has no answer.
 #[derive(Debug, thiserror::Error)]

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use async_trait::async_trait;
-use series::formats::{Batch, Metadata};
-use series::metrics::{SeriesExemplars, Span};
-use series::promql::{Answer, Limits, Query};
-use series::{Appended, Counted, Engine, Labels, Matcher, Metrics, MetricsError};
+use series::formats::Batch;
+use series::metrics::Span;
+use series::{Appended, Counted, Engine, Layer, Matcher, Metrics, MetricsError};
 
 /// An engine; counts and imports fail at first.
 pub(crate) struct Faulty {
@@ -33,43 +32,9 @@ impl Faulty {
 }
 
 #[async_trait]
-impl Metrics for Faulty {
-    async fn write(&self, of: u64, batch: Batch) -> Result<Appended, MetricsError> {
-        self.inner.write(of, batch).await
-    }
-
-    async fn instant(&self, of: u64, query: Query, at: i64, limits: Limits) -> Result<Answer, MetricsError> {
-        self.inner.instant(of, query, at, limits).await
-    }
-
-    async fn range(&self, of: u64, query: Query, at: (i64, i64, i64), most: Limits) -> Result<Answer, MetricsError> {
-        self.inner.range(of, query, at, most).await
-    }
-
-    async fn series(&self, of: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Vec<Labels>, MetricsError> {
-        self.inner.series(of, sets, time).await
-    }
-
-    async fn label_names(&self, of: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Vec<String>, MetricsError> {
-        self.inner.label_names(of, sets, time).await
-    }
-
-    async fn label_values(
-        &self,
-        of: u64,
-        name: String,
-        sets: Vec<Vec<Matcher>>,
-        time: Span,
-    ) -> Result<Vec<String>, MetricsError> {
-        self.inner.label_values(of, name, sets, time).await
-    }
-
-    async fn metadata(&self, of: u64, family: Option<String>) -> Result<Vec<Metadata>, MetricsError> {
-        self.inner.metadata(of, family).await
-    }
-
-    async fn exemplars(&self, of: u64, query: Query, time: Span) -> Result<Vec<SeriesExemplars>, MetricsError> {
-        self.inner.exemplars(of, query, time).await
+impl Layer for Faulty {
+    fn inner(&self) -> &dyn Metrics {
+        &self.inner
     }
 
     /// Fails for good.
@@ -78,10 +43,6 @@ impl Metrics for Faulty {
             return Err(MetricsError::Refused { engine: "e".to_owned(), reason: "too many samples".to_owned() });
         }
         self.inner.count(of, sets, time).await
-    }
-
-    async fn delete(&self, of: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<(), MetricsError> {
-        self.inner.delete(of, sets, time).await
     }
 
     /// Fails for a while.
