@@ -16,6 +16,7 @@ mod host;
 mod listen;
 mod machine;
 mod measurements;
+mod memory;
 mod offline;
 mod onhost;
 mod options;
@@ -122,8 +123,8 @@ fn main() -> ExitCode {
         return asking::start_for_a_server();
     }
     #[expect(clippy::disallowed_methods, reason = "the one place where settings come in")]
-    let words =
-        settings::with_file(std::env::args_os().collect(), &Arguments::command(), &|name| std::env::var_os(name));
+    let environment = |name: &str| std::env::var_os(name);
+    let words = settings::with_file(std::env::args_os().collect(), &Arguments::command(), &environment);
     let arguments = match words {
         Ok(words) => Arguments::parse_from(words),
         Err(error) => {
@@ -132,6 +133,9 @@ fn main() -> ExitCode {
         }
     };
     let serving = matches!(arguments.command, Command::Up(_) | Command::Server(_));
+    if serving {
+        memory::few_arenas(std::env::args_os(), &environment);
+    }
     log(serving);
     drop(rustls::crypto::ring::default_provider().install_default());
     // Two workers are enough for a small machine, and a large one has more cores to give.

@@ -167,6 +167,9 @@ fn open_store(data: &Data, serve: &Serve) -> anyhow::Result<Arc<Store>> {
 
 /// Kernel and access on a store.
 async fn start(data: &Data, serve: &Serve, store: Arc<Store>, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
+    // Beside the records: each of the two takes a while, and neither needs the other.
+    let (series, options) = (data.data.join("series"), measurements::options(&serve.kept)?);
+    let opening = tokio::task::spawn_blocking(move || series::Engine::open(&series, options));
     let backend: Arc<dyn Backend> = store.clone();
     let registry = domains::registry()?;
     let cell: Arc<OnceLock<Kernel>> = Arc::default();
@@ -187,8 +190,7 @@ async fn start(data: &Data, serve: &Serve, store: Arc<Store>, clock: Arc<dyn Clo
     let kernel = Kernel::start(backend, registry, clock.clone(), access.clone()).await?;
     drop(cell.set(kernel.clone()));
     people::standard_roles(&kernel).await.context("the standard roles could not be made")?;
-    let options = measurements::options(&serve.kept)?;
-    let (engine, recovery) = series::Engine::open(&data.data.join("series"), options)?;
+    let (engine, recovery) = opening.await??;
     measurements::limit_tenants(&kernel, &engine, &serve.kept)?;
     if !recovery.damaged.is_empty() {
         tracing::error!(
