@@ -18,6 +18,7 @@ use crate::formats::{Batch, Limits};
 use crate::labels::{Labels, Sample};
 use crate::log::{Log, OpenLog, on_disk, segments};
 use crate::matcher::Matcher;
+use crate::metrics::Answering;
 use crate::options::{Options, Recovery, Stats};
 use crate::prepare::Prepared;
 use crate::promql::{Select, Told};
@@ -39,6 +40,7 @@ pub struct Engine {
     store: Arc<Store>,
     jobs: SyncSender<Job>,
     places: Arc<Semaphore>,
+    answering: Answering,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     /// Held as long as the engine lives, so that a second one is refused.
     lock: File,
@@ -82,7 +84,8 @@ impl Engine {
             .name("series-writer".into())
             .spawn(move || writer.run(&waiting))
             .map_err(at("start the writer for", dir))?;
-        Ok((Self { store, jobs, places, thread: Mutex::new(Some(thread)), lock }, recovery))
+        let answering = Answering::default();
+        Ok((Self { store, jobs, places, answering, thread: Mutex::new(Some(thread)), lock }, recovery))
     }
 
     /// Stores samples and returns after the fsync that covers them, which waiting callers share.
@@ -184,6 +187,21 @@ impl Engine {
     #[cfg(test)]
     pub(crate) fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// How many threads answer small questions on the spot.
+    pub(crate) fn answering(&self) -> &Answering {
+        &self.answering
+    }
+
+    /// Cores that queries are answered on.
+    pub(crate) fn cores(&self) -> usize {
+        self.store.options.query_threads
+    }
+
+    /// Whether it is soon found out that the matchers mean `most` series at most; waits for nobody.
+    pub(crate) fn means_few(&self, tenant: u64, matchers: &[Matcher], most: usize) -> bool {
+        self.store.index.try_read().is_some_and(|index| index.means_few(tenant, matchers, most))
     }
 
     /// As [`select`](Self::select), series by series.

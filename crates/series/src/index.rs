@@ -5,6 +5,7 @@
 //! Labels are pairs of shared texts. A number is given again only when nobody can still hold the old meaning: readers and
 //! requests hold a [`Lease`] as long as they use numbers.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -43,6 +44,9 @@ struct Entry {
     /// Sealed files that hold it.
     blocks: u32,
 }
+
+/// Series that are searched on the spot to find out how many some matchers mean.
+const SOON_SEARCHED: usize = 4096;
 
 /// A list of series that have one label in common, in this process only.
 type ListId = u32;
@@ -421,19 +425,13 @@ impl Index {
     fn numbers(&self, tenant: u64, matchers: &[Matcher]) -> Vec<SeriesId> {
         let Some(place) = self.by_number.get(&tenant) else { return Vec::new() };
         let owner = &self.tenants[*place as usize];
-        let mut found: Option<Vec<SeriesId>> = None;
-        for matcher in matchers {
-            // Such a matcher names the series that have a label; the others take away from those.
-            if matcher.matches_value("") {
-                continue;
-            }
-            let named = self.named(owner, matcher);
-            found = Some(match found {
-                None => named,
-                Some(before) => intersection(&before, &named),
-            });
-        }
-        let rest: Vec<&Matcher> = matchers.iter().filter(|m| m.matches_value("")).collect();
+        // A matcher that takes no empty value names the series that have a label; the others take away from those.
+        let (rest, naming): (Vec<&Matcher>, Vec<&Matcher>) = matchers.iter().partition(|m| m.matches_value(""));
+        let mut lists: Vec<Cow<'_, [SeriesId]>> = naming.into_iter().map(|m| self.named(owner, m)).collect();
+        lists.sort_by_key(|list| list.len());
+        let mut lists = lists.into_iter();
+        let first = lists.next().map(Cow::into_owned);
+        let found = first.map(|first| lists.fold(first, |found, list| intersection(&found, &list)));
         let mut found = found.unwrap_or_else(|| {
             let all = (0..self.entries.len() as SeriesId).filter(|id| {
                 let entry = &self.entries[*id as usize];
@@ -458,18 +456,33 @@ impl Index {
     }
 
     /// The series that have the matcher's label with a value that it takes.
-    fn named(&self, owner: &Tenant, matcher: &Matcher) -> Vec<SeriesId> {
-        let Some(values) = self.symbols.find(matcher.name()).and_then(|name| owner.postings.get(&name)) else {
-            return Vec::new();
-        };
+    fn named(&self, owner: &Tenant, matcher: &Matcher) -> Cow<'_, [SeriesId]> {
         if matcher.op() == MatchOp::Eq {
-            let list = self.symbols.find(matcher.value()).and_then(|value| values.get(&value));
-            return list.map(|list| self.lists[*list as usize].clone()).unwrap_or_default();
+            return Cow::Borrowed(self.of_value(owner, matcher));
         }
+        let Some(values) = self.symbols.find(matcher.name()).and_then(|name| owner.postings.get(&name)) else {
+            return Cow::default();
+        };
         let taken = values.iter().filter(|(value, _)| matcher.matches_value(self.symbols.text(**value)));
         let mut ids: Vec<SeriesId> = taken.flat_map(|(_, list)| &self.lists[*list as usize]).copied().collect();
         ids.sort_unstable();
-        ids
+        Cow::Owned(ids)
+    }
+
+    /// The series whose label has the very value of the matcher.
+    fn of_value(&self, owner: &Tenant, matcher: &Matcher) -> &[SeriesId] {
+        let values = self.symbols.find(matcher.name()).and_then(|name| owner.postings.get(&name));
+        let list = values.zip(self.symbols.find(matcher.value())).and_then(|(values, value)| values.get(&value));
+        list.map(|list| self.lists[*list as usize].as_slice()).unwrap_or_default()
+    }
+
+    /// Whether it is soon found out that the matchers mean `most` series at most.
+    pub(crate) fn means_few(&self, tenant: u64, matchers: &[Matcher], most: usize) -> bool {
+        let Some(place) = self.by_number.get(&tenant) else { return true };
+        let owner = &self.tenants[*place as usize];
+        let exact = matchers.iter().filter(|m| m.op() == MatchOp::Eq && !m.value().is_empty());
+        let shortest = exact.map(|m| self.of_value(owner, m).len()).min();
+        shortest.is_some_and(|n| n <= most || n <= SOON_SEARCHED && self.numbers(tenant, matchers).len() <= most)
     }
 
     /// The series of one tenant that all matchers mean and that have points anywhere, in order of their labels.

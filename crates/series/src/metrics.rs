@@ -4,6 +4,7 @@
 //! It must never give a tenant another tenant's series, and never say that something is stored before it is on a disk.
 
 mod layer;
+mod quick;
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -22,6 +23,8 @@ use crate::visit::Found;
 use crate::writer::Appended;
 
 pub use layer::Layer;
+pub(crate) use quick::Answering;
+use quick::When;
 
 /// Why a query or a look-up has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -230,12 +233,7 @@ impl Metrics for std::sync::Arc<Engine> {
     }
 
     async fn instant(&self, tenant: u64, query: Query, at_ms: i64, limits: Limits) -> Result<Answer, MetricsError> {
-        let engine = self.clone();
-        let work = move || {
-            let source = EngineSource { engine: &engine, tenant };
-            query.instant(&source, at_ms, &Settings::default(), &limits)
-        };
-        Ok(tokio::task::spawn_blocking(work).await.map_err(|_| MetricsError::Ended)??)
+        ask(self, tenant, query, When::At(at_ms), limits).await
     }
 
     async fn instants(
@@ -263,12 +261,7 @@ impl Metrics for std::sync::Arc<Engine> {
         times: (i64, i64, i64),
         limits: Limits,
     ) -> Result<Answer, MetricsError> {
-        let engine = self.clone();
-        let work = move || {
-            let source = EngineSource { engine: &engine, tenant };
-            query.range(&source, times, &Settings::default(), &limits)
-        };
-        Ok(tokio::task::spawn_blocking(work).await.map_err(|_| MetricsError::Ended)??)
+        ask(self, tenant, query, When::Range(times), limits).await
     }
 
     /// Of samples that are sealed, the whole time of their file counts.
@@ -339,6 +332,20 @@ impl Metrics for std::sync::Arc<Engine> {
     async fn import(&self, tenant: u64, batch: Batch) -> Result<Appended, MetricsError> {
         Ok(beside(self, move |engine: &Engine| Engine::import(engine, tenant, batch)).await??)
     }
+}
+
+/// Small questions are answered at once, the others where they hold up nobody.
+async fn ask(
+    engine: &std::sync::Arc<Engine>,
+    tenant: u64,
+    query: Query,
+    when: When,
+    limits: Limits,
+) -> Result<Answer, MetricsError> {
+    if let Some(answer) = quick::answered(engine, tenant, &query, when, &limits) {
+        return Ok(answer);
+    }
+    Ok(beside(engine, move |engine| when.ask(&query, &EngineSource { engine, tenant }, &limits)).await??)
 }
 
 /// A series that several sets mean counts once.

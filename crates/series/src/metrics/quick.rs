@@ -1,0 +1,200 @@
+//! Small questions, answered on the thread where they are asked: to wake another and to be woken by it takes longer than they do.
+//!
+//! It must never hold up those who share the thread. Whatever means more than a few series or samples, takes more than some
+//! milliseconds or fails is given up, and asked again where it has a thread of its own; and only on half of the cores is anything
+//! answered so at a time, so that a disk that stands still leaves the others.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use crate::engine::Engine;
+use crate::error::SeriesError;
+use crate::matcher::MatchOp;
+use crate::promql::{
+    Answer, Each, EachThinned, EngineSource, Limits, Query, QueryError, Select, Selected, Settings, Source, Told,
+};
+
+/// Series of one selector.
+const FEW_SERIES: i64 = 64;
+/// Samples of a query, of which a selector may be expected to read so many.
+const FEW_SAMPLES: i64 = 20_000;
+/// How far samples are taken to be apart at least.
+const INTERVAL_MS: i64 = 10_000;
+/// How long it may take, in milliseconds of the query's clock.
+const SOON_MS: i64 = 5;
+
+/// How many threads answer so at this moment.
+#[derive(Debug, Default)]
+pub(crate) struct Answering(AtomicUsize);
+
+/// One of them.
+struct Place<'a>(&'a Answering);
+
+impl Answering {
+    /// A place, when fewer than `most` are taken.
+    fn place(&self, most: usize) -> Option<Place<'_>> {
+        let place = Place(self);
+        (self.0.fetch_add(1, Relaxed) < most).then_some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The moments that a query is asked about.
+#[derive(Clone, Copy)]
+pub(super) enum When {
+    At(i64),
+    Range((i64, i64, i64)),
+}
+
+impl When {
+    /// The answer of an engine.
+    pub(super) fn ask(self, query: &Query, source: &dyn Source, limits: &Limits) -> Result<Answer, QueryError> {
+        match self {
+            Self::At(at_ms) => query.instant(source, at_ms, &Settings::default(), limits),
+            Self::Range(times) => query.range(source, times, &Settings::default(), limits),
+        }
+    }
+}
+
+/// The answer, when the question is a small one.
+pub(super) fn answered(engine: &Engine, tenant: u64, query: &Query, when: When, limits: &Limits) -> Option<Answer> {
+    let selectors = query.expr().selectors();
+    let by_value = |op: MatchOp| matches!(op, MatchOp::Eq | MatchOp::Ne);
+    // What a counted query costs is told once, and an expression is tried on as many values as there are.
+    if limits.tally.is_some() || !selectors.iter().flat_map(|s| &s.matchers).all(|m| by_value(m.op())) {
+        return None;
+    }
+    let _place = engine.answering().place((engine.cores() / 2).max(1))?;
+    let soon = (limits.clock)().saturating_add(SOON_MS);
+    let limits = Limits {
+        max_samples: limits.max_samples.min(FEW_SAMPLES.unsigned_abs()),
+        deadline_ms: Some(limits.deadline_ms.map_or(soon, |deadline| deadline.min(soon))),
+        ..limits.clone()
+    };
+    when.ask(query, &Small(EngineSource { engine, tenant }), &limits).ok()
+}
+
+/// An engine that gives up where a selector means more than a little.
+struct Small<'a>(EngineSource<'a>);
+
+impl Small<'_> {
+    fn check(&self, what: &Select<'_>) -> Result<(), QueryError> {
+        let each = what.to_ms.saturating_sub(what.from_ms) / INTERVAL_MS + 1;
+        let most = FEW_SERIES.min(FEW_SAMPLES / each);
+        let EngineSource { engine, tenant } = self.0;
+        if engine.means_few(tenant, what.matchers, most.unsigned_abs() as usize) {
+            return Ok(());
+        }
+        Err(QueryError::TooManySamples { limit: FEW_SAMPLES.unsigned_abs() })
+    }
+}
+
+impl Source for Small<'_> {
+    fn select(&self, what: &Select<'_>) -> Result<Selected, SeriesError> {
+        self.0.select(what)
+    }
+
+    fn visit(&self, what: &Select<'_>, each: &mut Each<'_>) -> Result<Told, QueryError> {
+        self.check(what)?;
+        self.0.visit(what, each)
+    }
+
+    fn thinned(&self, what: &Select<'_>, ends: &[i64], each: &mut EachThinned<'_>) -> Result<Option<Told>, QueryError> {
+        self.check(what)?;
+        self.0.thinned(what, ends, each)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::labels::{Labels, Sample};
+    use crate::{MetricsError, Options};
+    use std::sync::Arc;
+
+    const MINUTE: i64 = 60_000;
+
+    /// A hundred series of two hours, a sample a minute.
+    async fn engine() -> (tempfile::TempDir, Arc<Engine>) {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options { clock: Arc::new(|| 120 * MINUTE), query_threads: 4, ..Options::default() };
+        let engine = Engine::open(dir.path(), options).unwrap().0;
+        let sample = |n: i64| Sample {
+            labels: Labels::metric("m", &[("host", &(n / 120).to_string()), ("even", &(n / 120 % 2).to_string())])
+                .unwrap(),
+            at_ms: n % 120 * MINUTE,
+            value: n as f64,
+        };
+        engine.append(1, (0..100 * 120).map(sample).collect()).await.unwrap();
+        (dir, Arc::new(engine))
+    }
+
+    fn limits() -> Limits {
+        Limits { clock: Arc::new(|| 0), ..Limits::default() }
+    }
+
+    #[tokio::test]
+    async fn few_series_are_answered_on_the_spot_and_alike() {
+        let (_dir, engine) = engine().await;
+        let range = When::Range((70 * MINUTE, 100 * MINUTE, MINUTE));
+        for (text, when, quick) in [
+            ("1 + 1", When::At(0), true),
+            ("m{host='7'}", When::At(100 * MINUTE), true),
+            ("m{host='7'}", range, true),
+            ("sum(rate(m{even='1'}[10m]))", range, true),
+            ("m{host!='7',even='1'}", When::At(100 * MINUTE), true),
+            ("nothing", When::At(100 * MINUTE), true),
+            ("m", When::At(100 * MINUTE), false),
+            ("sum(m)", When::At(100 * MINUTE), false),
+            ("m{host=~'7'}", When::At(100 * MINUTE), false),
+            ("{host!='7',even!=''}", When::At(100 * MINUTE), false),
+            ("sum_over_time(m{even='1'}[99d])", When::At(100 * MINUTE), false),
+            ("m{host='7'} / on(even) m{even='1'}", When::At(100 * MINUTE), false),
+        ] {
+            let query = Query::parse(text).unwrap();
+            let source = EngineSource { engine: &engine, tenant: 1 };
+            let expected = when.ask(&query, &source, &limits());
+            let answer = answered(&engine, 1, &query, when, &limits());
+            assert_eq!(answer.is_some(), quick, "{text}");
+            if let Some(answer) = answer {
+                assert_eq!(answer.value, expected.unwrap().value, "{text}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_takes_too_much_or_is_counted_or_finds_no_place_is_asked_elsewhere() {
+        let (_dir, engine) = engine().await;
+        let range = When::Range((70 * MINUTE, 100 * MINUTE, MINUTE));
+        let query = Query::parse("m{even='1'}").unwrap();
+        assert!(answered(&engine, 1, &query, range, &limits()).is_some());
+        let few = Limits { max_samples: 1000, ..limits() };
+        assert!(answered(&engine, 1, &query, range, &few).is_none(), "the query's own limit still holds");
+        let counted = Limits { tally: Some(crate::promql::Tally::default()), ..limits() };
+        assert!(answered(&engine, 1, &query, range, &counted).is_none());
+        let told = Arc::new(std::sync::atomic::AtomicI64::new(0));
+        let slow = Limits { clock: Arc::new(move || told.fetch_add(1 + SOON_MS, Relaxed)), ..limits() };
+        assert!(answered(&engine, 1, &query, range, &slow).is_none(), "it took too long");
+        let taken = [engine.answering().place(2), engine.answering().place(2)];
+        assert!(taken.iter().all(Option::is_some) && engine.answering().place(2).is_none());
+        assert!(answered(&engine, 1, &query, range, &limits()).is_none(), "half the cores answer already");
+        drop(taken);
+        assert!(answered(&engine, 1, &query, range, &limits()).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_limit_is_told_as_the_query_has_it() {
+        let (_dir, engine) = engine().await;
+        let query = Query::parse("m{even='1'}").unwrap();
+        let few = Limits { max_samples: 1000, ..limits() };
+        let refused = crate::Metrics::range(&engine, 1, query, (70 * MINUTE, 100 * MINUTE, MINUTE), few).await;
+        assert!(
+            matches!(&refused, Err(MetricsError::Query(QueryError::TooManySamples { limit: 1000 }))),
+            "{refused:?}"
+        );
+    }
+}
