@@ -369,6 +369,11 @@ impl Block {
         held.clone()
     }
 
+    /// Whether it is known already where everything is; waits for nobody.
+    pub(crate) fn is_laid_out(&self) -> bool {
+        self.layout.try_lock().is_some_and(|held| held.is_some())
+    }
+
     /// Bytes of memory that knowing where everything is takes now.
     pub(crate) fn layout_bytes(&self) -> usize {
         let column = |column: &Column| {

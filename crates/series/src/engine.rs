@@ -204,6 +204,17 @@ impl Engine {
         self.store.index.try_read().is_some_and(|index| index.means_few(tenant, matchers, most))
     }
 
+    /// Whether the samples of a time are in so many files at most, none of which must be looked through first.
+    pub(crate) fn is_at_hand(&self, (from_ms, to_ms): (i64, i64), most_files: usize) -> bool {
+        let files = self.store.blocks_in(from_ms, to_ms);
+        files.len() <= most_files && files.iter().all(|file| file.is_laid_out())
+    }
+
+    /// Whether a query of that step may be answered from thinned-out samples.
+    pub(crate) fn may_thin(&self, step_ms: i64) -> bool {
+        self.store.options.tiers.iter().any(|tier| step_ms >= tier.interval_ms)
+    }
+
     /// As [`select`](Self::select), series by series.
     pub(crate) fn visit<E>(
         &self,

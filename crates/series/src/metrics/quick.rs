@@ -17,6 +17,8 @@ use crate::promql::{
 const FEW_SERIES: i64 = 64;
 /// Samples of a query, of which a selector may be expected to read so many.
 const FEW_SAMPLES: i64 = 20_000;
+/// Sealed files that are read.
+const FEW_FILES: usize = 4;
 /// How far samples are taken to be apart at least.
 const INTERVAL_MS: i64 = 10_000;
 /// How long it may take, in milliseconds of the query's clock.
@@ -83,13 +85,14 @@ struct Small<'a>(EngineSource<'a>);
 
 impl Small<'_> {
     fn check(&self, what: &Select<'_>) -> Result<(), QueryError> {
+        let given_up = Err(QueryError::TooManySamples { limit: FEW_SAMPLES.unsigned_abs() });
         let each = what.to_ms.saturating_sub(what.from_ms) / INTERVAL_MS + 1;
         let most = FEW_SERIES.min(FEW_SAMPLES / each);
         let EngineSource { engine, tenant } = self.0;
-        if engine.means_few(tenant, what.matchers, most.unsigned_abs() as usize) {
-            return Ok(());
+        if engine.may_thin(what.step_ms) || !engine.is_at_hand((what.from_ms, what.to_ms), FEW_FILES) {
+            return given_up;
         }
-        Err(QueryError::TooManySamples { limit: FEW_SAMPLES.unsigned_abs() })
+        if engine.means_few(tenant, what.matchers, most.unsigned_abs() as usize) { Ok(()) } else { given_up }
     }
 }
 
@@ -184,6 +187,28 @@ mod tests {
         assert!(answered(&engine, 1, &query, range, &limits()).is_none(), "half the cores answer already");
         drop(taken);
         assert!(answered(&engine, 1, &query, range, &limits()).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_must_be_looked_through_first_is_read_elsewhere() {
+        let (dir, engine) = engine().await;
+        drop(Arc::into_inner(engine));
+        let clock = Arc::new(std::sync::atomic::AtomicI64::new(480 * MINUTE));
+        let told = clock.clone();
+        let options = Options { clock: Arc::new(move || told.load(Relaxed)), query_threads: 4, ..Options::default() };
+        let engine = Arc::new(Engine::open(dir.path(), options).unwrap().0);
+        clock.fetch_add(60 * MINUTE, Relaxed);
+        engine.flush().unwrap();
+        let files: Vec<_> = engine.store().blocks.read().values().cloned().collect();
+        assert!(!files.is_empty(), "it is sealed");
+        files.iter().for_each(|file| [file.rest(), file.rest()].into_iter().collect());
+        let query = Query::parse("m{host='7'}").unwrap();
+        assert!(answered(&engine, 1, &query, When::At(100 * MINUTE), &limits()).is_none());
+        let beside = crate::Metrics::instant(&engine, 1, query.clone(), 100 * MINUTE, limits()).await.unwrap();
+        let quick = answered(&engine, 1, &query, When::At(100 * MINUTE), &limits()).expect("it is known by now");
+        assert_eq!(quick.value, beside.value);
+        let steps = When::Range((70 * MINUTE, 100 * MINUTE, 5 * MINUTE));
+        assert!(answered(&engine, 1, &query, steps, &limits()).is_none(), "thinned-out samples may answer that");
     }
 
     #[tokio::test]
