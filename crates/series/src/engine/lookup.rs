@@ -1,14 +1,22 @@
 //! What there is, rather than what was measured: series and their labels, types and units, exemplars.
 
+use parking_lot::RwLockReadGuard;
+use std::cell::Cell;
+
 use super::Engine;
 use crate::formats::Metadata;
 use crate::head::{WINDOW_MS, window_start};
 use crate::index::{Index, SeriesId};
 use crate::labels::Labels;
 use crate::matcher::Matcher;
-use crate::metrics::{EVER, SeriesExemplars, SeriesList, Span};
+use crate::metrics::{EVER, FEW_FILES, SeriesExemplars, SeriesList, Span};
 use crate::promql::json;
 use crate::store::Store;
+
+/// Names or values that are sorted on the spot.
+const FEW_TEXTS: usize = 1000;
+/// Series that are looked at on the spot to find them.
+const FEW_LOOKS: usize = 5000;
 
 impl Engine {
     /// The series that every matcher means, in order; without a matcher all of the tenant.
@@ -71,6 +79,35 @@ impl Engine {
         index.values_of(&self.store.ids_in(&index, tenant, matchers, time), name)
     }
 
+    /// The label names of all series of a time, when there are few and that is soon known.
+    pub(crate) fn few_label_names(&self, tenant: u64, time: Span) -> Option<Vec<String>> {
+        let index = self.few_to_look_at(time)?;
+        if index.names_count(tenant) > FEW_TEXTS {
+            return None;
+        }
+        if self.store.is_ever(time) {
+            return Some(index.names(tenant, &[]));
+        }
+        looked_at_few(self.store.within(&index, time), |wanted| index.names_where(tenant, wanted))
+    }
+
+    /// The values of one of their labels, when there are few and that is soon known.
+    pub(crate) fn few_label_values(&self, tenant: u64, name: &str, time: Span) -> Option<Vec<String>> {
+        let index = self.few_to_look_at(time)?;
+        if index.values_count(tenant, name) > FEW_TEXTS {
+            return None;
+        }
+        if self.store.is_ever(time) {
+            return Some(index.values(tenant, name, &[]));
+        }
+        looked_at_few(self.store.within(&index, time), |wanted| index.values_where(tenant, name, wanted))
+    }
+
+    /// The index, when nobody changes it just now and few files are of that time, none of which must be looked through first.
+    fn few_to_look_at(&self, time: Span) -> Option<RwLockReadGuard<'_, Index>> {
+        self.is_at_hand(time, FEW_FILES).then(|| self.store.index.try_read()).flatten()
+    }
+
     /// Type, unit and help of the tenant's families in order of name, or of the one that is named.
     pub fn metadata(&self, tenant: u64, family: Option<&str>) -> Vec<Metadata> {
         self.store.families.of(tenant, family)
@@ -81,6 +118,17 @@ impl Engine {
         let found = self.store.exemplars.select(tenant, sets, from_ms, to_ms).into_iter();
         found.map(|(labels, exemplars)| SeriesExemplars { labels, exemplars }).collect()
     }
+}
+
+/// What is found among the series that are wanted, unless too many have to be asked about.
+fn looked_at_few<T>(wanted: impl Fn(SeriesId) -> bool, find: impl FnOnce(&dyn Fn(SeriesId) -> bool) -> T) -> Option<T> {
+    let left = Cell::new(FEW_LOOKS);
+    // Once too many were asked about, any answer ends the search soonest; what it finds is thrown away.
+    let found = find(&|id| {
+        left.set(left.get().saturating_sub(1));
+        left.get() == 0 || wanted(id)
+    });
+    (left.get() > 0).then_some(found)
 }
 
 impl Store {
@@ -121,6 +169,7 @@ impl Store {
             let cuts = self.cuts_of_id(index, id);
             holding.any(|(_, block)| !cuts.all_gone(block))
         };
-        move |id| (index.is_active(id) && self.head.has_in(id, first, to_ms)) || sealed(id)
+        // Of a file it is known at once, of the head only under a lock.
+        move |id| sealed(id) || (index.is_active(id) && self.head.has_in(id, first, to_ms))
     }
 }

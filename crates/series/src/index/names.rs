@@ -26,6 +26,18 @@ impl Index {
         self.texts(&mut values.unwrap_or_default())
     }
 
+    /// How many label names a tenant's series have.
+    pub(crate) fn names_count(&self, tenant: u64) -> usize {
+        self.owner(tenant).map_or(0, |owner| owner.postings.len())
+    }
+
+    /// How many values a label of theirs has.
+    pub(crate) fn values_count(&self, tenant: u64, name: &str) -> usize {
+        let values =
+            self.owner(tenant).zip(self.symbols.find(name)).and_then(|(owner, name)| owner.postings.get(&name));
+        values.map_or(0, |values| values.len())
+    }
+
     /// The label names of these series, sorted.
     pub(crate) fn names_of(&self, ids: &[SeriesId]) -> Vec<String> {
         let pairs = ids.iter().flat_map(|id| self.pairs_of(&self.entries[*id as usize]));

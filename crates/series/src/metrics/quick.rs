@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::engine::Engine;
 use crate::error::SeriesError;
-use crate::matcher::MatchOp;
+use crate::matcher::{MatchOp, Matcher};
+use crate::metrics::Span;
 use crate::promql::{
     Answer, Each, EachThinned, EngineSource, Limits, Query, QueryError, Select, Selected, Settings, Source, Told,
 };
@@ -18,7 +19,7 @@ const FEW_SERIES: i64 = 64;
 /// Samples of a query, of which a selector may be expected to read so many.
 const FEW_SAMPLES: i64 = 20_000;
 /// Sealed files that are read.
-const FEW_FILES: usize = 4;
+pub(crate) const FEW_FILES: usize = 4;
 /// How far samples are taken to be apart at least.
 const INTERVAL_MS: i64 = 10_000;
 /// How long it may take, in milliseconds of the query's clock.
@@ -43,6 +44,11 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Relaxed);
     }
+}
+
+/// A place on one of half the cores.
+fn place(engine: &Engine) -> Option<Place<'_>> {
+    engine.answering().place((engine.cores() / 2).max(1))
 }
 
 /// The moments that a query is asked about.
@@ -70,7 +76,7 @@ pub(super) fn answered(engine: &Engine, tenant: u64, query: &Query, when: When, 
     if limits.tally.is_some() || !selectors.iter().flat_map(|s| &s.matchers).all(|m| by_value(m.op())) {
         return None;
     }
-    let _place = engine.answering().place((engine.cores() / 2).max(1))?;
+    let _place = place(engine)?;
     let soon = (limits.clock)().saturating_add(SOON_MS);
     let limits = Limits {
         max_samples: limits.max_samples.min(FEW_SAMPLES.unsigned_abs()),
@@ -78,6 +84,24 @@ pub(super) fn answered(engine: &Engine, tenant: u64, query: &Query, when: When, 
         ..limits.clone()
     };
     when.ask(query, &Small(EngineSource { engine, tenant }), &limits).ok()
+}
+
+/// The label names of all series of a time, when they are few and soon known.
+pub(super) fn label_names(engine: &Engine, tenant: u64, sets: &[Vec<Matcher>], time: Span) -> Option<Vec<String>> {
+    let _place = place(engine).filter(|_| sets.is_empty())?;
+    engine.few_label_names(tenant, time)
+}
+
+/// The values of one of their labels, when they are few and soon known.
+pub(super) fn label_values(
+    engine: &Engine,
+    tenant: u64,
+    name: &str,
+    sets: &[Vec<Matcher>],
+    time: Span,
+) -> Option<Vec<String>> {
+    let _place = place(engine).filter(|_| sets.is_empty())?;
+    engine.few_label_values(tenant, name, time)
 }
 
 /// An engine that gives up where a selector means more than a little.
@@ -187,6 +211,29 @@ mod tests {
         assert!(answered(&engine, 1, &query, range, &limits()).is_none(), "half the cores answer already");
         drop(taken);
         assert!(answered(&engine, 1, &query, range, &limits()).is_some());
+    }
+
+    #[tokio::test]
+    async fn few_names_and_values_are_told_on_the_spot_and_alike() {
+        let (_dir, engine) = engine().await;
+        for time in [(0, 120 * MINUTE), (10 * MINUTE, 20 * MINUTE), (300 * MINUTE, 400 * MINUTE)] {
+            assert_eq!(label_names(&engine, 1, &[], time), Some(engine.label_names_in(1, &[], time)), "{time:?}");
+            for name in ["host", "even", "nothing"] {
+                let values = engine.label_values_in(1, name, &[], time);
+                assert_eq!(label_values(&engine, 1, name, &[], time), Some(values), "{name} {time:?}");
+            }
+        }
+        assert!(label_values(&engine, 1, "host", &[vec![Matcher::eq("even", "1")]], (0, MINUTE)).is_none());
+        let sample = |n: i64| Sample {
+            labels: Labels::metric("many", &[("n", &n.to_string()), ("few", &(n % 7).to_string())]).unwrap(),
+            at_ms: 110 * MINUTE,
+            value: 1.0,
+        };
+        engine.append(1, (0..6000).map(sample).collect()).await.unwrap();
+        let time = (105 * MINUTE, 120 * MINUTE);
+        assert!(label_values(&engine, 1, "n", &[], time).is_none(), "they are many");
+        assert_eq!(label_values(&engine, 1, "few", &[], time).map(|all| all.len()), Some(7));
+        assert!(label_values(&engine, 1, "few", &[], (300 * MINUTE, 400 * MINUTE)).is_none(), "all must be looked at");
     }
 
     #[tokio::test]
