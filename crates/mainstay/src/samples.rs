@@ -150,7 +150,7 @@ async fn range(
     let found = signals::export::points(&signals, number(who.session.tenant()), &selector, time).await?;
     let shown: Vec<Value> = found
         .into_iter()
-        .map(|s| json!({"labels": labels(s.metric.iter()), "points": signals::thin::thinned(s.floats, time, q.points)}))
+        .map(|s| json!({"labels": labels(s.metric.iter()), "points": signals::thin::thinned(s.floats.into_vec(), time, q.points)}))
         .collect();
     Ok(Json(json!({"series": shown})))
 }

@@ -6,6 +6,7 @@
 
 use std::io::{self, Write};
 
+use super::floats::Floats;
 use super::value::{SampleValue, Value, json_float};
 use crate::histogram::Histogram;
 
@@ -167,14 +168,14 @@ fn float_pair<W: Write>(out: &mut W, at_ms: i64, value: f64) -> io::Result<()> {
 }
 
 /// A list of them, each written with the comma before it.
-fn float_pairs<W: Write>(out: &mut W, floats: &[(i64, f64)]) -> io::Result<()> {
+fn float_pairs<W: Write>(out: &mut W, floats: &Floats) -> io::Result<()> {
     out.write_all(b"[")?;
     for (place, (at_ms, value)) in floats.iter().enumerate() {
         let mut piece = Piece::default();
         if place > 0 {
             piece.put(b",");
         }
-        piece.pair(*at_ms, *value);
+        piece.pair(at_ms, value);
         out.write_all(piece.bytes())?;
     }
     out.write_all(b"]")
@@ -371,7 +372,11 @@ mod tests {
             r#"{"resultType":"vector","result":[{"metric":{"__name__":"up","job":"a\"b"},"value":[1435781451.781,"1"]}]}"#
         );
         let floats = vec![(1_000, 0.5), (2_010, f64::NAN), (-1_500, f64::NEG_INFINITY)];
-        let matrix = Value::Matrix(vec![MatrixSeries { metric: Metric::default(), floats, histograms: Vec::new() }]);
+        let matrix = Value::Matrix(vec![MatrixSeries {
+            metric: Metric::default(),
+            floats: floats.into(),
+            histograms: Vec::new(),
+        }]);
         assert_eq!(
             text(&matrix),
             r#"{"resultType":"matrix","result":[{"metric":{},"values":[[1,"0.5"],[2.010,"NaN"],[-1.500,"-Inf"]]}]}"#
@@ -391,7 +396,7 @@ mod tests {
             Histogram { count: 3.0, sum: 2.5, zero_threshold: 0.001, zero_count: 1.0, ..Histogram::default() };
         let series = MatrixSeries {
             metric: Metric::default(),
-            floats: Vec::new(),
+            floats: Floats::default(),
             histograms: vec![(1_000, std::sync::Arc::new(histogram))],
         };
         assert_eq!(
@@ -400,7 +405,7 @@ mod tests {
         );
         let empty = MatrixSeries {
             metric: Metric::default(),
-            floats: Vec::new(),
+            floats: Floats::default(),
             histograms: vec![(1_000, std::sync::Arc::default())],
         };
         assert_eq!(

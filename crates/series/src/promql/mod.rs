@@ -12,6 +12,7 @@ mod column;
 mod duration;
 mod error;
 mod eval;
+mod floats;
 mod format;
 mod functions;
 pub mod json;
@@ -33,6 +34,7 @@ pub use ast::{
 };
 pub use error::{ParseError, QueryError};
 pub(crate) use eval::change_of;
+pub use floats::Floats;
 pub use functions::Function;
 pub(crate) use kahan::Kahan;
 pub use limits::{Cancel, Limits, Tally};

@@ -6,6 +6,7 @@ use super::ast::{Expr, Type};
 use super::column::{Cell, Line};
 use super::error::{ParseError, QueryError};
 use super::eval::{Evaluated, Evaluator, Grid};
+use super::floats::Floats;
 use super::limits::Limits;
 use super::parse::parse;
 use super::source::Source;
@@ -128,7 +129,8 @@ impl Query {
         let evaluator = Evaluator::new(source, limits, self.settings(settings), grid).ending(end_ms);
         let value = match evaluator.whole(&self.expr)? {
             Evaluated::Scalar(values) => {
-                let floats = (0..steps).map(|step| (grid.at(step), values[step])).collect();
+                let floats: Vec<_> = (0..steps).map(|step| (grid.at(step), values[step])).collect();
+                let floats = floats.into();
                 Value::Matrix(vec![MatrixSeries { metric: super::Metric::default(), floats, histograms: Vec::new() }])
             }
             Evaluated::Text(text) => Value::Text { at_ms: start_ms, text },
@@ -167,12 +169,11 @@ fn vector(lines: Vec<Line>, at_ms: i64) -> Vec<VectorSample> {
 
 fn matrix(lines: Vec<Line>, grid: Grid) -> Vec<MatrixSeries> {
     let series = |line: Line| {
-        // Nearly all steps of most series have a float.
-        let room = if line.column.histograms.is_empty() { grid.steps } else { 0 };
-        let mut floats = Vec::with_capacity(room);
-        floats.extend((0..grid.steps).filter_map(|step| Some((grid.at(step), line.column.float(step)?))));
         let histogram = |step| Some((grid.at(step), Arc::clone(line.column.histogram(step)?)));
         let histograms: Vec<_> = (0..grid.steps).filter_map(histogram).collect();
+        let mut values = line.column.floats;
+        values.truncate(grid.steps);
+        let floats = Floats::stepped(grid.start_ms, grid.step_ms, values);
         MatrixSeries { metric: line.metric, floats, histograms }
     };
     let mut all: Vec<_> =

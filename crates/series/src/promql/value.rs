@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::floats::Floats;
 use super::metric::Metric;
 use crate::histogram::Histogram;
 
@@ -66,8 +67,8 @@ pub struct VectorSample {
 pub struct MatrixSeries {
     /// Its labels.
     pub metric: Metric,
-    /// Unix milliseconds and float, rising in time.
-    pub floats: Vec<(i64, f64)>,
+    /// Its floats.
+    pub floats: Floats,
     /// Unix milliseconds and histogram, rising in time.
     pub histograms: Vec<(i64, Arc<Histogram>)>,
 }

@@ -75,7 +75,7 @@ fn assert_same(thinned: &Answer, raw: &Answer, why: &str) {
     for (a, b) in thinned.iter().zip(raw) {
         assert_eq!(a.metric, b.metric, "{why}");
         assert_eq!(a.floats.len(), b.floats.len(), "{why}: {}", a.metric);
-        for (x, y) in a.floats.iter().zip(&b.floats) {
+        for (x, y) in a.floats.iter().zip(b.floats.iter()) {
             assert!(x.0 == y.0 && close(x.1, y.1), "{why}: {}: {x:?} is not {y:?}", a.metric);
         }
     }
@@ -305,8 +305,7 @@ async fn what_cannot_be_added_to_a_thinned_out_time_is_refused_with_the_period()
     let until = T0 + 34 * HOUR;
     let (Value::Matrix(before), Value::Matrix(after)) = (before.value, after.value) else { panic!("matrices") };
     for (a, b) in before.iter().zip(&after) {
-        let early =
-            |s: &series::promql::MatrixSeries| s.floats.iter().take_while(|p| p.0 < until).copied().collect::<Vec<_>>();
+        let early = |s: &series::promql::MatrixSeries| s.floats.iter().take_while(|p| p.0 < until).collect::<Vec<_>>();
         assert_eq!((&a.metric, early(a)), (&b.metric, early(b)), "what was thinned out is as it was");
     }
     let (_raw_world, raw) = filled(Vec::new(), 200 * HOUR).await;

@@ -115,11 +115,11 @@ enum Sample<'a> {
 /// Calls `each` with all samples of a series in order of time; no time has two.
 fn in_order(series: &MatrixSeries, mut each: impl FnMut(i64, Sample<'_>) -> io::Result<()>) -> io::Result<()> {
     let mut histograms = series.histograms.iter().peekable();
-    for (at, value) in &series.floats {
-        while let Some((before, histogram)) = histograms.next_if(|(before, _)| before < at) {
+    for (at, value) in series.floats.iter() {
+        while let Some((before, histogram)) = histograms.next_if(|(before, _)| *before < at) {
             each(*before, Sample::Histogram(histogram))?;
         }
-        each(*at, Sample::Float(*value))?;
+        each(at, Sample::Float(value))?;
     }
     histograms.try_for_each(|(at, histogram)| each(*at, Sample::Histogram(histogram)))
 }
@@ -145,15 +145,16 @@ fn stamp(at_ms: i64) -> String {
 fn line(out: &mut Pieces, labels: &Labels, series: &MatrixSeries) -> io::Result<()> {
     out.write_all(b"{\"metric\":")?;
     json::pairs(out, labels.iter())?;
-    if !series.floats.is_empty() {
+    let floats: Vec<(i64, f64)> = series.floats.iter().collect();
+    if !floats.is_empty() {
         out.write_all(b",\"values\":")?;
-        json::list(out, &series.floats, |out, (_, value)| match value {
+        json::list(out, &floats, |out, (_, value)| match value {
             value if value.is_finite() => write!(out, "{value}"),
             value if value.is_nan() => out.write_all(b"null"),
             value => write!(out, "\"{}Infinity\"", if *value < 0.0 { "-" } else { "" }),
         })?;
         out.write_all(b",\"timestamps\":")?;
-        json::list(out, &series.floats, |out, (at, _)| write!(out, "{at}"))?;
+        json::list(out, &floats, |out, (at, _)| write!(out, "{at}"))?;
     }
     if !series.histograms.is_empty() {
         out.write_all(b",\"histograms\":")?;
@@ -276,7 +277,7 @@ mod tests {
     fn some() -> Vec<(Labels, MatrixSeries)> {
         let labels = Labels::new([("__name__", "=cmd()"), ("job", "a,\"b\"")]).expect("labels");
         let floats = vec![(1_435_781_451_781, -1.5), (1_435_781_452_000, f64::INFINITY), (1_435_781_453_000, f64::NAN)];
-        vec![(labels, MatrixSeries { metric: Default::default(), floats, histograms: Vec::new() })]
+        vec![(labels, MatrixSeries { metric: Default::default(), floats: floats.into(), histograms: Vec::new() })]
     }
 
     #[tokio::test]
@@ -309,7 +310,7 @@ mod tests {
         let floats = vec![(0, 1.0), (2_000, 7.0)];
         (
             Labels::metric("seconds", &[]).expect("labels"),
-            MatrixSeries { metric: Default::default(), floats, histograms },
+            MatrixSeries { metric: Default::default(), floats: floats.into(), histograms },
         )
     }
 
@@ -343,7 +344,11 @@ mod tests {
     async fn a_parquet_file_of_several_groups_is_read_back_row_by_row() {
         let labels = |job: &str| Labels::metric("load", &[("job", job)]).expect("labels");
         let floats: Vec<(i64, f64)> = (0..100_000).map(|i| (i, i as f64 / 8.0)).collect();
-        let series = |floats| MatrixSeries { metric: Default::default(), floats, histograms: Vec::new() };
+        let series = |floats: Vec<(i64, f64)>| MatrixSeries {
+            metric: Default::default(),
+            floats: floats.into(),
+            histograms: Vec::new(),
+        };
         let bytes =
             written(Form::Parquet, vec![(labels("a"), series(floats)), (labels("b"), series(vec![(7, 7.0)]))]).await;
         let reader = SerializedFileReader::new(bytes).expect("a Parquet file");

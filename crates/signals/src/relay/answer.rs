@@ -166,7 +166,7 @@ pub fn query(body: &[u8], tenant: u64) -> Result<Result<Answer, (String, String)
                     .iter()
                     .map(|(at, counted)| Ok((milliseconds(*at), Arc::new(from_buckets(counted)?))))
                     .collect();
-                let series = MatrixSeries { metric, floats: floats?, histograms: histograms? };
+                let series = MatrixSeries { metric, floats: floats?.into(), histograms: histograms? };
                 samples += (series.floats.len() + series.histograms.len()) as u64;
                 out.push(series);
             }
@@ -265,8 +265,9 @@ mod tests {
         else {
             panic!("a matrix")
         };
-        assert_eq!(all[0].floats[0], (1000, 1.0));
-        assert_eq!(all[0].floats[1].0, 2250);
+        let floats = all[0].floats.clone().into_vec();
+        assert_eq!(floats[0], (1000, 1.0));
+        assert_eq!(floats[1].0, 2250);
         let refused = query(br#"{"status":"error","errorType":"execution","error":"too much"}"#, 7).unwrap();
         assert_eq!(refused.unwrap_err(), ("execution".into(), "too much".into()));
     }

@@ -103,7 +103,7 @@ async fn ranges(metrics: &dyn Metrics, start: i64) {
     let answer = metrics.range(1, query("sum(http_total)"), times, Limits::default()).await.unwrap();
     let Value::Matrix(all) = answer.value else { panic!("a matrix") };
     let expected: Vec<(i64, f64)> = (0..8).map(|i| (start + i * 15_000, (i + 1) as f64 * 20.0)).collect();
-    assert_eq!(all[0].floats, expected);
+    assert_eq!(all[0].floats, expected.into());
     let steps = metrics.range(1, query("up"), (start, start + 105_000, 1), Limits::default()).await;
     assert!(matches!(steps, Err(MetricsError::Query(_))), "too many steps");
     let scalar = metrics.instant(1, query("1 + 2"), start, Limits::default()).await.unwrap();

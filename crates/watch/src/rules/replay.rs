@@ -142,14 +142,15 @@ impl Moments {
             Value::Matrix(series) => series,
             // A scalar of a range is a matrix; a single one stands for each moment.
             Value::Scalar { value, .. } => {
-                let floats = (0..).map(|n| from + n * step).take_while(|at| *at <= to).map(|at| (at, value)).collect();
-                vec![MatrixSeries { metric: Default::default(), floats, histograms: Vec::new() }]
+                let times = (0..).map(|n| from + n * step).take_while(|at| *at <= to);
+                let floats: Vec<_> = times.map(|at| (at, value)).collect();
+                vec![MatrixSeries { metric: Default::default(), floats: floats.into(), histograms: Vec::new() }]
             }
             Value::Text { .. } | Value::Vector(_) => Vec::new(),
         };
         for (place, one) in series.iter().enumerate() {
-            for (ms, value) in &one.floats {
-                at.entry(*ms + later).or_default().push((place, *value));
+            for (ms, value) in one.floats.iter() {
+                at.entry(ms + later).or_default().push((place, value));
             }
             for (ms, histogram) in &one.histograms {
                 at.entry(*ms + later).or_default().push((place, histogram.count));

@@ -98,7 +98,7 @@ impl Evaluator<'_> {
             let (floats, histograms) = reach.of(samples);
             let (floats, histograms) = (floats.to_vec(), histograms.to_vec());
             if !floats.is_empty() || !histograms.is_empty() {
-                all.push(MatrixSeries { metric, floats, histograms });
+                all.push(MatrixSeries { metric, floats: floats.into(), histograms });
             }
             Ok(())
         })?;

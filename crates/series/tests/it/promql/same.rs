@@ -18,7 +18,7 @@ fn cells(value: &Value, at_ms: i64) -> Cells {
         Value::Vector(samples) => samples.iter().map(|s| (s.metric.to_string(), s.value.clone())).collect(),
         Value::Matrix(all) => {
             let cell = |s: &series::promql::MatrixSeries| {
-                let float = s.floats.iter().find(|(at, _)| *at == at_ms).map(|(_, v)| SampleValue::Float(*v));
+                let float = s.floats.iter().find(|(at, _)| *at == at_ms).map(|(_, v)| SampleValue::Float(v));
                 let histogram = s.histograms.iter().find(|(at, _)| *at == at_ms);
                 let value = float.or(histogram.map(|(_, h)| SampleValue::Histogram(h.clone())))?;
                 Some((s.metric.to_string(), value))

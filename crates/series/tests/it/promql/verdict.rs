@@ -44,7 +44,7 @@ pub fn judge(case: &Case, outcome: &Result<Answer, QueryError>) -> Result<(), St
         }
         Value::Matrix(all) => {
             let samples = |s: &series::promql::MatrixSeries| {
-                let floats = s.floats.iter().map(|(at, value)| (*at, SampleValue::Float(*value)));
+                let floats = s.floats.iter().map(|(at, value)| (at, SampleValue::Float(value)));
                 let histograms = s.histograms.iter().map(|(at, h)| (*at, SampleValue::Histogram(h.clone())));
                 (s.metric.clone(), floats.chain(histograms).collect())
             };
