@@ -31,6 +31,7 @@ mod simulated;
 mod sql;
 mod ssh;
 mod ssh_command;
+mod stapled;
 mod statsd;
 mod snmp;
 mod snmp_hostile;
