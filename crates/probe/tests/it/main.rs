@@ -27,6 +27,7 @@ mod schedule;
 mod scheduled_hostile;
 mod scripted;
 mod secrets;
+mod sessions;
 mod simulated;
 mod sql;
 mod ssh;
