@@ -16,6 +16,7 @@ mod hostile;
 mod http;
 mod icmp;
 mod interfaces;
+mod kafka_users;
 mod local;
 mod mail;
 mod mutual;
