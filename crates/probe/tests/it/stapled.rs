@@ -28,22 +28,24 @@ impl Desk {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
-    /// What OpenSSL's responder answers about `crt`, issued by `ca`, signed with `NAME` and `NAME.key`; `since` is the day that it
-    /// believes to have, and `revoked` the serial of what is revoked.
-    fn answer(&self, signer: &str, about: &str, revoked: Option<&str>, since: Option<&str>, more: &[&str]) -> Vec<u8> {
+    /// What OpenSSL's responder answers about `crt`, issued by `ca`, signed with `NAME` and `NAME.key`: `standing` is V (valid), R
+    /// (revoked) or nothing (unknown to it), and `since` the day that it believes to have.
+    fn answer(&self, signer: &str, about: &str, standing: &str, since: Option<&str>, more: &[&str]) -> Vec<u8> {
         let serial = self.serial(about);
-        let flag = if revoked == Some(about) { "R\t351231235959Z\t261101000000Z" } else { "V\t351231235959Z\t" };
-        std::fs::write(self.place("index"), format!("{flag}\t{serial}\tunknown\t/CN=localhost\n")).unwrap();
+        let line = match standing {
+            "R" => format!("R\t351231235959Z\t261101000000Z\t{serial}\tunknown\t/CN=localhost\n"),
+            "V" => format!("V\t351231235959Z\t\t{serial}\tunknown\t/CN=localhost\n"),
+            _ => String::new(),
+        };
+        std::fs::write(self.place("index"), line).unwrap();
         let [ca, index, answer, about] = ["ca", "index", "answer", about].map(|name| self.place(name));
         let (signer, key) = (self.place(signer), self.place(&format!("{signer}.key")));
-        let made = [
-            "ocsp", "-index", &index, "-CA", &ca, "-rsigner", &signer, "-rkey", &key, "-issuer", &ca, "-cert", &about,
-            "-respout", &answer,
-        ];
+        let made = ["ocsp", "-index", &index, "-CA", &ca, "-rsigner", &signer, "-rkey", &key, "-respout", &answer];
+        let whom = ["-issuer", &ca, "-cert", &about];
         let week: &[&str] = if more.is_empty() { &["-ndays", "7"] } else { more };
         match since {
-            Some(day) => run("faketime", &[&[day, "openssl"], &made[..], week].concat()),
-            None => run("openssl", &[&made[..], week].concat()),
+            Some(day) => run("faketime", &[&[day, "openssl"], &made[..], week, &whom].concat()),
+            None => run("openssl", &[&made[..], week, &whom].concat()),
         };
         std::fs::read(Path::new(&answer)).unwrap()
     }
@@ -112,9 +114,9 @@ async fn only_an_answer_that_the_issuer_stands_for_counts() {
     let (authority, stranger) = (authority(), authority());
     let served = issue(&authority, named("localhost"));
     let desk = desk(&authority, &stranger, &served);
-    let good = desk.answer("ca", "crt", None, None, &[]);
+    let good = desk.answer("ca", "crt", "V", None, &[]);
     // The last byte belongs to a certificate that comes with it; the signature stands before that one.
-    let bare = desk.answer("ca", "crt", None, None, &["-ndays", "7", "-resp_no_certs"]);
+    let bare = desk.answer("ca", "crt", "V", None, &["-ndays", "7", "-resp_no_certs"]);
     let mut forged = bare.clone();
     *forged.last_mut().unwrap() ^= 1;
     let mut redated = bare.clone();
@@ -123,39 +125,42 @@ async fn only_an_answer_that_the_issuer_stands_for_counts() {
     let cases = [
         (good, State::Ok, "is valid for"),
         (bare, State::Ok, "is valid for"),
-        (desk.answer("ca", "crt", None, None, &["-ndays", "7", "-resp_key_id"]), State::Ok, "is valid for"),
-        (desk.answer("appointed", "crt", None, None, &[]), State::Ok, "is valid for"),
-        (desk.answer("ca", "crt", None, None, &["-ndays", "7", "-rmd", "sha384"]), State::Ok, "is valid for"),
-        (desk.answer("ca", "crt", Some("crt"), None, &[]), State::Critical, "is revoked, says its own staple"),
-        (desk.answer("appointed", "crt", Some("crt"), None, &[]), State::Critical, "is revoked, says its own staple"),
+        (desk.answer("ca", "crt", "V", None, &["-ndays", "7", "-resp_key_id"]), State::Ok, "is valid for"),
+        // Another digest to name the issuer by.
+        (desk.answer("ca", "crt", "V", None, &["-ndays", "7", "-sha256"]), State::Ok, "is valid for"),
+        (desk.answer("appointed", "crt", "V", None, &[]), State::Ok, "is valid for"),
+        (desk.answer("ca", "crt", "V", None, &["-ndays", "7", "-rmd", "sha384"]), State::Ok, "is valid for"),
+        (desk.answer("ca", "crt", "R", None, &[]), State::Critical, "is revoked, says its own staple"),
+        (desk.answer("appointed", "crt", "R", None, &[]), State::Critical, "is revoked, says its own staple"),
+        (desk.answer("ca", "crt", "", None, &[]), State::Warning, "does not know the certificate"),
         (forged, State::Warning, "carries a signature that is wrong"),
         (redated, State::Warning, "carries a signature that is wrong"),
         // The same name and another key: found by its name, and its signature does not fit.
-        (desk.answer("stranger", "crt", None, None, &[]), State::Warning, "carries a signature that is wrong"),
-        (desk.answer("stranger", "crt", Some("crt"), None, &[]), State::Warning, "carries a signature that is wrong"),
+        (desk.answer("stranger", "crt", "V", None, &[]), State::Warning, "carries a signature that is wrong"),
+        (desk.answer("stranger", "crt", "R", None, &[]), State::Warning, "carries a signature that is wrong"),
         (
-            desk.answer("stranger", "crt", None, None, &["-ndays", "7", "-resp_key_id"]),
+            desk.answer("stranger", "crt", "V", None, &["-ndays", "7", "-resp_key_id"]),
             State::Warning,
             "whom the certificate's issuer has not appointed",
         ),
-        (desk.answer("foreign", "crt", None, None, &[]), State::Warning, "signed by CN=foreign, whom the"),
-        (desk.answer("other_use", "crt", None, None, &[]), State::Warning, "not made for signing such answers"),
+        (desk.answer("foreign", "crt", "V", None, &[]), State::Warning, "signed by CN=foreign, whom the"),
+        (desk.answer("other_use", "crt", "V", None, &[]), State::Warning, "not made for signing such answers"),
         (
-            desk.answer("lapsed", "crt", None, None, &[]),
+            desk.answer("lapsed", "crt", "V", None, &[]),
             State::Warning,
             "CN=yesterday's, whose certificate is not valid",
         ),
         (
-            desk.answer("appointed", "crt", None, None, &["-ndays", "7", "-resp_no_certs"]),
+            desk.answer("appointed", "crt", "V", None, &["-ndays", "7", "-resp_no_certs"]),
             State::Warning,
             "is not signed by whoever issued the certificate",
         ),
-        (desk.answer("ca", "other", None, None, &[]), State::Warning, "is about another certificate"),
-        (desk.answer("ca", "crt", None, Some("2026-01-01"), &[]), State::Warning, "is out of date since 2026-01-08"),
+        (desk.answer("ca", "other", "V", None, &[]), State::Warning, "is about another certificate"),
+        (desk.answer("ca", "crt", "V", Some("2026-01-01"), &[]), State::Warning, "is out of date since 2026-01-08"),
         // Without an end it is for at once.
-        (desk.answer("ca", "crt", None, Some("2026-01-01"), &["-no_nonce"]), State::Warning, "out of date since"),
-        (desk.answer("ca", "crt", None, Some("2099-01-01"), &[]), State::Warning, "is not valid before 2099-01-01"),
-        (desk.answer("ca", "crt", Some("crt"), Some("2026-01-01"), &[]), State::Critical, "is revoked"),
+        (desk.answer("ca", "crt", "V", Some("2026-01-01"), &["-no_nonce"]), State::Warning, "out of date since"),
+        (desk.answer("ca", "crt", "V", Some("2099-01-01"), &[]), State::Warning, "is not valid before 2099-01-01"),
+        (desk.answer("ca", "crt", "R", Some("2026-01-01"), &[]), State::Critical, "is revoked"),
     ];
     let answers: Vec<_> = cases.iter().map(|(answer, ..)| answer.clone()).collect();
     let (_nginx, ports, _folder) = showing(&served.0, &served.1, &answers).await;
@@ -178,7 +183,7 @@ async fn who_issued_it_is_found_in_the_chain_or_among_the_authorities_or_missed(
     };
     make("/CN=RSA", &key, &ca, &[]);
     make("/CN=localhost", &leaf_key, &crt, &["-CA", &ca, "-CAkey", &key]);
-    let answer = folder.answer("ca", "crt", None, None, &[]);
+    let answer = folder.answer("ca", "crt", "V", None, &[]);
     let read = |name: &str| std::fs::read_to_string(folder.place(name)).unwrap();
     let chain = format!("{}{}", read("crt"), read("ca"));
     let unseen = KeyPair::generate().unwrap();

@@ -134,6 +134,17 @@ fn two_real_routers_are_met_on_the_way_and_what_they_refuse_is_told() {
         let met: Vec<_> = hops.map(|hop| (hop.labels["hop"].as_str(), hop.labels["address"].as_str())).collect();
         assert_eq!(met, [("1", addresses[0]), ("2", addresses[1]), ("3", addresses[2])]);
     }
+    // The last machine answers as sparingly as it would by itself, and us at addresses that it has not answered yet.
+    let sparing = "echo 1000 > /proc/sys/net/ipv4/icmp_ratelimit; echo 1000 > /proc/sys/net/ipv6/icmp/ratelimit";
+    run("ip", &["netns", "exec", &format!("{}4", row.0), "sh", "-c", sparing]);
+    let asked = [("10.71.3.2", "10.71.1.3", "24"), ("fd71:3::2", "fd71:1::3", "64")].map(|(target, source, bits)| {
+        let address = format!("{source}/{bits}");
+        run("ip", &["-n", &format!("{}1", row.0), "address", "add", &address, "dev", "right"]);
+        (target, json!({"by": "udp", "wait": "200ms", "source_address": source}))
+    });
+    for outcome in row.ask(asked.to_vec()) {
+        assert_eq!(outcome.reading("traceroute_loss_percent"), Some(0.0), "{}", outcome.summary);
+    }
     // The second router forbids the way; the last machine is silent; one address nobody has.
     let router = format!("{}3", row.0);
     run("ip", &["-n", &router, "route", "add", "prohibit", "10.71.3.77/32"]);
