@@ -84,14 +84,11 @@ impl Check for Zabbix {
 impl Zabbix {
     /// An agent does not say why it breaks off: what it may be goes after what was seen.
     fn hint(&self, failure: Failure) -> Failure {
+        let accepts = if self.tls { "cert" } else { "unencrypted (or cert, with tls here)" };
         match failure {
-            Failure::Peer(seen) if self.tls && seen.contains("broke off the handshake") => Failure::Peer(format!(
-                "{seen}; if it takes pre-shared keys alone (TLSAccept=psk), add cert there and give it a certificate: \
-                 pre-shared keys are not spoken here"
-            )),
-            Failure::Peer(seen) if !self.tls && seen.contains("hung up") => Failure::Peer(format!(
-                "{seen}; its Server setting must name this address, and its TLSAccept unencrypted, or cert with tls here \
-                 (pre-shared keys, psk, are not spoken here)"
+            Failure::Peer(seen) if seen.contains("hung up") || seen.contains("broke off") => Failure::Peer(format!(
+                "{seen}; its Server setting must name this address, and its TLSAccept {accepts}: pre-shared keys (psk) are \
+                 not spoken here"
             )),
             other => other,
         }

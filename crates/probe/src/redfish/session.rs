@@ -154,10 +154,7 @@ fn time_to_end(cx: &Cx<'_>) -> Duration {
 /// which they are reached.
 fn own_place(answer: &Answer) -> Option<String> {
     let told = answer.headers.get(http::header::LOCATION).and_then(|place| place.to_str().ok());
-    let of_header = told.and_then(|told| match Url::parse(told) {
-        Ok(url) => Some(Value::from(url.path())),
-        Err(_) => Some(Value::from(told)),
-    });
+    let of_header = told.map(|told| Url::parse(told).map_or_else(|_| Value::from(told), |url| Value::from(url.path())));
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let path = of_header.as_ref().and_then(own_path).or_else(|| own_path(&body["@odata.id"]));
     path.map(str::to_owned)

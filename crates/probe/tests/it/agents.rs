@@ -104,8 +104,8 @@ async fn an_agent_that_takes_pre_shared_keys_alone_is_told_of() {
     let peer = start("/usr/sbin/zabbix_agentd", &configuration, &["-f", "-c", "{folder}/peer.conf"], &files);
     until_it_listens(&peer, port).await;
     for (params, part) in [
-        (json!({}), "pre-shared keys, psk, are not spoken here"),
-        (json!({"tls": true, "verify": false}), "pre-shared keys are not spoken here"),
+        (json!({}), "TLSAccept unencrypted (or cert, with tls here): pre-shared keys (psk) are not spoken here"),
+        (json!({"tls": true, "verify": false}), "its TLSAccept cert: pre-shared keys (psk) are not spoken here"),
     ] {
         let outcome = check("zabbix", &format!("127.0.0.1:{port}"), params.clone(), SECONDS_5).await;
         assert_eq!(outcome.state, State::Critical, "{params}: {}", outcome.summary);
