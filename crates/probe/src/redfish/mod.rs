@@ -29,7 +29,7 @@ pub struct Redfish {
     /// sensor where a controller knows only the newer way and tells no list at once.
     sensors: Sensors,
     /// How user and password are shown: basic (with each question), session (once, for a token that is given back at the end) or
-    /// any (basic, and in a session where that is refused).
+    /// any (basic, and in a session where that is refused). Name session where a controller locks out after refused tries.
     sign_in: SignIn,
     /// How to get at it.
     #[serde(flatten)]

@@ -6,7 +6,7 @@ use probe::State;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, date_time_ymd};
 use serde_json::json;
 
-use crate::peers::{Peer, free_port, nginx, run};
+use crate::peers::{Peer, free_ports, nginx, run};
 use crate::tls::{Authority, authority, issue, named};
 use crate::{SECONDS_5, check};
 
@@ -59,7 +59,7 @@ impl Desk {
 /// An nginx that shows one certificate on a port for each answer, with that answer.
 async fn showing(certificate: &str, key: &str, answers: &[Vec<u8>]) -> (Peer, Vec<u16>, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let ports: Vec<u16> = answers.iter().map(|_| free_port()).collect();
+    let ports = free_ports(answers.len());
     let mut servers = String::new();
     for (index, (answer, port)) in answers.iter().zip(&ports).enumerate() {
         let place = folder.path().join(format!("{index}.der"));

@@ -4,7 +4,7 @@ use probe::State;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use serde_json::json;
 
-use crate::peers::{Peer, free_port, nginx};
+use crate::peers::{Peer, free_port, free_ports, nginx};
 use crate::{SECONDS_5, check};
 
 pub type Authority = CertifiedIssuer<'static, KeyPair>;
@@ -32,10 +32,8 @@ pub fn issue(authority: &Authority, params: CertificateParams) -> (String, Strin
 async fn showing(certificates: &[(String, String)]) -> (Peer, Vec<u16>) {
     let mut files: Vec<(String, String)> = Vec::new();
     let mut servers = String::new();
-    let mut ports = Vec::new();
-    for (index, (certificate, key)) in certificates.iter().enumerate() {
-        let port = free_port();
-        ports.push(port);
+    let ports = free_ports(certificates.len());
+    for (index, ((certificate, key), port)) in certificates.iter().zip(&ports).enumerate() {
         files.push((format!("{index}.crt"), certificate.clone()));
         files.push((format!("{index}.key"), key.clone()));
         servers += &format!(
