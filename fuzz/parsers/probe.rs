@@ -164,6 +164,8 @@ pub fn probe_brokers(bytes: &[u8]) {
     answer(probe::amqp::parse_queue(bytes));
     answer(probe::kafka::parse_answer(bytes));
     answer(probe::kafka::parse_metadata(bytes));
+    answer(probe::kafka::parse_mechanisms(bytes));
+    answer(probe::kafka::parse_proof(bytes));
     answer(probe::zookeeper::parse_state(bytes));
 }
 

@@ -1,4 +1,4 @@
-//! ASN.1: tags, lengths and values as LDAP and Kerberos write them (BER with definite lengths). Pure.
+//! ASN.1: tags, lengths and values as LDAP, Kerberos and certificates write them (BER with definite lengths). Pure.
 
 use crate::dialog::Parsed;
 
@@ -6,6 +6,8 @@ use crate::dialog::Parsed;
 pub(crate) const BOOLEAN: u8 = 0x01;
 /// INTEGER.
 pub(crate) const INTEGER: u8 = 0x02;
+/// BIT STRING.
+pub(crate) const BITS: u8 = 0x03;
 /// OCTET STRING.
 pub(crate) const OCTETS: u8 = 0x04;
 /// ENUMERATED.
@@ -87,6 +89,18 @@ pub(crate) fn take_of<'a>(bytes: &mut &'a [u8], wanted: u8) -> Option<&'a [u8]> 
     let (tag, content) = take(&mut rest)?;
     (tag == wanted).then(|| *bytes = rest)?;
     Some(content)
+}
+
+/// The same, with its tag and length: what a signature is made of.
+pub(crate) fn take_whole<'a>(bytes: &mut &'a [u8], wanted: u8) -> Option<&'a [u8]> {
+    let before = *bytes;
+    take_of(bytes, wanted)?;
+    Some(&before[..before.len() - bytes.len()])
+}
+
+/// Takes the next value when it is a string of bits that fill whole bytes.
+pub(crate) fn take_bits<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    take_of(bytes, BITS)?.strip_prefix(&[0])
 }
 
 /// The number that a content of one to eight bytes is.

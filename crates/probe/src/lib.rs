@@ -27,7 +27,7 @@
 //! [`ssh::parse_message`], [`ssh::parse_private_key`], [`statsd::parse_stats`], [`traceroute::parse_heard`],
 //! [`sql::postgresql::parse_message`], [`sql::mysql::parse_packet`], [`sql::mysql::parse_greeting`], [`sql::mysql::parse_row`], [`sql::clickhouse::parse_table`],
 //! [`ldap::parse_message`], [`ldap::parse_filter`], [`radius::parse_reply`], [`mqtt::parse_packet`], [`mqtt::parse_message`],
-//! [`amqp::parse_frame`], [`amqp::parse_product`], [`kafka::parse_metadata`], [`zookeeper::parse_state`],
+//! [`amqp::parse_frame`], [`amqp::parse_product`], [`kafka::parse_metadata`], [`kafka::parse_mechanisms`], [`kafka::parse_proof`], [`zookeeper::parse_state`],
 //! [`plugin::parse_output`], [`plugin::parse_performance`], [`nrpe::parse_answer`], [`zabbix::parse_value`],
 //! [`websocket::parse_frame`], [`modbus::parse_answer`], [`sip::parse_answer`],
 //! [`kerberos::parse_answer`], [`sweep::parse_addresses`], [`sweep::parse_echo`], [`sweep::parse_neighbours`],
@@ -57,6 +57,7 @@ mod registry;
 mod rehearse;
 pub mod reply;
 pub mod schedule;
+mod scram;
 pub mod secret;
 pub mod starter;
 pub mod sweep;

@@ -72,8 +72,12 @@ impl Access {
 
     /// The request, signed in and over the wanted kind of connection.
     pub(crate) fn ask(&self, ask: Ask) -> Ask {
-        let signed = ask.basic(self.user.as_deref(), self.password.as_ref()).bearer(self.token.as_ref());
-        signed.over(self.family, self.verify, self.ca.as_deref())
+        self.unsigned(ask).basic(self.user.as_deref(), self.password.as_ref()).bearer(self.token.as_ref())
+    }
+
+    /// The request over the wanted kind of connection, and not signed in.
+    pub(crate) fn unsigned(&self, ask: Ask) -> Ask {
+        ask.over(self.family, self.verify, self.ca.as_deref())
     }
 
     /// The outcome of an interface that was asked until that answer.

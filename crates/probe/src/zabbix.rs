@@ -20,7 +20,8 @@ pub struct Zabbix {
     key: String,
     /// What the value must be, for example "> 10" or "~ ^Linux".
     value: Option<Condition>,
-    /// Whether to speak over TLS, with certificates (the agent's pre-shared keys are not known here).
+    /// Whether to speak over TLS, with certificates: the agent's TLSAccept must name cert. An agent that takes pre-shared keys alone
+    /// (TLSAccept=psk) cannot be asked: our TLS speaks no pre-shared keys.
     tls: bool,
     /// Whether the agent's certificate must be valid for the name.
     verify: bool,
@@ -54,7 +55,7 @@ const PORT: u16 = 10050;
 impl Check for Zabbix {
     const NAME: &'static str = "zabbix";
     const TITLE: &'static str = "Zabbix agent";
-    const HELP: &'static str = "Asks a passive Zabbix agent for one item and judges its value.";
+    const HELP: &'static str = "Asks a passive Zabbix agent for one item and judges its value. Over TLS with certificates, not with pre-shared keys (PSK).";
     const TARGET: &'static str = "host and port, for example db-1.example.org; port 10050 when none is named";
 
     fn problems(&self, target: &str) -> Vec<ParamError> {
@@ -69,14 +70,28 @@ impl Check for Zabbix {
     async fn run<'a>(&'a self, cx: &'a Cx<'a>) -> Result<Outcome, Failure> {
         let mut dialog = Dialog::open(cx, PORT, self.family).await?;
         if self.tls {
-            dialog = dialog.secure(cx, self.verify, self.ca.as_deref()).await?;
+            dialog = dialog.secure(cx, self.verify, self.ca.as_deref()).await.map_err(|failure| self.hint(failure))?;
         }
         cx.trace.phase("exchange", "waiting for the agent, which hangs up on who is not in its Server setting");
         dialog.say(&frame(self.key.as_bytes())).await?;
-        let answer = dialog.next(FRAME_LIMIT_BYTES + 21, parse_frame).await?;
+        let answer = dialog.next(FRAME_LIMIT_BYTES + 21, parse_frame).await.map_err(|failure| self.hint(failure))?;
         let measured = dialog.measured(cx);
         let value = parse_value(&answer).map_err(|why| Failure::Peer(format!("{} {why}", measured.peer)))?;
         Ok(decide(self, &value, &measured))
+    }
+}
+
+impl Zabbix {
+    /// An agent does not say why it breaks off: what it may be goes after what was seen.
+    fn hint(&self, failure: Failure) -> Failure {
+        let accepts = if self.tls { "cert" } else { "unencrypted (or cert, with tls here)" };
+        match failure {
+            Failure::Peer(seen) if seen.contains("hung up") || seen.contains("broke off") => Failure::Peer(format!(
+                "{seen}; its Server setting must name this address, and its TLSAccept {accepts}: pre-shared keys (psk) are \
+                 not spoken here"
+            )),
+            other => other,
+        }
     }
 }
 

@@ -271,9 +271,9 @@ impl Net for Guarded {
         self.inner.ping(peer, payload_bytes, within).await
     }
 
-    fn hops(&self, peer: IpAddr) -> Result<Box<dyn Hops>, Failure> {
+    fn hops(&self, peer: IpAddr, port: Option<u16>) -> Result<Box<dyn Hops>, Failure> {
         self.egress.permits(peer).map_err(|refused| Failure::Local(refused.to_string()))?;
-        self.inner.hops(peer)
+        self.inner.hops(peer, port)
     }
 
     fn permits(&self, address: IpAddr) -> io::Result<()> {

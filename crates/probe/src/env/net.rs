@@ -99,12 +99,13 @@ pub trait Net: Send + Sync {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// A socket for echoes to that address that only go so far, and for what is said of them on the way.
+    /// Sockets for echoes to that address that only go so far, or for datagrams to a port of it, and for what is said of them on
+    /// the way.
     ///
     /// # Errors
     /// [`Failure::Local`] when this process may not have one, with what to do about it.
-    fn hops(&self, _peer: IpAddr) -> Result<Box<dyn Hops>, Failure> {
-        Err(Failure::Local("no echoes can be sent hop by hop this way; leave proxy out".to_owned()))
+    fn hops(&self, _peer: IpAddr, _port: Option<u16>) -> Result<Box<dyn Hops>, Failure> {
+        Err(Failure::Local("nothing can be sent hop by hop this way; leave proxy out".to_owned()))
     }
 
     /// Whether the address policy lets checks reach that address; a network without one lets them reach all.
@@ -295,8 +296,8 @@ impl Net for RealNet {
         }
     }
 
-    fn hops(&self, peer: IpAddr) -> Result<Box<dyn Hops>, Failure> {
-        let opened = self.source_for(peer).and_then(|source| RawHops::open(peer, source));
+    fn hops(&self, peer: IpAddr, port: Option<u16>) -> Result<Box<dyn Hops>, Failure> {
+        let opened = self.source_for(peer).and_then(|source| RawHops::open(peer, source, port));
         match opened {
             Ok(hops) => Ok(Box::new(hops)),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Failure::Local(

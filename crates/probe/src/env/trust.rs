@@ -10,7 +10,7 @@ use rustls::client::{WantsClientCert, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, ServerName, SignatureVerificationAlgorithm, UnixTime};
 use sha2::{Digest, Sha256};
 
 use crate::env::identity::Identity;
@@ -146,6 +146,11 @@ impl Trust {
             return Err(Failure::Peer("the peer showed no certificate".to_owned()));
         };
         Ok(verifier.verify_server_cert(leaf, between, name, &[], self.now()).map(|_| ()))
+    }
+
+    /// The signatures that are believed.
+    pub(crate) fn algorithms(&self) -> &'static [&'static dyn SignatureVerificationAlgorithm] {
+        self.provider.signature_verification_algorithms.all
     }
 
     fn now(&self) -> UnixTime {

@@ -49,6 +49,11 @@ impl Ask {
         ask
     }
 
+    /// A DELETE of that address.
+    pub(crate) fn delete(url: Url) -> Ask {
+        Ask { method: Method::DELETE, ..Ask::get(url) }
+    }
+
     /// Over connections of that kind.
     pub(crate) fn over(mut self, family: Family, verify: bool, ca: Option<&str>) -> Ask {
         self.over = Over { family, verify, ca: ca.map(str::to_owned), socket: self.over.socket, two: false };
@@ -96,11 +101,20 @@ impl Ask {
         }
     }
 
+    /// With a secret in that header.
+    pub(crate) fn secret(self, name: HeaderName, secret: &Secret) -> Ask {
+        self.hidden(name, secret.reveal())
+    }
+
+    fn authorization(self, words: &str) -> Ask {
+        self.hidden(AUTHORIZATION, words)
+    }
+
     /// A secret that no header can carry is not sent; the peer then says that nobody signed in.
-    fn authorization(mut self, words: &str) -> Ask {
+    fn hidden(mut self, name: HeaderName, words: &str) -> Ask {
         if let Ok(mut value) = HeaderValue::from_str(words) {
             value.set_sensitive(true);
-            self.headers.insert(AUTHORIZATION, value);
+            self.headers.insert(name, value);
         }
         self
     }
@@ -127,21 +141,29 @@ impl Ask {
 
     /// Sends it; anything but a status of success is a failure.
     pub(crate) async fn well(self, cx: &Cx<'_>) -> Result<Answer, Failure> {
-        let answer = self.send(cx).await?;
-        match answer.status {
-            200..=299 if !answer.cut => Ok(answer),
-            200..=299 => Err(Failure::Peer(format!("{} answers with more than is read of a body", answer.url))),
-            _ => Err(refused(&answer)),
-        }
+        well(self.send(cx).await?)
     }
 
     /// Sends it and reads the answer as JSON.
     pub(crate) async fn json(self, cx: &Cx<'_>) -> Result<(Value, Answer), Failure> {
-        let answer = self.well(cx).await?;
-        match serde_json::from_slice(&answer.body) {
-            Ok(json) => Ok((json, answer)),
-            Err(_) => Err(Failure::Peer(format!("{} answers no JSON: {}", answer.url, excerpt(&answer.body)))),
-        }
+        as_json(self.send(cx).await?)
+    }
+}
+
+fn well(answer: Answer) -> Result<Answer, Failure> {
+    match answer.status {
+        200..=299 if !answer.cut => Ok(answer),
+        200..=299 => Err(Failure::Peer(format!("{} answers with more than is read of a body", answer.url))),
+        _ => Err(refused(&answer)),
+    }
+}
+
+/// An answer of success as JSON.
+pub(crate) fn as_json(answer: Answer) -> Result<(Value, Answer), Failure> {
+    let answer = well(answer)?;
+    match serde_json::from_slice(&answer.body) {
+        Ok(json) => Ok((json, answer)),
+        Err(_) => Err(Failure::Peer(format!("{} answers no JSON: {}", answer.url, excerpt(&answer.body)))),
     }
 }
 

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use ask::{Ask, at_path, refused, under};
+pub(crate) use ask::{Ask, as_json, at_path, refused, under};
 pub use condition::{Condition, parse_json_condition};
 pub use decide::{Answer, decide};
 pub use json::JsonConditions;

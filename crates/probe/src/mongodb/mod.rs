@@ -19,8 +19,8 @@ use crate::facts::{Conditions, Facts, MAX_FACTS, judge, with_named};
 use crate::outcome::{Outcome, State, excerpt};
 use crate::params::{Family, ParamError, Span};
 use crate::protocol::{Check, Cx};
+use crate::scram;
 use crate::secret::Secret;
-use crate::sql::scram;
 
 /// Parameters of `mongodb`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -132,13 +132,12 @@ impl Mongodb {
     async fn sign_in(&self, dialog: &mut Dialog, user: &str, password: &Secret) -> Result<(), Failure> {
         let nonce = STANDARD_NO_PAD.encode(random::<18>()?);
         let peer = dialog.peer().to_owned();
-        let name = user.replace('=', "=3D").replace(',', "=2C");
-        let first = format!("n,,n={name},r={nonce}");
+        let first = format!("n,,n={},r={nonce}", scram::name(user));
         let start = json!({"saslStart": 1, "mechanism": "SCRAM-SHA-256", "payload": {"$binary": first},
             "options": {"skipEmptyExchange": true}, "$db": self.auth_database});
         let challenge = command(dialog, 2, &start).await?;
         let payload = challenge["payload"].as_str().unwrap_or_default();
-        let last = scram::answer_as(&name, &nonce, password.reveal(), payload.as_bytes())
+        let last = scram::answer_as(scram::SHA_256, user, &nonce, password.reveal(), payload.as_bytes())
             .map_err(|why| Failure::Peer(format!("{peer} {why}")))?;
         let proof = json!({"saslContinue": 1, "conversationId": challenge["conversationId"],
             "payload": {"$binary": last.message}, "$db": self.auth_database});

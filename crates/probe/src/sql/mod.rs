@@ -6,7 +6,6 @@ pub mod mysql;
 mod mysql_packet;
 pub mod postgresql;
 mod postgresql_message;
-pub(crate) mod scram;
 mod table;
 
 pub use table::{Table, Wanted, decide};

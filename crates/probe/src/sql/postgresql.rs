@@ -9,7 +9,7 @@ use serde::Deserialize;
 pub use super::postgresql_message::{
     Message, Wants, parse_columns, parse_error, parse_message, parse_row, parse_wants,
 };
-pub use super::scram::{Last, answer};
+pub use crate::scram::{Last, answer};
 
 use crate::dialog::{Dialog, one_line_problem, problems};
 use crate::env::{Failure, random};
@@ -18,10 +18,11 @@ use crate::http::Condition;
 use crate::outcome::{Outcome, excerpt};
 use crate::params::{Family, ParamError, Span};
 use crate::protocol::{Check, Cx};
+use crate::scram;
 use crate::secret::Secret;
 use crate::sql::postgresql_message::{md5_proof, message, parse_setting};
 use crate::sql::table::query_problem;
-use crate::sql::{Table, Wanted, decide, scram};
+use crate::sql::{Table, Wanted, decide};
 
 /// Parameters of `postgresql`.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -3,11 +3,13 @@
 mod certificate;
 mod explain;
 mod legacy;
+mod proof;
 mod staple;
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -15,8 +17,10 @@ use serde::Deserialize;
 pub use certificate::{Certificate, parse_authorities, parse_certificate};
 pub(crate) use explain::{explain, handshake_failure};
 pub use legacy::parse_hello;
+pub use proof::Doubt;
 pub use staple::{Standing, Staple, parse_staple};
 
+use self::proof::Beliefs;
 use crate::env::{Failure, dial, parse_server_name};
 use crate::outcome::{Outcome, State};
 use crate::params::{Family, ParamError, ordered};
@@ -41,8 +45,9 @@ pub struct Tls {
     allow_weak: bool,
     /// Whether the peer must refuse TLS 1.0 and 1.1: it is greeted in these, too, and WARNING when it answers.
     refuse_old: bool,
-    /// Whether an answer about revocation (OCSP) must come with the certificate; WARNING when it does not. One that says
-    /// that the certificate is revoked is CRITICAL either way. Its signature is not checked.
+    /// Whether an answer about revocation (OCSP) must come with the certificate; WARNING when it does not. One that comes is
+    /// looked at either way: CRITICAL when it says that the certificate is revoked, WARNING when it is out of date, about
+    /// another certificate, or not signed by the certificate's issuer or somebody whom that one appointed.
     stapled: bool,
     /// Address family to use: any, ipv4 or ipv6.
     family: Family,
@@ -112,7 +117,6 @@ impl Check for Tls {
                 }
             }
         }
-        let staple = recording.staple();
         let seen = Seen {
             peer: cx.target.to_owned(),
             name: host.to_owned(),
@@ -121,9 +125,20 @@ impl Check for Tls {
             version: version.to_owned(),
             handshake_seconds,
             old,
-            staple: (!staple.is_empty()).then(|| parse_staple(&staple)),
+            staple: self.read_staple(cx, &recording.staple(), &chain),
         };
         Ok(decide(self, &seen, cx.env.clock.now()))
+    }
+}
+
+impl Tls {
+    /// What the answer about revocation proves; `None` when there is none.
+    fn read_staple(&self, cx: &Cx<'_>, staple: &[u8], chain: &[CertificateDer<'_>]) -> Option<Result<Standing, Doubt>> {
+        let trust = &cx.env.trust;
+        let none = |_| Arc::new(RootCertStore::empty());
+        let authorities = trust.authorities(self.ca.as_deref()).unwrap_or_else(none);
+        let by = Beliefs { authorities: &authorities, algorithms: trust.algorithms(), now: cx.env.clock.now() };
+        (!staple.is_empty()).then(|| proof::prove(staple, chain, &by))
     }
 }
 
@@ -155,22 +170,22 @@ pub struct Seen {
     handshake_seconds: f64,
     /// Old versions that the peer still speaks.
     old: Vec<&'static str>,
-    /// What came with the certificate about its revocation.
-    staple: Option<Result<Staple, String>>,
+    /// What came with the certificate about its revocation, or why that proves nothing.
+    staple: Option<Result<Standing, Doubt>>,
 }
 
 /// What is doubtful of a certificate that is valid, as a part of a sentence.
-fn doubt(want: &Tls, seen: &Seen, now: Timestamp) -> Option<(State, String)> {
+fn doubt(want: &Tls, seen: &Seen) -> Option<(State, String)> {
     match &seen.staple {
-        Some(Ok(Staple { standing: Standing::Revoked, .. })) => {
+        Some(Ok(Standing::Revoked)) => {
             return Some((State::Critical, "the certificate is revoked, says its own staple".to_owned()));
         }
-        Some(Ok(staple)) if staple.next_update.is_some_and(|end| end < now) => {
-            return Some((State::Warning, "its staple about revocation is out of date".to_owned()));
+        Some(Ok(Standing::Unknown)) => {
+            return Some((State::Warning, "its staple about revocation does not know the certificate".to_owned()));
         }
         Some(Err(why)) => return Some((State::Warning, format!("its staple about revocation {why}"))),
         None if want.stapled => return Some((State::Warning, "no staple about revocation comes with it".to_owned())),
-        _ => {}
+        Some(Ok(Standing::Good)) | None => {}
     }
     if !seen.old.is_empty() {
         return Some((State::Warning, format!("the peer still speaks {}", seen.old.join(" and "))));
@@ -204,7 +219,7 @@ pub fn decide(want: &Tls, seen: &Seen, now: Timestamp) -> Outcome {
             State::Critical,
             format!("{}: {trouble} (asked for {}, shown for {names}, issued by {})", seen.peer, seen.name, leaf.issuer),
         )
-    } else if let Some((state, doubt)) = doubt(want, seen, now).filter(|(state, _)| *state > expiry) {
+    } else if let Some((state, doubt)) = doubt(want, seen).filter(|(state, _)| *state > expiry) {
         (state, format!("{}: {doubt}", seen.peer))
     } else {
         (
@@ -247,10 +262,6 @@ mod tests {
     #[test]
     fn weak_old_and_revoked_are_told() {
         let now: Timestamp = NOW.parse().unwrap();
-        let staple = |standing, days: i64| {
-            let next_update = Some(now + jiff::SignedDuration::from_hours(24 * days));
-            Some(Ok(Staple { standing, this_update: now, next_update }))
-        };
         for (params, weakness, old, staple, state, part) in [
             (
                 json!({}),
@@ -262,9 +273,11 @@ mod tests {
             ),
             (json!({"allow_weak": true}), Some("an RSA key of 1024 bits"), vec![], None, State::Ok, "valid for"),
             (json!({"refuse_old": true}), None, vec!["TLS 1.0"], None, State::Warning, "still speaks TLS 1.0"),
-            (json!({}), None, vec![], staple(Standing::Good, 3), State::Ok, "valid for"),
-            (json!({}), None, vec![], staple(Standing::Revoked, 3), State::Critical, "is revoked"),
-            (json!({}), None, vec![], staple(Standing::Good, -3), State::Warning, "out of date"),
+            (json!({}), None, vec![], Some(Ok(Standing::Good)), State::Ok, "valid for"),
+            (json!({}), None, vec![], Some(Ok(Standing::Revoked)), State::Critical, "is revoked"),
+            (json!({}), None, vec![], Some(Ok(Standing::Unknown)), State::Warning, "does not know"),
+            (json!({}), None, vec![], Some(Err(Doubt::Late(now))), State::Warning, "out of date"),
+            (json!({}), None, vec![], Some(Err(Doubt::Forged)), State::Warning, "a signature that is wrong"),
             (json!({"stapled": true}), None, vec![], None, State::Warning, "no staple"),
         ] {
             let want: Tls = serde_json::from_value(params.clone()).unwrap();

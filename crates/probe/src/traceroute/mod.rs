@@ -1,17 +1,18 @@
 //! Traceroute: which way do packets to a host take, where are they lost, and how long is each part? IPv4 and IPv6.
 //!
-//! Echoes are sent that only one, two, three … hops pass on; whoever throws one away says so. A router may say nothing, or
-//! nothing when it has much to do, so only what is lost at the host itself is judged. It needs CAP_NET_RAW.
+//! Echoes, or datagrams of UDP, are sent that only one, two, three … hops pass on; whoever throws one away says so. A router may say
+//! nothing, or nothing when it has much to do, so only what is lost at the host itself is judged. It needs CAP_NET_RAW.
 
 mod packet;
 mod walk;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use packet::{Fate, Heard, parse_heard};
 pub use walk::{Hop, Way};
 
+use self::walk::Pace;
 use crate::env::{Failure, Range, addresses};
 use crate::outcome::{Outcome, State, in_words};
 use crate::params::{Family, ParamError, Span, ordered};
@@ -24,7 +25,12 @@ use crate::target::parse_host_port;
 pub struct Traceroute {
     /// How many hops are gone at most, 1 to 64.
     max_hops: u8,
-    /// How many echoes each hop gets, 1 to 10.
+    /// What is sent: icmp (echoes) or udp (datagrams, where echoes are kept back on the way, or go another way).
+    by: Means,
+    /// The port that datagrams go to, with by udp. One on which nobody listens: only then the host answers.
+    port: u16,
+    /// How many echoes or datagrams each hop gets, 1 to 10. A host answers only so many datagrams: Linux six at once, and then one a
+    /// second.
     count: u8,
     /// How long a hop has to answer. Less where the check's time is too short for it.
     wait: Span,
@@ -36,9 +42,9 @@ pub struct Traceroute {
     warn_hops: Option<u8>,
     /// CRITICAL when the host is at least so many hops away.
     critical_hops: Option<u8>,
-    /// WARNING from this share of echoes that the host does not answer, in percent.
+    /// WARNING from this share of them that the host does not answer, in percent.
     warn_loss_percent: f64,
-    /// CRITICAL from this share of echoes that the host does not answer, in percent.
+    /// CRITICAL from this share of them that the host does not answer, in percent.
     critical_loss_percent: f64,
     /// WARNING when the host's replies took at least this long on average.
     warn_time: Option<Span>,
@@ -48,10 +54,23 @@ pub struct Traceroute {
     family: Family,
 }
 
+/// What is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Means {
+    /// Echoes.
+    #[default]
+    Icmp,
+    /// Datagrams that nobody takes.
+    Udp,
+}
+
 impl Default for Traceroute {
     fn default() -> Self {
         Traceroute {
             max_hops: 30,
+            by: Means::Icmp,
+            port: 33_434,
             count: 3,
             wait: Span::millis(1000),
             through: Vec::new(),
@@ -69,7 +88,7 @@ impl Default for Traceroute {
 
 impl Check for Traceroute {
     const NAME: &'static str = "traceroute";
-    const TITLE: &'static str = "Traceroute (ICMP path)";
+    const TITLE: &'static str = "Traceroute (path by ICMP or UDP)";
     const HELP: &'static str = "Follows the way to a host hop by hop, with round trip and loss of each, and judges whether it arrives, how far it is and whom it goes through.";
     const TARGET: &'static str = "a host name or address, for example web-1.example.org";
 
@@ -78,13 +97,17 @@ impl Check for Traceroute {
         let mut wrong = |field: &str, message: String| problems.push(ParamError::new(field, message));
         match parse_host_port(target.as_bytes()) {
             Err(message) => wrong("target", message),
-            Ok(parsed) if parsed.port.is_some() => {
-                wrong("target", format!("{target:?} names a port; echoes have none"))
-            }
+            Ok(parsed) if parsed.port.is_some() => wrong(
+                "target",
+                format!("{target:?} names a port; echoes have none, and that of datagrams is the parameter port"),
+            ),
             Ok(_) => {}
         }
         if !(1..=64).contains(&self.max_hops) {
             wrong("max_hops", format!("{} is not between 1 and 64", self.max_hops));
+        }
+        if self.port == 0 {
+            wrong("port", "must not be 0".to_owned());
         }
         if !(1..=10).contains(&self.count) {
             wrong("count", format!("{} is not between 1 and 10", self.count));
@@ -100,7 +123,9 @@ impl Check for Traceroute {
         let target = parse_host_port(cx.target.as_bytes()).map_err(Failure::Local)?;
         let found = addresses(cx, &target.host, self.family).await?;
         cx.trace.phase("path", "waiting for the hops to answer");
-        let way = walk::walk(cx, found[0], self.max_hops, self.count, self.wait.0).await?;
+        let port = (self.by == Means::Udp).then_some(self.port);
+        let pace = Pace { max_hops: self.max_hops, count: self.count, wait: self.wait.0, port };
+        let way = walk::walk(cx, found[0], pace).await?;
         Ok(decide(self, cx.target, &way))
     }
 }
@@ -237,6 +262,7 @@ mod tests {
         for (params, field) in [
             (json!({"max_hops": 0}), "max_hops"),
             (json!({"count": 11}), "count"),
+            (json!({"by": "udp", "port": 0}), "port"),
             (json!({"warn_hops": 9, "critical_hops": 3}), "critical_hops"),
         ] {
             let want: Traceroute = serde_json::from_value(params).unwrap();

@@ -1,4 +1,5 @@
-//! Packet: echoes whose way ends early, and what those on the way say about it (RFC 792, RFC 4443). Bytes in, value out.
+//! Packet: echoes and datagrams whose way ends early, and what those on the way say about it (RFC 792, RFC 4443). Bytes in, value
+//! out.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -6,6 +7,9 @@ use crate::sweep::checksum;
 
 /// Bytes of an echo.
 const PROBE_BYTES: usize = 40;
+
+const ICMP_V4: u8 = 1;
+const ICMP_V6: u8 = 58;
 
 const REPLY_V4: u8 = 0;
 const UNREACHABLE_V4: u8 = 3;
@@ -32,20 +36,43 @@ pub(super) fn probe(is_v6: bool, identifier: u16, sequence: u16) -> Vec<u8> {
     packet
 }
 
-/// What somebody says about an echo of ours.
+/// The least bytes that a datagram carries.
+const DATAGRAM_BYTES: u16 = 32;
+/// Numbers of a round, as sequence numbers count them and as lengths do.
+const ROUND: u16 = 256;
+const LENGTHS: u16 = 64;
+
+/// What a datagram carries. Its length is the only thing about it that whoever throws it away quotes for certain and that
+/// neither shares packets out among ways nor is changed on them: it says which one it was. At most 64 hops and 10 rounds keep it
+/// below what every way takes whole.
+pub(super) fn datagram(sequence: u16) -> Vec<u8> {
+    let (round, hop) = (sequence / ROUND, sequence % ROUND);
+    vec![0; usize::from(DATAGRAM_BYTES + round * LENGTHS + hop.saturating_sub(1))]
+}
+
+/// The sequence number that a length of header and content stands for.
+fn sequence_of(length: u16) -> Option<u16> {
+    const HEADER: u16 = 8;
+    let number = length.checked_sub(HEADER + DATAGRAM_BYTES)?;
+    (number / LENGTHS).checked_mul(ROUND)?.checked_add(number % LENGTHS + 1)
+}
+
+/// What somebody says about an echo or a datagram of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heard {
-    /// Whose echo it was.
+    /// Whose it was: the number of an echo, the port that a datagram came from.
     pub identifier: u16,
     /// Which one.
     pub sequence: u16,
+    /// The port that a datagram was sent to; `None` for an echo.
+    pub port: Option<u16>,
     /// Where it was sent to, as whoever threw it away quotes it; a reply comes from there and quotes nothing.
     pub destination: Option<IpAddr>,
     /// What became of it.
     pub fate: Fate,
 }
 
-/// What became of an echo.
+/// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It arrived, and was answered.
@@ -57,14 +84,14 @@ pub enum Fate {
 }
 
 /// Reads what a raw socket for ICMP hears; IPv4 shows its header there and IPv6 does not. `None` for all that is not about an
-/// echo.
+/// echo or a datagram.
 pub fn parse_heard(is_v6: bool, bytes: &[u8]) -> Option<Heard> {
     let icmp = if is_v6 { bytes } else { after_header(bytes)? };
     let (kind, code) = (*icmp.first()?, *icmp.get(1)?);
     let fate = match (is_v6, kind) {
         (false, REPLY_V4) | (true, REPLY_V6) => {
             let (identifier, sequence) = numbers(icmp)?;
-            return Some(Heard { identifier, sequence, destination: None, fate: Fate::Answered });
+            return Some(Heard { identifier, sequence, port: None, destination: None, fate: Fate::Answered });
         }
         (false, EXCEEDED_V4) | (true, EXCEEDED_V6) if code == 0 => Fate::Ended,
         (false, UNREACHABLE_V4) => Fate::Refused(match code {
@@ -83,22 +110,28 @@ pub fn parse_heard(is_v6: bool, bytes: &[u8]) -> Option<Heard> {
         _ => return None,
     };
     let quoted = icmp.get(8..)?;
-    let (destination, icmp): (IpAddr, _) = if is_v6 {
-        const ICMP: u8 = 58;
+    const UDP: u8 = 17;
+    let (destination, kind, thrown): (IpAddr, _, _) = if is_v6 {
         let (header, rest) = quoted.split_first_chunk::<40>()?;
         let destination: [u8; 16] = *header[24..].first_chunk()?;
-        (Ipv6Addr::from(destination).into(), Some(rest).filter(|_| header[6] == ICMP)?)
+        (Ipv6Addr::from(destination).into(), header[6], rest)
     } else {
-        const ICMP: u8 = 1;
         let rest = after_header(quoted)?;
         let destination: [u8; 4] = *quoted.get(16..)?.first_chunk()?;
-        (Ipv4Addr::from(destination).into(), Some(rest).filter(|_| quoted[9] == ICMP)?)
+        (Ipv4Addr::from(destination).into(), quoted[9], rest)
     };
-    if *icmp.first()? != if is_v6 { REQUEST_V6 } else { REQUEST_V4 } {
+    let destination = Some(destination);
+    if kind == UDP {
+        let &[a, b, c, d, e, f] = thrown.first_chunk::<6>()?;
+        let [from, to, length] = [[a, b], [c, d], [e, f]].map(u16::from_be_bytes);
+        return Some(Heard { identifier: from, sequence: sequence_of(length)?, port: Some(to), destination, fate });
+    }
+    let (icmp, request) = if is_v6 { (ICMP_V6, REQUEST_V6) } else { (ICMP_V4, REQUEST_V4) };
+    if kind != icmp || *thrown.first()? != request {
         return None;
     }
-    let (identifier, sequence) = numbers(icmp)?;
-    Some(Heard { identifier, sequence, destination: Some(destination), fate })
+    let (identifier, sequence) = numbers(thrown)?;
+    Some(Heard { identifier, sequence, port: None, destination, fate })
 }
 
 /// What comes after a header of IPv4.
@@ -152,13 +185,36 @@ mod tests {
                 assert_eq!(heard.destination, quoted.then(|| "192.0.2.7".parse().unwrap()));
             }
         }
-        let asked = probe(true, 7, 42);
-        let mut six = vec![0x60, 0, 0, 0, 0, 40, 58, 1];
+        let heard = parse_heard(true, &[vec![EXCEEDED_V6, 0, 0, 0, 0, 0, 0, 0], six(58), probe(true, 7, 42)].concat());
+        let heard = heard.unwrap();
+        assert_eq!(heard.destination, Some("2001:db8::7".parse().unwrap()));
+        assert_eq!((heard.sequence, heard.fate, heard.port), (42, Fate::Ended, None));
+    }
+
+    #[test]
+    fn a_datagram_is_known_again_by_its_length() {
+        for sequence in [1, 64, 3 * ROUND + 7, 9 * ROUND + 64] {
+            let length = u16::try_from(datagram(sequence).len() + 8).unwrap();
+            assert!(length < 1000);
+            let ports = [33_000u16, 33_434, length, 0].map(u16::to_be_bytes).concat();
+            let mut four = header();
+            four[9] = 17;
+            let four = [header(), vec![UNREACHABLE_V4, 3, 0, 0, 0, 0, 0, 0], four, ports.clone()].concat();
+            let six = [vec![UNREACHABLE_V6, 4, 0, 0, 0, 0, 0, 0], six(17), ports].concat();
+            for heard in [parse_heard(false, &four).unwrap(), parse_heard(true, &six).unwrap()] {
+                assert_eq!((heard.identifier, heard.sequence, heard.port), (33_000, sequence, Some(33_434)));
+                assert_eq!(heard.fate, Fate::Refused("it cannot be reached"));
+            }
+        }
+        assert_eq!(sequence_of(39), None); // shorter than any of ours
+    }
+
+    /// A header of IPv6 to 2001:db8::7, before a packet of that kind.
+    fn six(kind: u8) -> Vec<u8> {
+        let mut six = vec![0x60, 0, 0, 0, 0, 40, kind, 1];
         six.extend([0; 16]);
         six.extend("2001:db8::7".parse::<Ipv6Addr>().unwrap().octets());
-        let heard = parse_heard(true, &[vec![EXCEEDED_V6, 0, 0, 0, 0, 0, 0, 0], six, asked].concat()).unwrap();
-        assert_eq!(heard.destination, Some("2001:db8::7".parse().unwrap()));
-        assert_eq!((heard.sequence, heard.fate), (42, Fate::Ended));
+        six
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! Walk: sending echoes hop by hop and gathering who answers. In rounds: the first one finds how far the host is, and looks
+//! Walk: sending echoes or datagrams hop by hop and gathering who answers. In rounds: the first one finds how far the host is, and looks
 //! only so far ahead as it must; the others ask the same hops again.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::packet::{Fate, parse_heard, probe};
+use super::packet::{Fate, datagram, parse_heard, probe};
 use crate::env::{Failure, Hops};
 use crate::protocol::Cx;
 
@@ -14,7 +14,7 @@ use crate::protocol::Cx;
 pub struct Hop {
     /// Who answered from there, the first one first; several where packets are shared out.
     pub from: Vec<IpAddr>,
-    /// Echoes that were to come so far.
+    /// Echoes or datagrams that were to come so far.
     pub sent: u32,
     /// Round trips of those that were answered.
     pub times: Vec<Duration>,
@@ -27,7 +27,7 @@ impl Hop {
         (!self.times.is_empty()).then(|| sum / self.times.len() as f64)
     }
 
-    /// The share of echoes that nobody answered.
+    /// The share of them that nobody answered.
     pub fn loss_percent(&self) -> f64 {
         100.0 * (1.0 - self.times.len() as f64 / f64::from(self.sent.max(1)))
     }
@@ -57,6 +57,10 @@ impl Way {
         hop < 2 || self.hops.get(hop - 2).is_some_and(|before| !before.from.is_empty())
     }
 
+    fn arrived(&mut self, hop: usize) {
+        self.distance = Some(self.distance.map_or(hop, |known| known.min(hop)));
+    }
+
     /// How far there is anything to ask.
     fn end(&self, max_hops: usize) -> usize {
         self.distance.or(self.refused.map(|(_, hop, _)| hop)).unwrap_or(max_hops)
@@ -65,15 +69,31 @@ impl Way {
 
 /// How long the first round waits before it looks one hop further.
 const STRIDE: Duration = Duration::from_millis(10);
+/// The same for datagrams. Each that comes to the host before its first answer is back takes one of the few answers that it
+/// gives at once: Linux gives six, and then one a second.
+const STRIDE_OF_DATAGRAMS: Duration = Duration::from_millis(50);
+
+/// How far and how often.
+#[derive(Clone, Copy)]
+pub(super) struct Pace {
+    pub max_hops: u8,
+    pub count: u8,
+    pub wait: Duration,
+    /// The port that datagrams go to; `None` for echoes.
+    pub port: Option<u16>,
+}
 
 /// Walks to that address.
-pub(super) async fn walk(cx: &Cx<'_>, peer: IpAddr, max_hops: u8, count: u8, wait: Duration) -> Result<Way, Failure> {
-    let socket = cx.env.net.hops(peer)?;
+pub(super) async fn walk(cx: &Cx<'_>, peer: IpAddr, pace: Pace) -> Result<Way, Failure> {
+    let Pace { max_hops, count, wait, port } = pace;
+    let socket = cx.env.net.hops(peer, port)?;
+    let first_stride = if port.is_some() { STRIDE_OF_DATAGRAMS } else { STRIDE };
     let mut walk = Walk {
         cx,
         peer,
+        port,
+        identifier: socket.port().unwrap_or_else(|| RandomState::new().build_hasher().finish() as u16),
         socket,
-        identifier: RandomState::new().build_hasher().finish() as u16,
         sent: vec![vec![None; usize::from(max_hops)]; usize::from(count)],
         way: Way::default(),
     };
@@ -84,7 +104,7 @@ pub(super) async fn walk(cx: &Cx<'_>, peer: IpAddr, max_hops: u8, count: u8, wai
         let mut hop = 1;
         while usize::from(hop) <= walk.way.end(usize::from(max_hops)) && cx.env.clock.monotonic() < until {
             walk.send(round, hop).await?;
-            let stride = if round == 0 { STRIDE } else { Duration::from_millis(1) };
+            let stride = if round == 0 { first_stride } else { Duration::from_millis(1) };
             walk.listen(round, cx.env.clock.monotonic() + stride).await?;
             hop += 1;
         }
@@ -101,10 +121,12 @@ pub(super) async fn walk(cx: &Cx<'_>, peer: IpAddr, max_hops: u8, count: u8, wai
 struct Walk<'a> {
     cx: &'a Cx<'a>,
     peer: IpAddr,
+    /// The port that datagrams go to; `None` for echoes.
+    port: Option<u16>,
     socket: Box<dyn Hops>,
-    /// Tells our echoes from those of others.
+    /// Tells ours from those of others.
     identifier: u16,
-    /// When each echo went out, by round and hop; `None` before it did, and again when it was answered.
+    /// When each went out, by round and hop; `None` before it did, and again when it was answered.
     sent: Vec<Vec<Option<Duration>>>,
     way: Way,
 }
@@ -114,7 +136,11 @@ const ROUND: u16 = 256;
 
 impl Walk<'_> {
     async fn send(&mut self, round: u8, hop: u8) -> Result<(), Failure> {
-        let packet = probe(self.peer.is_ipv6(), self.identifier, u16::from(round) * ROUND + u16::from(hop));
+        let sequence = u16::from(round) * ROUND + u16::from(hop);
+        let packet = match self.port {
+            Some(_) => datagram(sequence),
+            None => probe(self.peer.is_ipv6(), self.identifier, sequence),
+        };
         let at = usize::from(hop) - 1;
         self.sent[usize::from(round)][at] = Some(self.cx.env.clock.monotonic());
         if self.way.hops.len() <= at {
@@ -126,7 +152,7 @@ impl Walk<'_> {
             Err(error) => match error.kind() {
                 // This machine itself knows no way, now: as good as lost.
                 std::io::ErrorKind::HostUnreachable | std::io::ErrorKind::NetworkUnreachable => Ok(()),
-                _ => Err(Failure::from_io(&format!("sending an echo to {}", self.peer), &error)),
+                _ => Err(Failure::from_io(&format!("sending to {}", self.peer), &error)),
             },
         }
     }
@@ -149,6 +175,7 @@ impl Walk<'_> {
     fn take(&mut self, from: IpAddr, bytes: &[u8]) {
         let Some(heard) = parse_heard(self.peer.is_ipv6(), bytes) else { return };
         let is_ours = heard.identifier == self.identifier
+            && heard.port == self.port
             && heard.destination.unwrap_or(from) == self.peer
             && (heard.fate != Fate::Answered || from == self.peer);
         let (round, hop) = (usize::from(heard.sequence / ROUND), usize::from(heard.sequence % ROUND));
@@ -161,8 +188,10 @@ impl Walk<'_> {
         }
         match heard.fate {
             Fate::Ended => {}
-            // Echoes that were to go further are answered from there, too: the nearest one counts.
-            Fate::Answered => self.way.distance = Some(self.way.distance.map_or(hop, |known| known.min(hop))),
+            // What was to go further is answered from there, too: the nearest one counts. A host answers a datagram by saying
+            // that nobody takes it.
+            Fate::Answered => self.way.arrived(hop),
+            Fate::Refused(_) if self.port.is_some() && from == self.peer => self.way.arrived(hop),
             Fate::Refused(why) if self.way.refused.is_none_or(|(_, known, _)| hop < known) => {
                 self.way.refused = Some((from, hop, why));
             }

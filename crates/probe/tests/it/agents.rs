@@ -90,3 +90,25 @@ async fn a_real_zabbix_agent_tells_its_items() {
         assert!(outcome.summary.contains(part), "{params}: {}", outcome.summary);
     }
 }
+
+#[tokio::test]
+#[ignore = "needs a Zabbix agent: make test-peers"]
+async fn an_agent_that_takes_pre_shared_keys_alone_is_told_of() {
+    let port = (0..100).map(|_| free_port() / 2).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap();
+    let configuration = format!(
+        "LogType=console\nPidFile={{folder}}/pid\nServer=127.0.0.1\nListenIP=127.0.0.1\nListenPort={port}\n\
+         ServerActive=\nStartAgents=2\nHostname=web-1\nAllowRoot=1\n\
+         TLSAccept=psk\nTLSPSKIdentity=web-1\nTLSPSKFile={{folder}}/key\n"
+    );
+    let files = [("key", "00112233445566778899aabbccddeeff".to_owned())];
+    let peer = start("/usr/sbin/zabbix_agentd", &configuration, &["-f", "-c", "{folder}/peer.conf"], &files);
+    until_it_listens(&peer, port).await;
+    for (params, part) in [
+        (json!({}), "TLSAccept unencrypted (or cert, with tls here): pre-shared keys (psk) are not spoken here"),
+        (json!({"tls": true, "verify": false}), "its TLSAccept cert: pre-shared keys (psk) are not spoken here"),
+    ] {
+        let outcome = check("zabbix", &format!("127.0.0.1:{port}"), params.clone(), SECONDS_5).await;
+        assert_eq!(outcome.state, State::Critical, "{params}: {}", outcome.summary);
+        assert!(outcome.summary.contains(part), "{params}: {}", outcome.summary);
+    }
+}

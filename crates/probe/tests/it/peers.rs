@@ -61,6 +61,13 @@ pub fn free_port() -> u16 {
     }
 }
 
+/// So many ports of loopback that nobody uses, each another one.
+pub fn free_ports(count: usize) -> Vec<u16> {
+    let held: Vec<TcpListener> =
+        (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has free ports")).collect(); // each is held until the last is found
+    held.iter().map(|one| one.local_addr().expect("it is bound").port()).collect()
+}
+
 /// Starts a program of Debian with that configuration, written to `FOLDER/peer.conf` where `{folder}` is replaced.
 /// A file whose name ends in `/` is a folder that everyone may write to, since servers give up their rights.
 #[expect(clippy::disallowed_methods, reason = "tests start the real peers here and nowhere else")]

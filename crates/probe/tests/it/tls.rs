@@ -4,7 +4,7 @@ use probe::State;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use serde_json::json;
 
-use crate::peers::{Peer, free_port, nginx};
+use crate::peers::{Peer, free_port, free_ports, nginx};
 use crate::{SECONDS_5, check};
 
 pub type Authority = CertifiedIssuer<'static, KeyPair>;
@@ -32,10 +32,8 @@ pub fn issue(authority: &Authority, params: CertificateParams) -> (String, Strin
 async fn showing(certificates: &[(String, String)]) -> (Peer, Vec<u16>) {
     let mut files: Vec<(String, String)> = Vec::new();
     let mut servers = String::new();
-    let mut ports = Vec::new();
-    for (index, (certificate, key)) in certificates.iter().enumerate() {
-        let port = free_port();
-        ports.push(port);
+    let ports = free_ports(certificates.len());
+    for (index, ((certificate, key), port)) in certificates.iter().zip(&ports).enumerate() {
         files.push((format!("{index}.crt"), certificate.clone()));
         files.push((format!("{index}.key"), key.clone()));
         servers += &format!(
@@ -185,42 +183,4 @@ async fn old_versions_and_weak_keys_are_told() {
     let params = json!({"verify": false, "refuse_old": true, "allow_weak": true});
     let outcome = check("tls", &format!("localhost:{port}"), params, SECONDS_5).await;
     assert_eq!(outcome.state, State::Ok, "{}", outcome.summary);
-}
-
-#[tokio::test]
-async fn a_staple_of_a_real_responder_is_read() {
-    let authority = authority();
-    let (certificate, key) = issue(&authority, named("localhost"));
-    let folder = tempfile::tempdir().unwrap();
-    let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    for (name, content) in
-        [("ca", authority.pem()), ("ca.key", authority.key().serialize_pem()), ("crt", certificate.clone())]
-    {
-        std::fs::write(place(name), content).unwrap();
-    }
-    let serial = crate::peers::run("openssl", &["x509", "-in", &place("crt"), "-noout", "-serial"]);
-    let serial = serial.trim().trim_start_matches("serial=").to_owned();
-    for (line, state, part) in [
-        (format!("V\t351231235959Z\t\t{serial}\tunknown\t/CN=localhost\n"), State::Ok, "is valid for"),
-        (
-            format!("R\t351231235959Z\t261101000000Z\t{serial}\tunknown\t/CN=localhost\n"),
-            State::Critical,
-            "is revoked, says its own staple",
-        ),
-    ] {
-        std::fs::write(place("index"), line).unwrap();
-        let (ca, ca_key, crt, index, staple) =
-            (place("ca"), place("ca.key"), place("crt"), place("index"), place("staple"));
-        let made = [
-            "ocsp", "-index", &index, "-CA", &ca, "-rsigner", &ca, "-rkey", &ca_key, "-issuer", &ca, "-cert", &crt,
-            "-ndays", "7", "-respout", &staple,
-        ];
-        crate::peers::run("openssl", &made);
-        let files = [("crt", certificate.clone()), ("key", key.clone())];
-        let (_peer, port) = openssl(&files, &["-status_file", &staple]).await;
-        let params = json!({"ca": authority.pem(), "stapled": true});
-        let outcome = check("tls", &format!("localhost:{port}"), params, SECONDS_5).await;
-        assert_eq!(outcome.state, state, "{}", outcome.summary);
-        assert!(outcome.summary.contains(part), "{}", outcome.summary);
-    }
 }

@@ -10,8 +10,9 @@ use crate::{SECONDS_5, check};
 
 #[tokio::test]
 async fn loopback_is_one_hop_away_or_the_missing_right_is_told() {
-    for target in ["127.0.0.1", "::1"] {
-        let outcome = check("traceroute", target, json!({}), SECONDS_5).await;
+    let ways = [("127.0.0.1", "icmp"), ("::1", "icmp"), ("127.0.0.1", "udp"), ("::1", "udp")];
+    for (target, by) in ways {
+        let outcome = check("traceroute", target, json!({"by": by}), SECONDS_5).await;
         if outcome.state == State::Unknown {
             assert!(outcome.summary.contains("CAP_NET_RAW"), "{}", outcome.summary);
             continue;
@@ -111,18 +112,38 @@ fn two_real_routers_are_met_on_the_way_and_what_they_refuse_is_told() {
             "not reached in 2 hops; the last that answers is 10.71.2.2",
         ),
         ("10.71.1.1", json!({}), State::Ok, "1 hop away"),
+        ("10.71.3.2", json!({"by": "udp", "wait": "200ms"}), State::Ok, "10.71.3.2 is 3 hops away"),
+        ("fd71:3::2", json!({"by": "udp", "wait": "200ms", "count": 10}), State::Ok, "fd71:3::2 is 3 hops away"),
+        ("10.71.3.2", json!({"by": "udp", "critical_hops": 3}), State::Critical, "3 hops"),
+        (
+            "10.71.3.2",
+            json!({"by": "udp", "max_hops": 2, "port": 33_500}),
+            State::Critical,
+            "not reached in 2 hops; the last that answers is 10.71.2.2",
+        ),
+        ("10.71.1.1", json!({"by": "udp"}), State::Ok, "1 hop away"),
     ];
     let outcomes = row.ask(rows.iter().map(|(target, params, ..)| (*target, params.clone())).collect());
     for ((target, params, state, part), outcome) in rows.iter().zip(&outcomes) {
         assert_eq!(outcome.state, *state, "{target} {params}: {}", outcome.summary);
         assert!(outcome.summary.contains(part), "{target} {params}: {}", outcome.summary);
     }
-    for (outcome, addresses) in
-        outcomes.iter().zip([["10.71.1.1", "10.71.2.2", "10.71.3.2"], ["fd71:1::1", "fd71:2::2", "fd71:3::2"]])
-    {
+    let (four, six) = (["10.71.1.1", "10.71.2.2", "10.71.3.2"], ["fd71:1::1", "fd71:2::2", "fd71:3::2"]);
+    for (outcome, addresses) in [(&outcomes[0], four), (&outcomes[1], six), (&outcomes[8], four), (&outcomes[9], six)] {
         let hops = outcome.readings.iter().filter(|reading| reading.name == "traceroute_hop_round_trip_seconds");
         let met: Vec<_> = hops.map(|hop| (hop.labels["hop"].as_str(), hop.labels["address"].as_str())).collect();
         assert_eq!(met, [("1", addresses[0]), ("2", addresses[1]), ("3", addresses[2])]);
+    }
+    // The last machine answers as sparingly as it would by itself, and us at addresses that it has not answered yet.
+    let sparing = "echo 1000 > /proc/sys/net/ipv4/icmp_ratelimit; echo 1000 > /proc/sys/net/ipv6/icmp/ratelimit";
+    run("ip", &["netns", "exec", &format!("{}4", row.0), "sh", "-c", sparing]);
+    let asked = [("10.71.3.2", "10.71.1.3", "24"), ("fd71:3::2", "fd71:1::3", "64")].map(|(target, source, bits)| {
+        let address = format!("{source}/{bits}");
+        run("ip", &["-n", &format!("{}1", row.0), "address", "add", &address, "dev", "right"]);
+        (target, json!({"by": "udp", "wait": "200ms", "source_address": source}))
+    });
+    for outcome in row.ask(asked.to_vec()) {
+        assert_eq!(outcome.reading("traceroute_loss_percent"), Some(0.0), "{}", outcome.summary);
     }
     // The second router forbids the way; the last machine is silent; one address nobody has.
     let router = format!("{}3", row.0);
@@ -130,19 +151,21 @@ fn two_real_routers_are_met_on_the_way_and_what_they_refuse_is_told() {
     run("ip", &["-n", &router, "route", "add", "blackhole", "10.71.3.78/32"]);
     // Its kernel says so once a second, counted from the last thing that it said: it is asked until it does, and the hop is
     // certain or an upper bound.
-    let mut forbidden = String::new();
-    for _ in 0..30 {
-        let outcome = row.ask(vec![("10.71.3.77", json!({"wait": "200ms"}))]).remove(0);
-        assert_eq!(outcome.state, State::Critical, "{}", outcome.summary);
-        forbidden = outcome.summary;
-        if forbidden.contains("forbidden") {
-            break; // polls: the router says what it forbids
+    for by in ["icmp", "udp"] {
+        let mut forbidden = String::new();
+        for _ in 0..30 {
+            let outcome = row.ask(vec![("10.71.3.77", json!({"by": by, "wait": "200ms"}))]).remove(0);
+            assert_eq!(outcome.state, State::Critical, "{by}: {}", outcome.summary);
+            forbidden = outcome.summary;
+            if forbidden.contains("forbidden") {
+                break; // polls: the router says what it forbids
+            }
         }
+        assert!(forbidden.contains("says that it is forbidden to go there"), "{by}: {forbidden}");
+        assert!(forbidden.contains("is not reached: 10.71.2.2 (hop "), "{by}: {forbidden}");
+        let nobody = row.ask(vec![("10.71.3.78", json!({"by": by, "wait": "50ms", "max_hops": 5}))]).remove(0);
+        assert_eq!(nobody.state, State::Critical, "{by}: {}", nobody.summary);
+        let part = "not reached in 5 hops; the last that answers is 10.71.1.1 (hop 1)";
+        assert!(nobody.summary.contains(part), "{by}: {}", nobody.summary);
     }
-    assert!(forbidden.contains("says that it is forbidden to go there"), "{forbidden}");
-    assert!(forbidden.contains("is not reached: 10.71.2.2 (hop "), "{forbidden}");
-    let nobody = row.ask(vec![("10.71.3.78", json!({"wait": "50ms", "max_hops": 5}))]).remove(0);
-    assert_eq!(nobody.state, State::Critical, "{}", nobody.summary);
-    let part = "not reached in 5 hops; the last that answers is 10.71.1.1 (hop 1)";
-    assert!(nobody.summary.contains(part), "{}", nobody.summary);
 }

@@ -1,12 +1,18 @@
-//! Redfish: is the hardware of a server healthy, by its own management controller? Follows links from the root; writes nothing.
+//! Redfish: is the hardware of a server healthy, by its own management controller? Follows links from the root; writes nothing
+//! but its own session.
+
+mod session;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
+pub use session::SignIn;
+
+use self::session::Visit;
 use crate::env::Failure;
-use crate::http::{Answer, Ask, at_path, under};
+use crate::http::{Answer, at_path, under};
 use crate::outcome::{Outcome, State};
 use crate::params::ParamError;
 use crate::protocol::{Check, Cx};
@@ -22,6 +28,9 @@ pub struct Redfish {
     /// Whether temperatures, fans and power supplies are read, too. They take two more questions a chassis, or one for each
     /// sensor where a controller knows only the newer way and tells no list at once.
     sensors: Sensors,
+    /// How user and password are shown: basic (with each question), session (once, for a token that is given back at the end) or
+    /// any (basic, and in a session where that is refused). Name session where a controller locks out after refused tries.
+    sign_in: SignIn,
     /// How to get at it.
     #[serde(flatten)]
     access: Access,
@@ -64,26 +73,20 @@ impl Check for Redfish {
     const TARGET: &'static str = "the web address of the controller, for example https://bmc-1.example.org/";
 
     fn problems(&self, target: &str) -> Vec<ParamError> {
-        self.access.problems(target)
+        let mut problems = self.access.problems(target);
+        if self.sign_in == SignIn::Session && self.access.user.is_none() {
+            problems.push(ParamError::new("sign_in", "session needs user and password"));
+        }
+        problems
     }
 
     async fn run<'a>(&'a self, cx: &'a Cx<'a>) -> Result<Outcome, Failure> {
         let base = parse_web_address(cx.target.as_bytes()).map_err(Failure::Local)?;
-        let (root, mut last) = self.access.ask(Ask::get(under(&base, "redfish/v1/"))).json(cx).await?;
-        if root["RedfishVersion"].as_str().is_none() {
-            return Err(Failure::Peer(format!("{} is no root of Redfish: it tells no version", last.url)));
-        }
-        let at_once = &root["ProtocolFeaturesSupported"]["ExpandQuery"];
-        let list = if at_once["NoLinks"] == true { List::AtOnce } else { List::EachAlone };
-        let mut seen = Seen::default();
-        let systems = self.members(cx, &base, &root["Systems"], List::EachAlone, MAX_MEMBERS).await?;
-        let chassis = self.members(cx, &base, &root["Chassis"], List::EachAlone, MAX_MEMBERS).await?;
-        (seen.systems, seen.chassis) = (seen.whole(systems), seen.whole(chassis));
-        if self.sensors == Sensors::Read {
-            for chassis in seen.chassis.clone() {
-                self.read_parts(cx, &base, &chassis, list, &mut seen).await;
-            }
-        }
+        let mut visit = Visit::new(&self.access, self.sign_in, &base);
+        let looked = self.look(cx, &base, &mut visit).await;
+        let ended = visit.end(cx).await;
+        let (mut seen, mut last) = looked?;
+        seen.session_left = ended.err();
         last.total_seconds = cx.trace.elapsed().as_secs_f64();
         Ok(decide(self, &seen, &Answer { url: base, ..last }))
     }
@@ -99,70 +102,90 @@ enum List {
 }
 
 impl Redfish {
-    /// What a chassis tells of its parts: two documents in the older way, lists since 2020.
-    async fn read_parts(&self, cx: &Cx<'_>, base: &Url, chassis: &Value, list: List, seen: &mut Seen) {
-        let older = ["Thermal", "Power"].into_iter().filter_map(|part| link(&chassis[part]));
-        let mut has_older = false;
-        for path in older {
-            has_older = true;
-            // A controller may link what it does not serve; that is its bug and not the server's illness.
-            match self.access.ask(Ask::get(at_path(base, path))).json(cx).await {
-                Ok((json, _)) => seen.parts.push(json),
-                Err(_) => seen.unread += 1,
+    /// All that the controller tells, and its first answer.
+    async fn look(&self, cx: &Cx<'_>, base: &Url, visit: &mut Visit<'_>) -> Result<(Seen, Answer), Failure> {
+        let (root, answer) = visit.get(cx, under(base, "redfish/v1/")).await?;
+        if root["RedfishVersion"].as_str().is_none() {
+            return Err(Failure::Peer(format!("{} is no root of Redfish: it tells no version", answer.url)));
+        }
+        visit.begin(cx, &root).await?;
+        let at_once = &root["ProtocolFeaturesSupported"]["ExpandQuery"];
+        let list = if at_once["NoLinks"] == true { List::AtOnce } else { List::EachAlone };
+        let mut seen = Seen::default();
+        let systems = members(cx, visit, base, &root["Systems"], (List::EachAlone, MAX_MEMBERS)).await?;
+        let chassis = members(cx, visit, base, &root["Chassis"], (List::EachAlone, MAX_MEMBERS)).await?;
+        (seen.systems, seen.chassis) = (seen.whole(systems), seen.whole(chassis));
+        if self.sensors == Sensors::Read {
+            for chassis in seen.chassis.clone() {
+                read_parts(cx, visit, base, &chassis, list, &mut seen).await;
             }
         }
-        if has_older {
-            return;
-        }
-        for (part, members) in [("ThermalSubsystem", "Fans"), ("PowerSubsystem", "PowerSupplies")] {
-            let Some(path) = link(&chassis[part]) else { continue };
-            let found = match self.access.ask(Ask::get(at_path(base, path))).json(cx).await {
-                Ok((json, _)) => self.members(cx, base, &json[members], list, MAX_SENSORS).await,
-                Err(failure) => Err(failure),
-            };
-            seen.add(members, found);
-        }
-        let found = self.members(cx, base, &chassis["Sensors"], list, MAX_SENSORS).await;
-        seen.add("Sensors", found);
+        Ok((seen, answer))
     }
+}
 
-    /// The members of a collection, each whole; at most so many, however many parts the collection is told in.
-    async fn members(
-        &self,
-        cx: &Cx<'_>,
-        base: &Url,
-        collection: &Value,
-        list: List,
-        most: usize,
-    ) -> Result<Members, Failure> {
-        let mut found = Members::default();
-        let mut next = link(collection).map(|path| at_path(base, path));
-        if let (Some(url), List::AtOnce) = (&mut next, list) {
-            url.set_query(Some("$expand=.($levels=1)"));
+/// What a chassis tells of its parts: two documents in the older way, lists since 2020.
+async fn read_parts(cx: &Cx<'_>, visit: &mut Visit<'_>, base: &Url, chassis: &Value, list: List, seen: &mut Seen) {
+    let older = ["Thermal", "Power"].into_iter().filter_map(|part| link(&chassis[part]));
+    let mut has_older = false;
+    for path in older {
+        has_older = true;
+        // A controller may link what it does not serve; that is its bug and not the server's illness.
+        match visit.get(cx, at_path(base, path)).await {
+            Ok((json, _)) => seen.parts.push(json),
+            Err(_) => seen.unread += 1,
         }
-        for _ in 0..MAX_PAGES {
-            let Some(url) = next.take() else { return Ok(found) };
-            let (page, _) = self.access.ask(Ask::get(url)).json(cx).await?;
-            for member in page["Members"].as_array().into_iter().flatten() {
-                if found.read.len() >= most {
-                    return Ok(Members { is_cut: true, ..found });
-                }
-                // A link may carry annotations of its own, but only the thing itself has a name.
-                if member["Name"].is_string() {
-                    found.read.push(member.clone());
-                } else if let Some(path) = link(member) {
-                    found.read.push(self.access.ask(Ask::get(at_path(base, path))).json(cx).await?.0);
-                } else {
-                    found.is_cut = true;
-                }
-            }
-            let more = &page["Members@odata.nextLink"];
-            next = own_path(more).map(|path| at_path(base, path));
-            // One that leads elsewhere is not followed.
-            found.is_cut |= next.is_none() && !more.is_null();
-        }
-        Ok(Members { is_cut: found.is_cut || next.is_some(), ..found })
     }
+    if has_older {
+        return;
+    }
+    for (part, name) in [("ThermalSubsystem", "Fans"), ("PowerSubsystem", "PowerSupplies")] {
+        let Some(path) = link(&chassis[part]) else { continue };
+        let found = match visit.get(cx, at_path(base, path)).await {
+            Ok((json, _)) => members(cx, visit, base, &json[name], (list, MAX_SENSORS)).await,
+            Err(failure) => Err(failure),
+        };
+        seen.add(name, found);
+    }
+    let found = members(cx, visit, base, &chassis["Sensors"], (list, MAX_SENSORS)).await;
+    seen.add("Sensors", found);
+}
+
+/// The members of a collection, each whole; at most so many, however many parts the collection is told in.
+async fn members(
+    cx: &Cx<'_>,
+    visit: &mut Visit<'_>,
+    base: &Url,
+    collection: &Value,
+    (list, most): (List, usize),
+) -> Result<Members, Failure> {
+    let mut found = Members::default();
+    let mut next = link(collection).map(|path| at_path(base, path));
+    if let (Some(url), List::AtOnce) = (&mut next, list) {
+        url.set_query(Some("$expand=.($levels=1)"));
+    }
+    for _ in 0..MAX_PAGES {
+        let Some(url) = next.take() else { return Ok(found) };
+        let (page, _) = visit.get(cx, url).await?;
+        for member in page["Members"].as_array().into_iter().flatten() {
+            if found.read.len() >= most {
+                return Ok(Members { is_cut: true, ..found });
+            }
+            // A link may carry annotations of its own, but only the thing itself has a name.
+            if member["Name"].is_string() {
+                found.read.push(member.clone());
+            } else if let Some(path) = link(member) {
+                found.read.push(visit.get(cx, at_path(base, path)).await?.0);
+            } else {
+                found.is_cut = true;
+            }
+        }
+        let more = &page["Members@odata.nextLink"];
+        next = own_path(more).map(|path| at_path(base, path));
+        // One that leads elsewhere is not followed.
+        found.is_cut |= next.is_none() && !more.is_null();
+    }
+    Ok(Members { is_cut: found.is_cut || next.is_some(), ..found })
 }
 
 /// What was read of a collection.
@@ -193,6 +216,8 @@ pub struct Seen {
     pub parts: Vec<Value>,
     /// How many of these lists could not be read, or have more in them than was read.
     pub unread: usize,
+    /// Why the session that was opened could not be ended.
+    pub session_left: Option<String>,
 }
 
 impl Seen {
@@ -274,6 +299,9 @@ pub fn decide(want: &Redfish, seen: &Seen, answer: &Answer) -> Outcome {
     }
     if unread > 0 {
         findings.add(State::Warning, format!("{unread} of its lists cannot be read whole"));
+    }
+    if let Some(why) = &seen.session_left {
+        findings.add(State::Warning, format!("the session of this check is left open ({why})"));
     }
     let (state, end) = findings.verdict();
     let sentence = format!("{} tells of {} systems, {} chassis", answer.url, seen.systems.len(), seen.chassis.len());

@@ -1,20 +1,37 @@
-//! SCRAM-SHA-256: proves a password without telling it, and has the server prove that it knows it (RFC 5802, RFC 7677).
-//! Pure: the nonce is a parameter.
+//! SCRAM: proves a password without telling it, and has the server prove that it knows it (RFC 5802, RFC 7677). For databases and
+//! brokers. Pure: the nonce is a parameter. No channel is bound.
 
 use std::num::NonZeroU32;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ring::digest::{SHA256, digest};
-use ring::hmac::{HMAC_SHA256, Key, sign};
-use ring::pbkdf2::{PBKDF2_HMAC_SHA256, derive};
+use ring::hmac::{Key, sign};
+use ring::{digest, hmac, pbkdf2};
+
+/// What proofs are made with.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind {
+    digest: &'static digest::Algorithm,
+    hmac: hmac::Algorithm,
+    pbkdf2: pbkdf2::Algorithm,
+}
+
+pub(crate) const SHA_256: Kind =
+    Kind { digest: &digest::SHA256, hmac: hmac::HMAC_SHA256, pbkdf2: pbkdf2::PBKDF2_HMAC_SHA256 };
+pub(crate) const SHA_512: Kind =
+    Kind { digest: &digest::SHA512, hmac: hmac::HMAC_SHA512, pbkdf2: pbkdf2::PBKDF2_HMAC_SHA512 };
 
 /// What a server asks for is work for us, so there is a limit to it.
 const MAX_ROUNDS: u32 = 200_000;
 
-/// Our first message, without its head.
+/// Our first message, without its head, where the name of the user is said elsewhere.
 pub(crate) fn first(nonce: &str) -> String {
     format!("n=,r={nonce}")
+}
+
+/// The name of a user as messages write it.
+pub(crate) fn name(user: &str) -> String {
+    user.replace('=', "=3D").replace(',', "=2C")
 }
 
 /// Our last message, and the signature that the server must then show.
@@ -31,14 +48,14 @@ pub struct Last {
 /// # Errors
 /// When it cannot be answered, as the end of a sentence about the peer.
 pub fn answer(nonce: &str, password: &str, challenge: &[u8]) -> Result<Last, String> {
-    answer_as("", nonce, password, challenge)
+    answer_as(SHA_256, "", nonce, password, challenge)
 }
 
-/// The same where the name of the user is said in the first message, `=` and `,` in it escaped.
+/// The same where the user is said in the first message, by [`name`].
 ///
 /// # Errors
 /// When it cannot be answered, as the end of a sentence about the peer.
-pub fn answer_as(user: &str, nonce: &str, password: &str, challenge: &[u8]) -> Result<Last, String> {
+pub(crate) fn answer_as(kind: Kind, user: &str, nonce: &str, password: &str, challenge: &[u8]) -> Result<Last, String> {
     let wrong = || "asks for a proof of the password in no known way".to_owned();
     let challenge = std::str::from_utf8(challenge).map_err(|_| wrong())?;
     let part = |name: &str| challenge.split(',').find_map(|part| part.strip_prefix(name));
@@ -49,13 +66,13 @@ pub fn answer_as(user: &str, nonce: &str, password: &str, challenge: &[u8]) -> R
     if rounds.get() > MAX_ROUNDS {
         return Err(format!("asks for {rounds} rounds of hashing, where at most {MAX_ROUNDS} are done"));
     }
-    let mut salted = [0; 32];
-    derive(PBKDF2_HMAC_SHA256, rounds, &salt, password.as_bytes(), &mut salted);
-    let keyed = |key: &[u8], text: &str| sign(&Key::new(HMAC_SHA256, key), text.as_bytes());
+    let mut salted = vec![0; kind.digest.output_len()];
+    pbkdf2::derive(kind.pbkdf2, rounds, &salt, password.as_bytes(), &mut salted);
+    let keyed = |key: &[u8], text: &str| sign(&Key::new(kind.hmac, key), text.as_bytes());
     let unproven = format!("c=biws,r={theirs}"); // "biws" says that no channel is bound.
-    let said = format!("n={user},r={nonce},{challenge},{unproven}");
+    let said = format!("n={},r={nonce},{challenge},{unproven}", name(user));
     let client = keyed(&salted, "Client Key");
-    let signature = keyed(digest(&SHA256, client.as_ref()).as_ref(), &said);
+    let signature = keyed(digest::digest(kind.digest, client.as_ref()).as_ref(), &said);
     let proof: Vec<u8> = client.as_ref().iter().zip(signature.as_ref()).map(|(a, b)| a ^ b).collect();
     let server = keyed(keyed(&salted, "Server Key").as_ref(), &said);
     Ok(Last {
@@ -84,9 +101,24 @@ mod tests {
     fn the_proof_is_that_of_the_standard() {
         // RFC 7677, section 3, to the letter.
         let challenge = b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
-        let last = answer_as("user", "rOprNGfwEbeRWgbNEkqO", "pencil", challenge).unwrap();
+        let last = answer_as(SHA_256, "user", "rOprNGfwEbeRWgbNEkqO", "pencil", challenge).unwrap();
         assert!(last.message.ends_with(",p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="));
         assert_eq!(last.expected, "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
+        // RFC 5802, section 5, with the digest of that time: the making is the same for each.
+        let sha_1 = Kind {
+            digest: &digest::SHA1_FOR_LEGACY_USE_ONLY,
+            hmac: hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+            pbkdf2: pbkdf2::PBKDF2_HMAC_SHA1,
+        };
+        let challenge = b"r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096";
+        let last = answer_as(sha_1, "user", "fyko+d2lbbFgONRv9qkxdawL", "pencil", challenge).unwrap();
+        let message = "c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=";
+        assert_eq!((last.message.as_str(), last.expected.as_str()), (message, "v=rmF9pqV8S7suAoZWja4dJRkFsKQ="));
+    }
+
+    #[test]
+    fn a_name_with_the_signs_of_messages_in_it_is_still_one_name() {
+        assert_eq!(name("a=b,c"), "a=3Db=2Cc");
     }
 
     #[test]

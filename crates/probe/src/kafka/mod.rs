@@ -1,14 +1,19 @@
 //! Kafka: are all brokers there, and has every partition a leader and all its replicas? Asks one broker for the cluster's
 //! metadata; produces and consumes nothing.
 
+mod sasl;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+pub use sasl::{Mechanism, parse_mechanisms, parse_proof};
 
 use crate::dialog::{Dialog, Measured, Parsed, one_line_problem, problems};
 use crate::env::Failure;
 use crate::outcome::{Outcome, State};
 use crate::params::{Family, OneOrMany, ParamError, Span};
 use crate::protocol::{Check, Cx};
+use crate::secret::Secret;
 
 /// Parameters of `kafka`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -20,6 +25,13 @@ pub struct Kafka {
     min_brokers: u32,
     /// WARNING when no broker of the cluster is its controller.
     controller: bool,
+    /// User name; nobody signs in when left out.
+    user: Option<String>,
+    /// Password of the user.
+    password: Option<Secret>,
+    /// How the user signs in (SASL): scram-sha-512, scram-sha-256 or plain. With plain the password itself is sent: over TLS, or to
+    /// whoever listens.
+    mechanism: Mechanism,
     /// Whether to speak over TLS.
     tls: bool,
     /// Whether the server's certificate must be valid for the name.
@@ -40,6 +52,9 @@ impl Default for Kafka {
             topics: OneOrMany::default(),
             min_brokers: 1,
             controller: true,
+            user: None,
+            password: None,
+            mechanism: Mechanism::default(),
             tls: false,
             verify: true,
             ca: None,
@@ -63,6 +78,10 @@ impl Check for Kafka {
     fn problems(&self, target: &str) -> Vec<ParamError> {
         let mut problems = problems(target, self.ca.as_deref(), (self.warn_time, self.critical_time));
         problems.extend(self.topics.0.iter().filter_map(|topic| one_line_problem("topics", Some(topic))));
+        problems.extend(one_line_problem("user", self.user.as_deref()));
+        if self.user.is_some() != self.password.is_some() {
+            problems.push(ParamError::new("password", "and user come together"));
+        }
         problems
     }
 
@@ -71,9 +90,12 @@ impl Check for Kafka {
         if self.tls {
             dialog = dialog.secure(cx, self.verify, self.ca.as_deref()).await?;
         }
+        if let (Some(user), Some(password)) = (&self.user, &self.password) {
+            cx.trace.phase("sign_in", "signing in");
+            sasl::sign_in(&mut dialog, self.mechanism, user, password).await?;
+        }
         cx.trace.phase("exchange", "waiting for the cluster's metadata");
-        dialog.say(&request(&self.topics.0)).await?;
-        let answer = dialog.next(ANSWER_LIMIT_BYTES, parse_answer).await?;
+        let answer = ask(&mut dialog, METADATA, 1, &wanted(&self.topics.0)).await?;
         let wrong = || Failure::Peer(format!("{} tells of its cluster in no known way", dialog.peer()));
         let cluster = parse_metadata(&answer).ok_or_else(wrong)?;
         Ok(decide(self, &cluster, &dialog.measured(cx)))
@@ -82,21 +104,31 @@ impl Check for Kafka {
 
 const CORRELATION: u32 = 0x4d61_696e;
 
-/// A request for metadata, version 1: no topics means all of them.
-fn request(topics: &[String]) -> Vec<u8> {
-    const METADATA: u16 = 3;
-    const VERSION: u16 = 1;
-    let text =
-        |text: &str| [&u16::try_from(text.len()).expect("at most 1,024 bytes").to_be_bytes(), text.as_bytes()].concat();
+/// Kinds of requests.
+const METADATA: u16 = 3;
+const SASL_HANDSHAKE: u16 = 17;
+const SASL_AUTHENTICATE: u16 = 36;
+
+/// Sends a request of that kind and version, and gives what is answered.
+async fn ask(dialog: &mut Dialog, kind: u16, version: u16, body: &[u8]) -> Result<Vec<u8>, Failure> {
+    let head = [kind.to_be_bytes(), version.to_be_bytes()].concat();
+    let request = [&head, CORRELATION.to_be_bytes().as_slice(), &text("mainstay"), body].concat();
+    let length = u32::try_from(request.len()).expect("what is sent is short").to_be_bytes();
+    dialog.say(&[length.as_slice(), &request].concat()).await?;
+    dialog.next(ANSWER_LIMIT_BYTES, parse_answer).await
+}
+
+/// What a request for metadata says of topics: none means all of them.
+fn wanted(topics: &[String]) -> Vec<u8> {
     let count = if topics.is_empty() { u32::MAX } else { u32::try_from(topics.len()).expect("a few") };
-    let mut body = [METADATA.to_be_bytes(), VERSION.to_be_bytes()].concat();
-    body.extend_from_slice(&CORRELATION.to_be_bytes());
-    body.extend_from_slice(&text("mainstay"));
-    body.extend_from_slice(&count.to_be_bytes());
-    for topic in topics {
-        body.extend_from_slice(&text(topic));
-    }
-    [u32::try_from(body.len()).expect("what is sent is short").to_be_bytes().as_slice(), &body].concat()
+    let mut body = count.to_be_bytes().to_vec();
+    body.extend(topics.iter().flat_map(|topic| text(topic)));
+    body
+}
+
+/// A text of at most 1,024 bytes, as requests write it.
+fn text(text: &str) -> Vec<u8> {
+    [&u16::try_from(text.len()).expect("at most 1,024 bytes").to_be_bytes(), text.as_bytes()].concat()
 }
 
 /// Reads one answer to our question, without its head.
