@@ -70,9 +70,12 @@ async fn main() -> Result<(), Any> {
         let got = look(library, Agent::parse(&recording)).await?;
         if is_held_out(name) {
             devices[1] += 1;
+            let identity = Expected(&expected).identity();
             held_out.add(&Expected(&expected), &got, &mut |missed, place, what| {
                 if table == Some("causes") {
-                    *missing.entry((missed, format!("{} {}", maker(place), cause(missed, place, &what, &got)))).or_default() += 1;
+                    let of = if place.is_empty() { &identity } else { place };
+                    let reason = format!("{} {}", maker(of), cause(missed, place, &what, &got));
+                    *missing.entry((missed, reason)).or_default() += 1;
                 }
             });
             continue;

@@ -25,6 +25,12 @@ pub struct Count {
 pub struct Expected<'e>(pub &'e Value);
 
 impl<'e> Expected<'e> {
+    /// What the device says it is (sysObjectID); empty where the recording does not say.
+    pub fn identity(&self) -> String {
+        let said = self.rows("os", "devices").and_then(|rows| rows.first()?["sysObjectID"].as_str());
+        said.unwrap_or_default().trim_start_matches('.').to_owned()
+    }
+
     /// The rows of a table; those of the later phase where they differ.
     fn rows(&self, module: &str, table: &str) -> Option<&'e Vec<Value>> {
         let module = self.0.get(module)?;
