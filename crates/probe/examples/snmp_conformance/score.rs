@@ -94,7 +94,8 @@ impl Score {
 /// The kind of reason for which a row is wrong, without a word of the row itself.
 pub fn cause(table: &str, place: &str, row: &str, got: &Inspection) -> &'static str {
     let row: Value = serde_json::from_str(row).unwrap_or_default();
-    let origin_is = |origin: &Option<probe::snmp::Oid>| origin.as_ref().is_some_and(|origin| origin.to_string() == place);
+    let origin_is =
+        |origin: &Option<probe::snmp::Oid>| origin.as_ref().is_some_and(|origin| origin.to_string() == place);
     let items = &got.found.items;
     match table {
         "sensors" => {
@@ -112,7 +113,9 @@ pub fn cause(table: &str, place: &str, row: &str, got: &Inspection) -> &'static 
             }
         }
         "states" if items.iter().flat_map(|item| &item.states).any(|state| origin_is(&state.origin)) => "other value",
-        "states" if items.iter().flat_map(|item| &item.samples).any(|sample| origin_is(&sample.origin)) => "is a sample",
+        "states" if items.iter().flat_map(|item| &item.samples).any(|sample| origin_is(&sample.origin)) => {
+            "is a sample"
+        }
         "states" => "not read",
         "ports" => {
             let ports = || items.iter().filter(|item| item.kind == "port");
@@ -127,8 +130,17 @@ pub fn cause(table: &str, place: &str, row: &str, got: &Inspection) -> &'static 
 
 /// The first field in which a port is not as expected.
 fn port_difference(row: &Value, item: &Item) -> &'static str {
-    const FIELDS: &[&str] =
-        &["ifDescr", "ifName", "ifAlias", "ifType", "ifMtu", "ifPhysAddress", "ifOperStatus", "ifAdminStatus", "ifSpeed"];
+    const FIELDS: &[&str] = &[
+        "ifDescr",
+        "ifName",
+        "ifAlias",
+        "ifType",
+        "ifMtu",
+        "ifPhysAddress",
+        "ifOperStatus",
+        "ifAdminStatus",
+        "ifSpeed",
+    ];
     let alone = |field: &str| {
         let mut only = serde_json::Map::new();
         only.insert(field.to_owned(), row[field].clone());
