@@ -25,6 +25,12 @@ pub struct Count {
 pub struct Expected<'e>(pub &'e Value);
 
 impl<'e> Expected<'e> {
+    /// What the device says it is (sysObjectID); empty where the recording does not say.
+    pub fn identity(&self) -> String {
+        let said = self.rows("os", "devices").and_then(|rows| rows.first()?["sysObjectID"].as_str());
+        said.unwrap_or_default().trim_start_matches('.').to_owned()
+    }
+
     /// The rows of a table; those of the later phase where they differ.
     fn rows(&self, module: &str, table: &str) -> Option<&'e Vec<Value>> {
         let module = self.0.get(module)?;
@@ -83,6 +89,64 @@ impl Score {
             }
         }
     }
+}
+
+/// The kind of reason for which a row is wrong, without a word of the row itself.
+pub fn cause(table: &str, place: &str, row: &str, got: &Inspection) -> &'static str {
+    let row: Value = serde_json::from_str(row).unwrap_or_default();
+    let origin_is =
+        |origin: &Option<probe::snmp::Oid>| origin.as_ref().is_some_and(|origin| origin.to_string() == place);
+    let items = &got.found.items;
+    match table {
+        "sensors" => {
+            let unit = unit_of(row["sensor_class"].as_str().unwrap_or_default()).map(|(unit, _)| unit);
+            let read: Vec<&Sample> =
+                items.iter().flat_map(|item| &item.samples).filter(|sample| origin_is(&sample.origin)).collect();
+            if read.iter().any(|sample| unit.is_none_or(|unit| base_unit(&sample.unit).0 == unit)) {
+                "other value"
+            } else if !read.is_empty() {
+                "other unit"
+            } else if items.iter().flat_map(|item| &item.states).any(|state| origin_is(&state.origin)) {
+                "is a state"
+            } else {
+                "not read"
+            }
+        }
+        "states" if items.iter().flat_map(|item| &item.states).any(|state| origin_is(&state.origin)) => "other value",
+        "states" if items.iter().flat_map(|item| &item.samples).any(|sample| origin_is(&sample.origin)) => {
+            "is a sample"
+        }
+        "states" => "not read",
+        "ports" => {
+            let ports = || items.iter().filter(|item| item.kind == "port");
+            match ports().find(|item| Some(&item.key) == text(&row, "ifIndex").as_ref()) {
+                None => "not read",
+                Some(item) => port_difference(&row, item),
+            }
+        }
+        _ => "wrong",
+    }
+}
+
+/// The first field in which a port is not as expected.
+fn port_difference(row: &Value, item: &Item) -> &'static str {
+    const FIELDS: &[&str] = &[
+        "ifDescr",
+        "ifName",
+        "ifAlias",
+        "ifType",
+        "ifMtu",
+        "ifPhysAddress",
+        "ifOperStatus",
+        "ifAdminStatus",
+        "ifSpeed",
+    ];
+    let alone = |field: &str| {
+        let mut only = serde_json::Map::new();
+        only.insert(field.to_owned(), row[field].clone());
+        Value::Object(only)
+    };
+    FIELDS.iter().find(|field| !port_fits(&alone(field), item)).unwrap_or(&"several")
 }
 
 /// The tables: ours, where theirs is, and which kinds of items may hold its rows; none stands for all.

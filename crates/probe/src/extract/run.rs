@@ -335,6 +335,38 @@ mod tests {
     }
 
     #[test]
+    fn makers_scales_and_what_is_invalid_are_as_their_mibs_say() {
+        // A power distribution that was set to Fahrenheit.
+        let fahrenheit: &[(&str, i64)] =
+            &[("1.3.6.1.4.1.534.6.6.7.1.2.1.9.0", 1), ("1.3.6.1.4.1.534.6.6.7.7.1.1.4.0.1", 770)];
+        let celsius: &[(&str, i64)] =
+            &[("1.3.6.1.4.1.534.6.6.7.1.2.1.9.0", 0), ("1.3.6.1.4.1.534.6.6.7.7.1.1.4.0.1", 250)];
+        let no_power_meter: &[(&str, i64)] = &[("1.3.6.1.4.1.534.6.6.7.3.4.1.4.0.1.1", -1)];
+        // A plant with 53.5 V, and a current that is invalid.
+        let plant: &[(&str, i64)] =
+            &[("1.3.6.1.4.1.6302.2.1.2.2.0", 53_500), ("1.3.6.1.4.1.6302.2.1.2.3.0", 2_147_483_647)];
+        let no_phase: &[(&str, i64)] = &[("1.3.6.1.4.1.601.3.1.1.2.5.1.1.4.1.3", 1_999_999_999)];
+        let inverter: &[(&str, i64)] = &[("1.3.6.1.4.1.935.10.2.1.2.2.1.9.1", 600)];
+        for (name, objects, expected) in [
+            ("eaton-epdu-mib", fahrenheit, &[("sensor_celsius", 25.0)][..]),
+            ("eaton-epdu-mib", celsius, &[("sensor_celsius", 25.0)]),
+            ("eaton-epdu-mib", no_power_meter, &[]),
+            ("ees-power-mib", plant, &[("sensor_volts", 53.5)]),
+            ("ssu2000-mib", no_phase, &[]),
+            ("eaton-matrix-mib", inverter, &[("sensor_hertz", 60.0)]),
+        ] {
+            let objects: Vec<(&str, Value)> =
+                objects.iter().map(|(oid, value)| (*oid, Value::Integer(*value))).collect();
+            let profile = crate::extract::Library::own().profile(name).unwrap();
+            let snapshot = snapshot(&objects);
+            let found = extract(&[profile], Input::Snmp(&snapshot));
+            let samples = found.items.iter().flat_map(|item| &item.samples);
+            let told: Vec<(&str, f64)> = samples.map(|sample| (sample.name.as_str(), sample.value)).collect();
+            assert_eq!(told, expected, "{name}: {found:?}");
+        }
+    }
+
+    #[test]
     fn beans_rows_documents_and_texts_become_items_too() {
         let beans = json!({"beans": [
             {"name": "Hadoop:service=NameNode,name=FSNamesystem", "CapacityUsed": 7, "Heap": {"used": 3}},
