@@ -48,6 +48,7 @@ impl Desk {
             ledger: Ledger::default(),
             classes: Arc::new(RwLock::new(classes)),
             intake: Arc::default(),
+            edition: Arc::default(),
             ballast: Some((dir.path().join("ballast"), ballast_bytes)),
             full_since: None,
             dialect: Dialect::Sqlite,
