@@ -42,9 +42,9 @@ fn broken(expr: &Expr, level: usize) -> String {
         ExprKind::Wrapped { parentheses: true, inner } => {
             format!("{indent}(\n{}\n{indent})", broken(inner, level + 1))
         }
-        ExprKind::Wrapped { inner, .. } => {
-            format!("{indent}+{}", behind_sign(inner, broken(inner, level).trim_start()))
-        }
+        // The sign that is read before an infinite number is that which it is written with.
+        ExprKind::Wrapped { inner, .. } if first_number(inner) == Some(f64::INFINITY) => broken(inner, level),
+        ExprKind::Wrapped { inner, .. } => format!("{indent}+{}", broken(inner, level).trim_start()),
         ExprKind::Negate(inner) => format!("{indent}-{}", behind_sign(inner, broken(inner, level).trim_start())),
         ExprKind::Subquery(subquery) => {
             let mut tail = String::new();
@@ -101,14 +101,16 @@ impl Display for Expr {
 
 /// The text of an expression behind a sign. That of an infinite number has one of its own, which read again would be a second sign.
 fn behind_sign<'t>(expr: &Expr, text: &'t str) -> &'t str {
-    fn begins_with_number(expr: &Expr) -> bool {
-        match &expr.kind {
-            ExprKind::Number(_) => true,
-            ExprKind::Binary(binary) => begins_with_number(&binary.left),
-            _ => false,
-        }
+    if first_number(expr).is_some() { text.strip_prefix('+').unwrap_or(text) } else { text }
+}
+
+/// The number that the text of an expression begins with.
+fn first_number(expr: &Expr) -> Option<f64> {
+    match &expr.kind {
+        ExprKind::Number(value) => Some(*value),
+        ExprKind::Binary(binary) => first_number(&binary.left),
+        _ => None,
     }
-    if begins_with_number(expr) { text.strip_prefix('+').unwrap_or(text) } else { text }
 }
 
 fn write_list(f: &mut impl fmt::Write, items: &[impl Display]) -> fmt::Result {
@@ -336,6 +338,13 @@ mod tests {
                 (written, written)
             );
         }
+    }
+
+    #[test]
+    fn an_infinite_number_in_a_long_query_stays_where_it_is_written() {
+        let powers = format!("a ^ Inf ^ {}", ["-Inf"; 40].join(" ^ "));
+        let once = crate::promql::Query::parse(&powers).unwrap().formatted();
+        assert_eq!(crate::promql::Query::parse(&once).unwrap().formatted(), once);
     }
 
     #[test]
