@@ -1,4 +1,5 @@
-//! Who there is: the little that access needs to know about people, asked at use time and never remembered.
+//! Who there is: the little that access needs to know about people, asked at use time. What was answered counts no longer than nothing
+//! is written that could change it.
 
 use async_trait::async_trait;
 use kernel::TenantId;
