@@ -16,6 +16,8 @@ use crate::world::{self, Dice, until};
 
 const PROMISE: &str = "a full disk refuses writes and nothing else";
 const SOON: Duration = Duration::from_secs(30);
+/// What a server gives up on a full disk, in bytes.
+const BALLAST: u64 = 4 << 20;
 const PASSWORD: &str = "a long enough sentence for a full disk";
 
 /// A file system in memory of 64 MB, mounted where the data directory is to be.
@@ -36,8 +38,13 @@ impl SmallDisk {
         self.0.join("filler")
     }
 
-    /// Writes until nothing more fits, not even a byte.
+    /// Writes until nothing more fits, not even a byte. What the server gives up when it finds that out stays its own: a write
+    /// that came between would take it away.
     fn fill(&self) {
+        let ballast = self.0.join("ballast");
+        if !ballast.exists() {
+            return;
+        }
         let mut file = File::options().append(true).create(true).open(self.filler()).expect("a file");
         let mut size = 1 << 20;
         while size > 0 {
@@ -45,6 +52,12 @@ impl SmallDisk {
                 Ok(0) | Err(_) => size /= 2,
                 Ok(_) => {}
             }
+        }
+        if !ballast.exists() {
+            let room = rustix::fs::statvfs(&self.0).expect("a file system");
+            let taken = BALLAST.saturating_sub(room.f_bavail * room.f_bsize);
+            let length = file.metadata().expect("a file").len();
+            file.set_len(length.saturating_sub(taken)).expect("a shorter file");
         }
     }
 
