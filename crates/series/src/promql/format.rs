@@ -238,7 +238,10 @@ fn write_shift(f: &mut impl fmt::Write, shift: &Shift) -> fmt::Result {
         None => {}
         Some(At::Start) => f.write_str(" @ start()")?,
         Some(At::End) => f.write_str(" @ end()")?,
-        Some(At::Time(ms)) => write!(f, " @ {}.{:03}", ms.div_euclid(1000), ms.rem_euclid(1000))?,
+        Some(At::Time(ms)) => {
+            let (sign, ms) = (if ms < 0 { "-" } else { "" }, ms.unsigned_abs());
+            write!(f, " @ {sign}{}.{:03}", ms / 1000, ms % 1000)?;
+        }
     }
     match &shift.offset {
         None => Ok(()),
@@ -317,6 +320,8 @@ mod tests {
             ("sum(rate(x{a='b'}[5m]))by(job)/2", r#"sum by (job) (rate(x{a="b"}[5m])) / 2"#),
             ("a+on(x)group_left(y)b", "a + on (x) group_left (y) b"),
             ("x[90m:1m]offset -1h@5", "x[1h30m:1m] @ 5.000 offset -1h"),
+            ("x @ -.05", "x @ -0.050"),
+            ("x @ -2.75", "x @ -2.750"),
             ("a == bool fill(0) b", "a == bool fill (0) b"),
             ("-(a)", "-(a)"),
             ("{\"my name\",\"a b\"=~\"x\"}", r#"{"my name","a b"=~"x"}"#),
