@@ -198,12 +198,14 @@ fn write_selector(f: &mut impl fmt::Write, selector: &Selector) -> fmt::Result {
         name.chars().all(part) && !name.starts_with(|c: char| c.is_ascii_digit())
     };
     let is_name = |m: &&Matcher| m.name() == NAME && m.op() == MatchOp::Eq && !m.value().is_empty();
-    let name = selector.matchers.iter().find(is_name).map(Matcher::value);
-    let outside = name.filter(|name| plain(name));
-    f.write_str(outside.unwrap_or_default())?;
-    let mut parts: Vec<String> = Vec::new();
-    parts.extend(name.filter(|_| outside.is_none()).map(|name| quoted(name.as_bytes())));
-    for matcher in selector.matchers.iter().filter(|m| !is_name(m)) {
+    // A name before the braces is read as the only thing that is said of the name.
+    let alone = selector.matchers.iter().filter(|m| m.name() == NAME).count() == 1;
+    let outside = selector.matchers.iter().find(is_name).filter(|m| alone && plain(m.value()));
+    f.write_str(outside.map_or("", Matcher::value))?;
+    let (names, rest): (Vec<&Matcher>, Vec<&Matcher>) = selector.matchers.iter().partition(is_name);
+    let inside = names.iter().filter(|_| outside.is_none());
+    let mut parts: Vec<String> = inside.map(|name| quoted(name.value().as_bytes())).collect();
+    for matcher in rest {
         let op = match matcher.op() {
             MatchOp::Eq => "=",
             MatchOp::Ne => "!=",
@@ -321,6 +323,8 @@ mod tests {
             ("a+on(x)group_left(y)b", "a + on (x) group_left (y) b"),
             ("x[90m:1m]offset -1h@5", "x[1h30m:1m] @ 5.000 offset -1h"),
             ("x @ -.05", "x @ -0.050"),
+            ("{\"a\",\"b\",job=\"x\"}", r#"{"a","b",job="x"}"#),
+            ("{__name__=\"a\",__name__!~\"b\"}", r#"{"a",__name__!~"b"}"#),
             ("x @ -2.75", "x @ -2.750"),
             ("a == bool fill(0) b", "a == bool fill (0) b"),
             ("-(a)", "-(a)"),
