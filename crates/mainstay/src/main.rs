@@ -133,10 +133,10 @@ fn main() -> ExitCode {
         }
     };
     let serving = matches!(arguments.command, Command::Up(_) | Command::Server(_));
+    log(serving);
     if serving {
         memory::few_arenas(std::env::args_os(), &environment);
     }
-    log(serving);
     drop(rustls::crypto::ring::default_provider().install_default());
     // Two workers are enough for a small machine, and a large one has more cores to give.
     let mut runtime = tokio::runtime::Builder::new_multi_thread();

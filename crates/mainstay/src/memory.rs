@@ -14,13 +14,12 @@ const ARENAS: &str = "MALLOC_ARENA_MAX";
 const TUNABLES: &str = "GLIBC_TUNABLES";
 
 /// Becomes this program once more, with that setting. Comes back when it is there already, or cannot be made.
-pub fn few_arenas(arguments: impl Iterator<Item = OsString>, environment: &dyn Fn(&str) -> Option<OsString>) {
+pub fn few_arenas(mut arguments: impl Iterator<Item = OsString>, environment: &dyn Fn(&str) -> Option<OsString>) {
     if cfg!(not(target_env = "gnu")) || environment(ARENAS).is_some() || environment(TUNABLES).is_some() {
         return;
     }
     let Ok(this) = std::env::current_exe() else { return };
     let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
-    let mut arguments = arguments;
     #[expect(clippy::disallowed_methods, reason = "no process is made: this one goes on as itself")]
     let mut again = std::process::Command::new(this);
     if let Some(name) = arguments.next() {

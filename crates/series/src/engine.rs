@@ -13,12 +13,12 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::admit::Met;
+use crate::busy::Busy;
 use crate::error::{SeriesError, io as at};
 use crate::formats::{Batch, Limits};
 use crate::labels::{Labels, Sample};
 use crate::log::{Log, OpenLog, on_disk, segments};
 use crate::matcher::Matcher;
-use crate::metrics::Answering;
 use crate::options::{Options, Recovery, Stats};
 use crate::prepare::Prepared;
 use crate::promql::{Select, Told};
@@ -40,7 +40,7 @@ pub struct Engine {
     store: Arc<Store>,
     jobs: SyncSender<Job>,
     places: Arc<Semaphore>,
-    answering: Answering,
+    answering: Busy,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     /// Held as long as the engine lives, so that a second one is refused.
     lock: File,
@@ -84,7 +84,7 @@ impl Engine {
             .name("series-writer".into())
             .spawn(move || writer.run(&waiting))
             .map_err(at("start the writer for", dir))?;
-        let answering = Answering::default();
+        let answering = Busy::default();
         Ok((Self { store, jobs, places, answering, thread: Mutex::new(Some(thread)), lock }, recovery))
     }
 
@@ -190,7 +190,7 @@ impl Engine {
     }
 
     /// How many threads answer small questions on the spot.
-    pub(crate) fn answering(&self) -> &Answering {
+    pub(crate) fn answering(&self) -> &Busy {
         &self.answering
     }
 

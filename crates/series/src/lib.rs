@@ -16,6 +16,7 @@ mod about;
 mod admit;
 mod bits;
 mod block;
+mod busy;
 mod chunk;
 mod contents;
 mod cut;

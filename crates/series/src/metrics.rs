@@ -23,8 +23,8 @@ use crate::visit::Found;
 use crate::writer::Appended;
 
 pub use layer::Layer;
+pub(crate) use quick::FEW_FILES;
 use quick::When;
-pub(crate) use quick::{Answering, FEW_FILES};
 
 /// Why a query or a look-up has no answer.
 #[derive(Debug, thiserror::Error)]

@@ -12,6 +12,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::about::{Exemplars, Families};
 use crate::block::Block;
+use crate::busy::Busy;
 use crate::cut::Cut;
 use crate::error::{Refusal, io};
 use crate::head::Head;
@@ -19,7 +20,6 @@ use crate::index::{Index, Place};
 use crate::options::{Options, RefusedBy, TenantLimits};
 use crate::rates::Rates;
 use crate::tiers::Tiers;
-use crate::visit::ahead::Reading;
 use crate::writer::Refused;
 
 /// Bytes of memory that knowing where things are in sealed files may take for long.
@@ -96,7 +96,7 @@ pub(crate) struct Store {
     /// Of tenants that have limits of their own.
     pub(crate) own_limits: RwLock<HashMap<u64, TenantLimits>>,
     /// Queries that read at this moment.
-    pub(crate) reading: Reading,
+    pub(crate) reading: Busy,
     /// How many are copying or checking files now; while there are any, no sealed file is removed.
     pins: AtomicUsize,
     /// Files that nobody needs any more, to be removed when there is no pin.
@@ -123,7 +123,7 @@ impl Store {
             seed: index.seed(),
             index: RwLock::new(index),
             head: Head::default(),
-            reading: Reading::default(),
+            reading: Busy::default(),
             blocks: RwLock::default(),
             counters: Counters::default(),
             tiers: Tiers::default(),

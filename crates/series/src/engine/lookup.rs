@@ -58,11 +58,8 @@ impl Engine {
     /// The label names of those series, sorted.
     pub fn label_names_in(&self, tenant: u64, matchers: &[Matcher], time: Span) -> Vec<String> {
         let index = self.store.index.read();
-        if self.store.is_ever(time) {
-            return index.names(tenant, matchers);
-        }
         if matchers.is_empty() {
-            return index.names_where(tenant, self.store.within(&index, time));
+            return self.store.all_names(&index, tenant, time, &Looks::any());
         }
         index.names_of(&self.store.ids_in(&index, tenant, matchers, time))
     }
@@ -70,11 +67,8 @@ impl Engine {
     /// The values that label `name` has among those series, sorted.
     pub fn label_values_in(&self, tenant: u64, name: &str, matchers: &[Matcher], time: Span) -> Vec<String> {
         let index = self.store.index.read();
-        if self.store.is_ever(time) {
-            return index.values(tenant, name, matchers);
-        }
         if matchers.is_empty() {
-            return index.values_where(tenant, name, self.store.within(&index, time));
+            return self.store.all_values(&index, tenant, name, time, &Looks::any());
         }
         index.values_of(&self.store.ids_in(&index, tenant, matchers, time), name)
     }
@@ -82,25 +76,17 @@ impl Engine {
     /// The label names of all series of a time, when there are few and that is soon known.
     pub(crate) fn few_label_names(&self, tenant: u64, time: Span) -> Option<Vec<String>> {
         let index = self.few_to_look_at(time)?;
-        if index.names_count(tenant) > FEW_TEXTS {
-            return None;
-        }
-        if self.store.is_ever(time) {
-            return Some(index.names(tenant, &[]));
-        }
-        looked_at_few(self.store.within(&index, time), |wanted| index.names_where(tenant, wanted))
+        let looks = (index.names_count(tenant) <= FEW_TEXTS).then(Looks::few)?;
+        let names = self.store.all_names(&index, tenant, time, &looks);
+        looks.sufficed().then_some(names)
     }
 
     /// The values of one of their labels, when there are few and that is soon known.
     pub(crate) fn few_label_values(&self, tenant: u64, name: &str, time: Span) -> Option<Vec<String>> {
         let index = self.few_to_look_at(time)?;
-        if index.values_count(tenant, name) > FEW_TEXTS {
-            return None;
-        }
-        if self.store.is_ever(time) {
-            return Some(index.values(tenant, name, &[]));
-        }
-        looked_at_few(self.store.within(&index, time), |wanted| index.values_where(tenant, name, wanted))
+        let looks = (index.values_count(tenant, name) <= FEW_TEXTS).then(Looks::few)?;
+        let values = self.store.all_values(&index, tenant, name, time, &looks);
+        looks.sufficed().then_some(values)
     }
 
     /// The index, when nobody changes it just now and few files are of that time, none of which must be looked through first.
@@ -120,15 +106,30 @@ impl Engine {
     }
 }
 
-/// What is found among the series that are wanted, unless too many have to be asked about.
-fn looked_at_few<T>(wanted: impl Fn(SeriesId) -> bool, find: impl FnOnce(&dyn Fn(SeriesId) -> bool) -> T) -> Option<T> {
-    let left = Cell::new(FEW_LOOKS);
-    // Once too many were asked about, any answer ends the search soonest; what it finds is thrown away.
-    let found = find(&|id| {
-        left.set(left.get().saturating_sub(1));
-        left.get() == 0 || wanted(id)
-    });
-    (left.get() > 0).then_some(found)
+/// How many series may still be looked at.
+struct Looks(Cell<usize>);
+
+impl Looks {
+    fn any() -> Self {
+        Self(Cell::new(usize::MAX))
+    }
+
+    fn few() -> Self {
+        Self(Cell::new(FEW_LOOKS))
+    }
+
+    /// What is wanted, for as long as they last. Then any answer is a good one: what ends the search soonest, to be thrown away.
+    fn at<'a>(&'a self, wanted: impl Fn(SeriesId) -> bool + 'a) -> impl Fn(SeriesId) -> bool + 'a {
+        move |id| {
+            self.0.set(self.0.get().saturating_sub(1));
+            !self.sufficed() || wanted(id)
+        }
+    }
+
+    /// Whether what was found is to be used.
+    fn sufficed(&self) -> bool {
+        self.0.get() > 0
+    }
 }
 
 impl Store {
@@ -138,6 +139,22 @@ impl Store {
         let from = blocks.values().map(|b| b.header.start_ms).chain(self.head.oldest_window()).min();
         let to = blocks.values().map(|b| b.end_ms()).max().unwrap_or(i64::MIN).max(self.head.newest_ms());
         from.is_none_or(|oldest| from_ms <= oldest) && to_ms >= to && self.cuts.read().is_empty()
+    }
+
+    /// The label names of all series of a tenant that have something in a time, sorted.
+    fn all_names(&self, index: &Index, tenant: u64, time: Span, looks: &Looks) -> Vec<String> {
+        if self.is_ever(time) {
+            return index.names(tenant);
+        }
+        index.names_where(tenant, looks.at(self.within(index, time)))
+    }
+
+    /// The values of one of their labels, sorted.
+    fn all_values(&self, index: &Index, tenant: u64, name: &str, time: Span, looks: &Looks) -> Vec<String> {
+        if self.is_ever(time) {
+            return index.values(tenant, name);
+        }
+        index.values_where(tenant, name, looks.at(self.within(index, time)))
     }
 
     /// The series that have something in the windows and files that a time touches.

@@ -1,26 +1,18 @@
-//! Which label names and values there are: of all series, of those that matchers mean, and of those that are wanted for another
-//! reason. It must never build the labels of a series to find out.
+//! Which label names and values there are: of all series, of some, and of those that are wanted for a reason of the caller's. It must never build the labels of a series to find out.
 
 use super::{Index, ListId, SeriesId};
-use crate::matcher::Matcher;
 use crate::symbols::{BySymbol, Symbol};
 
 impl Index {
-    /// The label names of the series that all matchers mean, sorted.
-    pub(crate) fn names(&self, tenant: u64, matchers: &[Matcher]) -> Vec<String> {
-        if !matchers.is_empty() {
-            return self.names_of(&self.numbers(tenant, matchers));
-        }
+    /// The label names of all series of a tenant, sorted.
+    pub(crate) fn names(&self, tenant: u64) -> Vec<String> {
         let Some(owner) = self.owner(tenant) else { return Vec::new() };
         let mut names: Vec<Symbol> = owner.postings.keys().copied().collect();
         self.texts(&mut names)
     }
 
-    /// The values that one label has among the series that all matchers mean, sorted.
-    pub(crate) fn values(&self, tenant: u64, name: &str, matchers: &[Matcher]) -> Vec<String> {
-        if !matchers.is_empty() {
-            return self.values_of(&self.numbers(tenant, matchers), name);
-        }
+    /// The values that one label has among them, sorted.
+    pub(crate) fn values(&self, tenant: u64, name: &str) -> Vec<String> {
         let (Some(owner), Some(name)) = (self.owner(tenant), self.symbols.find(name)) else { return Vec::new() };
         let values = owner.postings.get(&name).map(|values| values.keys().copied().collect());
         self.texts(&mut values.unwrap_or_default())

@@ -31,8 +31,8 @@ fn matchers_find_what_they_mean_and_only_of_their_tenant() {
     assert_eq!(found(3, &[]), []);
     assert_eq!(found(1, &[Matcher::eq("job", "none")]), []);
     assert_eq!(found(1, &[Matcher::eq("gone", "")]).len(), 3);
-    assert_eq!(index.names(1, &[]), ["__name__", "job"]);
-    assert_eq!(index.values(1, "job", &[Matcher::eq("__name__", "load")]), ["web"]);
+    assert_eq!(index.names(1), ["__name__", "job"]);
+    assert_eq!(index.values_of(&index.ids(1, &[Matcher::eq("__name__", "load")]), "job"), ["web"]);
     assert_eq!((index.active(1), index.active(2), index.all_active()), (3, 1, 4));
     assert_eq!(find(&index, 2, &labels("load", "web")), None, "another tenant's series");
 }
@@ -50,7 +50,7 @@ fn a_series_that_nothing_holds_is_forgotten_and_its_number_rests_while_anyone_ma
     index.release(id, Place::Block);
     index.bury();
     assert_eq!((index.len(), index.is_known(id)), (0, false));
-    assert!(index.names(1, &[]).is_empty());
+    assert!(index.names(1).is_empty());
     let other = intern(&mut index, 1, &labels("other", "web"));
     assert_ne!(other, id, "a reader may still mean the old series");
     drop(reader);

@@ -4,8 +4,7 @@
 //! milliseconds or fails is given up, and asked again where it has a thread of its own; and only on half of the cores is anything
 //! answered so at a time, so that a disk that stands still leaves the others.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
+use crate::busy::OneBusy;
 use crate::engine::Engine;
 use crate::error::SeriesError;
 use crate::matcher::{MatchOp, Matcher};
@@ -25,30 +24,9 @@ const INTERVAL_MS: i64 = 10_000;
 /// How long it may take, in milliseconds of the query's clock.
 const SOON_MS: i64 = 5;
 
-/// How many threads answer so at this moment.
-#[derive(Debug, Default)]
-pub(crate) struct Answering(AtomicUsize);
-
-/// One of them.
-struct Place<'a>(&'a Answering);
-
-impl Answering {
-    /// A place, when fewer than `most` are taken.
-    fn place(&self, most: usize) -> Option<Place<'_>> {
-        let place = Place(self);
-        (self.0.fetch_add(1, Relaxed) < most).then_some(place)
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Relaxed);
-    }
-}
-
 /// A place on one of half the cores.
-fn place(engine: &Engine) -> Option<Place<'_>> {
-    engine.answering().place((engine.cores() / 2).max(1))
+fn place(engine: &Engine) -> Option<OneBusy<'_>> {
+    engine.answering().begin_within((engine.cores() / 2).max(1))
 }
 
 /// The moments that a query is asked about.
@@ -110,7 +88,8 @@ struct Small<'a>(EngineSource<'a>);
 impl Small<'_> {
     fn check(&self, what: &Select<'_>) -> Result<(), QueryError> {
         let given_up = Err(QueryError::TooManySamples { limit: FEW_SAMPLES.unsigned_abs() });
-        let each = what.to_ms.saturating_sub(what.from_ms) / INTERVAL_MS + 1;
+        // A time that ends before it begins holds nothing.
+        let each = what.to_ms.saturating_sub(what.from_ms).max(0) / INTERVAL_MS + 1;
         let most = FEW_SERIES.min(FEW_SAMPLES / each);
         let EngineSource { engine, tenant } = self.0;
         if engine.may_thin(what.step_ms) || !engine.is_at_hand((what.from_ms, what.to_ms), FEW_FILES) {
@@ -142,6 +121,7 @@ mod tests {
     use crate::labels::{Labels, Sample};
     use crate::{MetricsError, Options};
     use std::sync::Arc;
+    use std::sync::atomic::Ordering::Relaxed;
 
     const MINUTE: i64 = 60_000;
 
@@ -206,11 +186,32 @@ mod tests {
         let told = Arc::new(std::sync::atomic::AtomicI64::new(0));
         let slow = Limits { clock: Arc::new(move || told.fetch_add(1 + SOON_MS, Relaxed)), ..limits() };
         assert!(answered(&engine, 1, &query, range, &slow).is_none(), "it took too long");
-        let taken = [engine.answering().place(2), engine.answering().place(2)];
-        assert!(taken.iter().all(Option::is_some) && engine.answering().place(2).is_none());
+        let taken = [engine.answering().begin_within(2), engine.answering().begin_within(2)];
+        assert!(taken.iter().all(Option::is_some) && engine.answering().begin_within(2).is_none());
         assert!(answered(&engine, 1, &query, range, &limits()).is_none(), "half the cores answer already");
         drop(taken);
         assert!(answered(&engine, 1, &query, range, &limits()).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_time_that_ends_before_it_begins_holds_nothing() {
+        let (_dir, engine) = engine().await;
+        let matchers = [Matcher::eq("host", "7")];
+        for before in [1, 9_999, 10_000, 19_999, i64::MAX] {
+            let what = Select {
+                matchers: &matchers,
+                from_ms: 50 * MINUTE,
+                to_ms: (50 * MINUTE).saturating_sub(before),
+                step_ms: 0,
+                range_ms: 0,
+                function: None,
+                newest: false,
+                most_samples: 1000,
+                along: None,
+            };
+            let small = Small(EngineSource { engine: &engine, tenant: 1 });
+            small.visit(&what, &mut |_| panic!("it holds a sample")).unwrap();
+        }
     }
 
     #[tokio::test]

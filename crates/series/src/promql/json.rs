@@ -73,11 +73,11 @@ pub fn result<W: Write>(out: &mut W, value: &Value, stats: Option<&serde_json::V
 /// As [`result`].
 pub fn list<W: Write, T>(
     out: &mut W,
-    items: &[T],
-    mut each: impl FnMut(&mut W, &T) -> io::Result<()>,
+    items: impl IntoIterator<Item = T>,
+    mut each: impl FnMut(&mut W, T) -> io::Result<()>,
 ) -> io::Result<()> {
     out.write_all(b"[")?;
-    for (place, item) in items.iter().enumerate() {
+    for (place, item) in items.into_iter().enumerate() {
         if place > 0 {
             out.write_all(b",")?;
         }

@@ -4,11 +4,11 @@
 //! It must never read further ahead than a few stretches, and never wait for a reader that has died.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{Buffers, Found, Wanted};
+use crate::busy::OneBusy;
 use crate::chunk::Point;
 use crate::index::SeriesId;
 use crate::labels::Labels;
@@ -27,33 +27,6 @@ const FEWEST_STRETCHES: usize = 6;
 /// Points below which no second thread is worth its beginning.
 const WORTH_POINTS: i64 = 10_000;
 
-/// How many queries read at this moment.
-#[derive(Debug, Default)]
-pub(crate) struct Reading(AtomicUsize);
-
-/// One of them.
-pub(super) struct OneReading<'a>(&'a Reading, usize);
-
-impl Reading {
-    /// Begins one.
-    pub(super) fn begin(&self) -> OneReading<'_> {
-        OneReading(self, self.0.fetch_add(1, Relaxed) + 1)
-    }
-}
-
-impl OneReading<'_> {
-    /// Cores that nobody else reads on.
-    fn idle_of(&self, cores: usize) -> usize {
-        cores.saturating_sub(self.1)
-    }
-}
-
-impl Drop for OneReading<'_> {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Relaxed);
-    }
-}
-
 /// How a query's series are divided.
 pub(super) struct Division {
     /// Series of one stretch.
@@ -63,7 +36,7 @@ pub(super) struct Division {
 }
 
 /// Whether some series are worth more than one thread, and how they are divided then.
-pub(super) fn divide(series: usize, wanted: Wanted, reading: &OneReading<'_>, cores: usize) -> Option<Division> {
+pub(super) fn divide(series: usize, wanted: Wanted, reading: &OneBusy<'_>, cores: usize) -> Option<Division> {
     let each = if wanted.newest { 1 } else { wanted.to_ms.saturating_sub(wanted.from_ms) / USUAL_INTERVAL_MS + 1 };
     if reading.idle_of(cores) == 0 || each.saturating_mul(series as i64) < WORTH_POINTS {
         return None;

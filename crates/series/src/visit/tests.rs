@@ -156,7 +156,7 @@ fn who_wants_no_more_ends_those_who_read_ahead() {
 
 #[test]
 fn only_what_is_worth_it_is_divided() {
-    let reading = super::ahead::Reading::default();
+    let reading = crate::busy::Busy::default();
     let parts = |series, wanted, cores| {
         super::ahead::divide(series, wanted, &reading.begin(), cores)
             .map(|division| (division.series, division.helpers))

@@ -145,16 +145,15 @@ fn stamp(at_ms: i64) -> String {
 fn line(out: &mut Pieces, labels: &Labels, series: &MatrixSeries) -> io::Result<()> {
     out.write_all(b"{\"metric\":")?;
     json::pairs(out, labels.iter())?;
-    let floats: Vec<(i64, f64)> = series.floats.iter().collect();
-    if !floats.is_empty() {
+    if !series.floats.is_empty() {
         out.write_all(b",\"values\":")?;
-        json::list(out, &floats, |out, (_, value)| match value {
+        json::list(out, series.floats.iter(), |out, (_, value)| match value {
             value if value.is_finite() => write!(out, "{value}"),
             value if value.is_nan() => out.write_all(b"null"),
-            value => write!(out, "\"{}Infinity\"", if *value < 0.0 { "-" } else { "" }),
+            value => write!(out, "\"{}Infinity\"", if value < 0.0 { "-" } else { "" }),
         })?;
         out.write_all(b",\"timestamps\":")?;
-        json::list(out, &floats, |out, (at, _)| write!(out, "{at}"))?;
+        json::list(out, series.floats.iter(), |out, (at, _)| write!(out, "{at}"))?;
     }
     if !series.histograms.is_empty() {
         out.write_all(b",\"histograms\":")?;
