@@ -357,6 +357,19 @@ mod tests {
     }
 
     #[test]
+    fn the_sign_of_a_number_is_no_level_of_nesting() {
+        let mut most = 0;
+        for levels in 1..=100 {
+            let text = format!("{}Inf ^ Inf{}", "(".repeat(levels), ")".repeat(levels));
+            let Ok(query) = crate::promql::Query::parse(&text) else { continue };
+            let once = query.formatted();
+            assert_eq!(crate::promql::Query::parse(&once).unwrap().formatted(), once, "{text}");
+            most = levels;
+        }
+        assert!((90..100).contains(&most), "{most}");
+    }
+
+    #[test]
     fn a_long_query_is_broken_into_its_parts() {
         let long =
             "sum by (job) (rate(http_requests_total{job=\"a_long_name_of_a_job\",instance=\"a_long_name\"}[5m])) / 100";

@@ -112,6 +112,14 @@ impl Parser {
         matches!(self.peek_after().kind, TokenKind::Sign("("))
     }
 
+    fn is_number(&self) -> bool {
+        match &self.peek().kind {
+            TokenKind::Number(_) => true,
+            TokenKind::Word(word) => parse_number(word).is_some() && !self.opens_call(),
+            _ => false,
+        }
+    }
+
     /// Guards against deep nesting.
     pub(super) fn nested<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T, ParseError>) -> Result<T, ParseError> {
         self.depth += 1;
@@ -171,8 +179,12 @@ impl Parser {
             return self.postfixes(primary);
         }
         self.next();
+        // The sign of a number is part of how it is written (`+Inf`), not a level of its own.
+        let level = usize::from(self.is_number());
+        self.depth -= level;
         // A sign binds looser than `^` and tighter than `*`.
         let inner = self.expression(BinaryOp::Pow.precedence())?;
+        self.depth += level;
         let found = inner.value_type();
         if !matches!(found, Type::Scalar | Type::Vector) {
             let reason = format!(
