@@ -420,7 +420,10 @@ impl Layout {
     /// Where the chunk of a series is.
     pub(crate) fn place(&self, id: SeriesId) -> Option<Place> {
         // Numbers mostly have no gaps, and then a series is as far from the first as its number says.
-        let first = self.places.first()?.0;
+        let (first, last) = (self.places.first()?.0, self.places.last()?.0);
+        if id > last {
+            return None;
+        }
         match self.places.get(id.checked_sub(first)? as usize) {
             Some((there, place)) if *there == id => Some(*place),
             _ => {

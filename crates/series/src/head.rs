@@ -514,6 +514,11 @@ impl Head {
         self.windows.lock().keys().next().copied()
     }
 
+    /// Whether any series has something in the windows that begin from `first` to `last`.
+    pub(crate) fn has_window_in(&self, first: i64, last: i64) -> bool {
+        first <= last && self.windows.lock().range(first..=last).next().is_some()
+    }
+
     /// Whether a series has something in the windows that begin from `first` to `last`.
     pub(crate) fn has_in(&self, id: SeriesId, first: i64, last: i64) -> bool {
         let wanted = |start: i64| (first..=last).contains(&start);

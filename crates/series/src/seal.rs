@@ -282,12 +282,13 @@ impl Store {
 
     /// The oldest day that is over, has more than one file or one with something deleted, and will get no more soon.
     fn day_to_compact(&self, now_ms: i64) -> Option<i64> {
-        let blocks = self.blocks.read();
-        let days: BTreeSet<i64> = blocks.values().map(|b| day_of(b.header.start_ms)).collect();
+        // Not held meanwhile: who adds a file holds the index first, and what is deleted is looked up there.
+        let blocks: Vec<_> = self.blocks.read().values().cloned().collect();
+        let days: BTreeSet<i64> = blocks.iter().map(|b| day_of(b.header.start_ms)).collect();
         let damaged = self.left_days.lock();
         days.into_iter().filter(|day| !damaged.contains(day)).find(|day| {
             let over = day.saturating_add(DAY_MS).saturating_add(self.options.compact_after_ms) <= now_ms;
-            let of_day: Vec<_> = blocks.values().filter(|b| day_of(b.header.start_ms) == *day).collect();
+            let of_day: Vec<_> = blocks.iter().filter(|b| day_of(b.header.start_ms) == *day).collect();
             over && (of_day.len() > 1 || of_day.iter().any(|block| self.is_cut(block)))
         })
     }

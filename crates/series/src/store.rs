@@ -139,10 +139,9 @@ impl Store {
     }
 
     pub(crate) fn add_block(&self, block: Block) {
-        {
-            let mut index = self.index.write();
-            block.series().for_each(|id| index.hold(id, Place::Block));
-        }
+        // Held until the file can be seen: who looks something up must not find it neither there nor, soon after, in the head.
+        let mut index = self.index.write();
+        block.series().for_each(|id| index.hold(id, Place::Block));
         let key = (block.header.start_ms, block.header.generation);
         self.blocks.write().insert(key, Arc::new(block));
     }

@@ -175,6 +175,7 @@ impl Store {
         let files: Vec<_> = self.blocks_in(from_ms, to_ms).into_iter().map(|block| (block.layout(), block)).collect();
         let first = window_start(from_ms.max(i64::MIN + WINDOW_MS));
         let is_cut = !self.cuts.read().is_empty();
+        let is_recent = self.head.has_window_in(first, to_ms);
         let sealed = move |id: SeriesId| {
             let mut holding = files.iter().filter(|(layout, block)| match layout {
                 Some(layout) => layout.place(id).is_some(),
@@ -187,6 +188,6 @@ impl Store {
             holding.any(|(_, block)| !cuts.all_gone(block))
         };
         // Of a file it is known at once, of the head only under a lock.
-        move |id| sealed(id) || (index.is_active(id) && self.head.has_in(id, first, to_ms))
+        move |id| sealed(id) || (is_recent && index.is_active(id) && self.head.has_in(id, first, to_ms))
     }
 }

@@ -183,8 +183,9 @@ impl Parser {
         let level = usize::from(self.is_number());
         self.depth -= level;
         // A sign binds looser than `^` and tighter than `*`.
-        let inner = self.expression(BinaryOp::Pow.precedence())?;
+        let inner = self.expression(BinaryOp::Pow.precedence());
         self.depth += level;
+        let inner = inner?;
         let found = inner.value_type();
         if !matches!(found, Type::Scalar | Type::Vector) {
             let reason = format!(

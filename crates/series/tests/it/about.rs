@@ -1,6 +1,7 @@
 //! What is kept beside samples (metadata, exemplars), and the limits of tenants.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use series::formats::{Batch, MetricKind};
 use series::promql::Query;
@@ -220,6 +221,37 @@ async fn look_ups_know_only_what_has_samples_in_their_time() {
     assert_eq!(names(i64::MIN, i64::MAX).await, "abc");
     assert_eq!(names(T0 + 2 * HOUR, T0 + 3 * HOUR).await, "", "between");
     assert_eq!(names(i64::MIN, T0 - 1).await, "", "before everything");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn look_ups_miss_nothing_while_windows_are_sealed() {
+    let world = World::new();
+    world.now(T0);
+    let engine = Arc::new(world.open().0);
+    put(&engine, 1, vec![sample("m", "before", T0 - 4 * HOUR, 1.0)]).await;
+    let kept = Arc::new(AtomicUsize::new(0));
+    let asking = {
+        let (engine, kept) = (engine.clone(), kept.clone());
+        tokio::task::spawn_blocking(move || {
+            let mut asked = 0;
+            while kept.load(Relaxed) < 12_000 {
+                let least = kept.load(Relaxed);
+                let found = engine.label_values_in(1, "host", &[], (T0, i64::MAX)).len();
+                assert!(found >= least, "{found} of {least}");
+                asked += 1;
+            }
+            asked
+        })
+    };
+    // Many in each, since the moment between looking into files and into the head is short.
+    for window in 0..12 {
+        let at = T0 + 2 * HOUR * window;
+        put(&engine, 1, (0..1000).map(|n| sample("m", &format!("{window}-{n}"), at, 1.0)).collect()).await;
+        kept.fetch_add(1000, Relaxed);
+        world.now(at + 4 * HOUR);
+        flush(&engine).await;
+    }
+    assert!(asking.await.unwrap() > 12);
 }
 
 #[tokio::test]
