@@ -417,10 +417,15 @@ impl Layout {
         Self { columns, places }
     }
 
+    /// The lowest and the highest number of a series; none when there is no series.
+    pub(crate) fn range(&self) -> Option<(SeriesId, SeriesId)> {
+        Some((self.places.first()?.0, self.places.last()?.0))
+    }
+
     /// Where the chunk of a series is.
     pub(crate) fn place(&self, id: SeriesId) -> Option<Place> {
         // Numbers mostly have no gaps, and then a series is as far from the first as its number says.
-        let (first, last) = (self.places.first()?.0, self.places.last()?.0);
+        let (first, last) = self.range()?;
         if id > last {
             return None;
         }

@@ -549,5 +549,6 @@ fn intersection(a: &[SeriesId], b: &[SeriesId]) -> Vec<SeriesId> {
 }
 
 mod names;
+pub(crate) use names::Wanted;
 #[cfg(test)]
 mod tests;

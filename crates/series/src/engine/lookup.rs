@@ -6,7 +6,7 @@ use std::cell::Cell;
 use super::Engine;
 use crate::formats::Metadata;
 use crate::head::{WINDOW_MS, window_start};
-use crate::index::{Index, SeriesId};
+use crate::index::{Index, SeriesId, Wanted};
 use crate::labels::Labels;
 use crate::matcher::Matcher;
 use crate::metrics::{EVER, FEW_FILES, SeriesExemplars, SeriesList, Span};
@@ -119,11 +119,13 @@ impl Looks {
     }
 
     /// What is wanted, for as long as they last. Then any answer is a good one: what ends the search soonest, to be thrown away.
-    fn at<'a>(&'a self, wanted: impl Fn(SeriesId) -> bool + 'a) -> impl Fn(SeriesId) -> bool + 'a {
-        move |id| {
+    fn at<'a, F: Fn(SeriesId) -> bool + 'a>(&'a self, wanted: Wanted<F>) -> Wanted<impl Fn(SeriesId) -> bool + 'a> {
+        let Wanted { range, is } = wanted;
+        let is = move |id| {
             self.0.set(self.0.get().saturating_sub(1));
-            !self.sufficed() || wanted(id)
-        }
+            !self.sufficed() || is(id)
+        };
+        Wanted { range, is }
     }
 
     /// Whether what was found is to be used.
@@ -165,17 +167,24 @@ impl Store {
             return ids;
         }
         let within = self.within(index, time);
-        ids.retain(|id| within(*id));
+        ids.retain(|id| within.has(*id));
         ids
     }
 
-    /// Whether a series has something in the windows and files that a time touches.
-    fn within<'a>(&'a self, index: &'a Index, (from_ms, to_ms): Span) -> impl Fn(SeriesId) -> bool + 'a {
+    /// The series that have something in the windows and files that a time touches.
+    fn within<'a>(&'a self, index: &'a Index, (from_ms, to_ms): Span) -> Wanted<impl Fn(SeriesId) -> bool + 'a> {
         // Where things are is asked of each file once, not for each series.
         let files: Vec<_> = self.blocks_in(from_ms, to_ms).into_iter().map(|block| (block.layout(), block)).collect();
         let first = window_start(from_ms.max(i64::MIN + WINDOW_MS));
         let is_cut = !self.cuts.read().is_empty();
         let is_recent = self.head.has_window_in(first, to_ms);
+        // Those that came and went at other times need not be looked at, as long as it is known which are in the files.
+        let ranges: Option<Vec<_>> =
+            files.iter().map(|(layout, _)| layout.as_ref().map(|layout| layout.range())).collect();
+        let range = match ranges.filter(|_| !is_recent) {
+            Some(ranges) => ranges.into_iter().flatten().reduce(|(a, b), (c, d)| (a.min(c), b.max(d))),
+            None => Some((SeriesId::MIN, SeriesId::MAX)),
+        };
         let sealed = move |id: SeriesId| {
             let mut holding = files.iter().filter(|(layout, block)| match layout {
                 Some(layout) => layout.place(id).is_some(),
@@ -188,6 +197,7 @@ impl Store {
             holding.any(|(_, block)| !cuts.all_gone(block))
         };
         // Of a file it is known at once, of the head only under a lock.
-        move |id| sealed(id) || (is_recent && index.is_active(id) && self.head.has_in(id, first, to_ms))
+        let is = move |id| sealed(id) || (is_recent && index.is_active(id) && self.head.has_in(id, first, to_ms));
+        Wanted { range, is }
     }
 }

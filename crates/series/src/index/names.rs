@@ -3,6 +3,19 @@
 use super::{Index, ListId, SeriesId};
 use crate::symbols::{BySymbol, Symbol};
 
+/// Which series are wanted.
+pub(crate) struct Wanted<F> {
+    /// Only from the first number to the last; none when no series is.
+    pub(crate) range: Option<(SeriesId, SeriesId)>,
+    pub(crate) is: F,
+}
+
+impl<F: Fn(SeriesId) -> bool> Wanted<F> {
+    pub(crate) fn has(&self, id: SeriesId) -> bool {
+        self.range.is_some_and(|(first, last)| (first..=last).contains(&id)) && (self.is)(id)
+    }
+}
+
 impl Index {
     /// The label names of all series of a tenant, sorted.
     pub(crate) fn names(&self, tenant: u64) -> Vec<String> {
@@ -47,29 +60,38 @@ impl Index {
 
     /// The label names of those series of a tenant that are wanted, sorted. One of a name is enough: mostly few are looked at, and
     /// none is asked about twice.
-    pub(crate) fn names_where(&self, tenant: u64, wanted: impl Fn(SeriesId) -> bool) -> Vec<String> {
+    pub(crate) fn names_where(&self, tenant: u64, wanted: Wanted<impl Fn(SeriesId) -> bool>) -> Vec<String> {
         let Some(owner) = self.owner(tenant) else { return Vec::new() };
+        let Wanted { range, is } = wanted;
         // It has as many names as labels, and would be asked about for each.
         let mut refused = vec![false; self.entries.len()];
-        let mut wanted = |id: SeriesId| {
+        let mut is = |id: SeriesId| {
             let refused = &mut refused[id as usize];
-            *refused = *refused || !wanted(id);
+            *refused = *refused || !is(id);
             !*refused
         };
-        let mut has_any = |lists: &BySymbol<ListId>| lists.values().any(|list| self.any_of(*list, &mut wanted));
+        let mut has_any = |lists: &BySymbol<ListId>| lists.values().any(|list| self.any_of(*list, range, &mut is));
         let found = owner.postings.iter().filter(|(_, lists)| has_any(lists));
         self.texts(&mut found.map(|(name, _)| *name).collect())
     }
 
     /// The values that one label has among those series of a tenant that are wanted, sorted.
-    pub(crate) fn values_where(&self, tenant: u64, name: &str, wanted: impl Fn(SeriesId) -> bool) -> Vec<String> {
+    pub(crate) fn values_where(
+        &self,
+        tenant: u64,
+        name: &str,
+        wanted: Wanted<impl Fn(SeriesId) -> bool>,
+    ) -> Vec<String> {
         let lists = self.owner(tenant).zip(self.symbols.find(name)).and_then(|(owner, name)| owner.postings.get(&name));
-        let found = lists.into_iter().flatten().filter(|(_, list)| self.any_of(**list, &wanted));
+        let found = lists.into_iter().flatten().filter(|(_, list)| self.any_of(**list, wanted.range, &wanted.is));
         self.texts(&mut found.map(|(value, _)| *value).collect())
     }
 
-    fn any_of(&self, list: ListId, mut wanted: impl FnMut(SeriesId) -> bool) -> bool {
-        self.lists[list as usize].iter().any(|id| wanted(*id))
+    fn any_of(&self, list: ListId, range: Option<(SeriesId, SeriesId)>, mut is: impl FnMut(SeriesId) -> bool) -> bool {
+        let Some((first, last)) = range else { return false };
+        let list = &self.lists[list as usize];
+        let from = list.partition_point(|id| *id < first);
+        list[from..].iter().take_while(|id| **id <= last).any(|id| is(*id))
     }
 
     fn texts(&self, symbols: &mut Vec<Symbol>) -> Vec<String> {

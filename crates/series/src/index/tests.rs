@@ -102,10 +102,20 @@ fn names_of_few_series_are_found_by_asking_about_each_of_the_others_once() {
         asked.borrow_mut()[id as usize] += 1;
         Some(id) == wanted
     };
-    assert_eq!(index.names_where(1, is_wanted), ["__name__", "a", "b", "host", "only"]);
+    let all = Some((SeriesId::MIN, SeriesId::MAX));
+    assert_eq!(index.names_where(1, Wanted { range: all, is: is_wanted }), ["__name__", "a", "b", "host", "only"]);
     let others = asked.take().into_iter().enumerate().filter(|(id, _)| Some(*id as SeriesId) != wanted);
     assert_eq!(others.map(|(_, times)| times).max(), Some(1));
-    assert!(index.names_where(1, |_| false).is_empty());
+    assert!(index.names_where(1, Wanted { range: all, is: |_| false }).is_empty());
+    let only = |range| {
+        let is = |id: SeriesId| {
+            assert!(range == Some((id, id)), "{id} is looked at");
+            true
+        };
+        (index.names_where(1, Wanted { range, is }).len(), index.values_where(1, "host", Wanted { range, is }))
+    };
+    assert_eq!(only(wanted.map(|id| (id, id))), (5, vec!["77".to_owned()]));
+    assert_eq!(only(None), (0, Vec::new()));
 }
 
 proptest! {

@@ -234,7 +234,12 @@ mod tests {
         let time = (105 * MINUTE, 120 * MINUTE);
         assert!(label_values(&engine, 1, "n", &[], time).is_none(), "they are many");
         assert_eq!(label_values(&engine, 1, "few", &[], time).map(|all| all.len()), Some(7));
-        assert!(label_values(&engine, 1, "few", &[], (300 * MINUTE, 400 * MINUTE)).is_none(), "all must be looked at");
+        let later = (300 * MINUTE, 400 * MINUTE);
+        assert_eq!(label_values(&engine, 1, "few", &[], later), Some(Vec::new()), "nothing is of that time");
+        let other = Sample { labels: Labels::metric("other", &[]).unwrap(), at_ms: 121 * MINUTE, value: 1.0 };
+        engine.append(1, vec![other]).await.unwrap();
+        let next = (121 * MINUTE, 122 * MINUTE);
+        assert!(label_values(&engine, 1, "few", &[], next).is_none(), "all must be looked at");
     }
 
     #[tokio::test]
