@@ -2,6 +2,7 @@
 //! bounds it in time. All connections go through `probe`'s network, and so through its address policy.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use http::header::{
@@ -15,10 +16,10 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use probe::Net;
 use rustls_pki_types::ServerName;
-use tokio::task::JoinSet;
 use url::Url;
 
 use super::http_client::Client;
+use super::together::together;
 use crate::gunzip::{Broken, gunzip};
 
 /// Redirects that are followed.
@@ -44,13 +45,28 @@ pub(crate) struct Asking<'a> {
     pub(crate) limit: u64,
 }
 
+type Driver = Pin<Box<http1::Connection<TokioIo<Box<dyn probe::env::Stream>>, Empty<Bytes>>>>;
+
 /// A connection that can be used again.
 struct Connection {
     /// Scheme, host and port.
     place: (String, String, u16),
     sender: SendRequest<Empty<Bytes>>,
-    /// Moves the bytes; ended when dropped.
-    _driver: JoinSet<()>,
+    /// Moves the bytes while something is awaited of them; none once the connection has ended. It is no task of its own: that would
+    /// be woken for every piece of a page only to wake who waits for it.
+    driver: Option<Driver>,
+}
+
+impl Connection {
+    /// Asks, and waits for the head of the answer.
+    async fn ask(&mut self, request: Request<Empty<Bytes>>) -> hyper::Result<Response<Incoming>> {
+        let sender = &mut self.sender;
+        let asked = async {
+            sender.ready().await?;
+            sender.send_request(request).await
+        };
+        together(&mut self.driver, asked).await
+    }
 }
 
 /// Fetches from one target, again and again.
@@ -86,7 +102,8 @@ impl Fetcher {
                 self.kept = None;
                 return Err(format!("server returned HTTP status {status}"));
             }
-            let read = read(&mut answer, asking.limit).await;
+            let Some(kept) = self.kept.as_mut() else { return Err("the connection is gone".to_owned()) };
+            let read = together(&mut kept.driver, read(&mut answer, asking.limit)).await;
             if read.is_err() {
                 self.kept = None;
             }
@@ -107,22 +124,20 @@ impl Fetcher {
         shown: Option<HeaderValue>,
     ) -> Result<Response<Incoming>, String> {
         let place = place(url);
-        if let Some(mut kept) = self.kept.take().filter(|kept| kept.place == place)
-            && kept.sender.ready().await.is_ok()
-        {
+        if let Some(mut kept) = self.kept.take().filter(|kept| kept.place == place) {
             // The other side may just have closed it: then a new one is tried.
-            if let Ok(answer) = kept.sender.send_request(request(url, asking, shown.clone())?).await {
+            if let Ok(answer) = kept.ask(request(url, asking, shown.clone())?).await {
                 self.kept = Some(kept);
                 return Ok(answer);
             }
         }
         let mut new = self.connect(place).await?;
-        let answer = new.sender.send_request(request(url, asking, shown)?).await;
+        let answer = new.ask(request(url, asking, shown)?).await;
         self.kept = Some(new);
         answer.map_err(|error| format!("{}: {}", url.host_str().unwrap_or_default(), chain(&error)))
     }
 
-    async fn connect(&self, place: (String, String, u16)) -> Result<Connection, String> {
+    async fn connect(&mut self, place: (String, String, u16)) -> Result<Connection, String> {
         let (scheme, host, port) = &place;
         let mut failure = format!("{host} has no address");
         let addresses = self.net.resolve(host).await.map_err(|error| error.to_string())?;
@@ -146,12 +161,8 @@ impl Fetcher {
                 stream
             };
             let shaken = http1::Builder::new().max_buf_size(256 << 10).handshake(TokioIo::new(stream)).await;
-            let (sender, connection) = shaken.map_err(|error| chain(&error))?;
-            let mut driver = JoinSet::new();
-            driver.spawn(async move {
-                let _ = connection.await; // Whoever waits for the answer is told what went wrong.
-            });
-            return Ok(Connection { place, sender, _driver: driver });
+            let (sender, driver) = shaken.map_err(|error| chain(&error))?;
+            return Ok(Connection { place, sender, driver: Some(Box::pin(driver)) });
         }
         Err(failure)
     }

@@ -15,6 +15,7 @@ mod post;
 pub mod relabel;
 mod target;
 mod text;
+mod together;
 mod work;
 
 use std::collections::HashMap;

@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 
 use super::target::Target;
 
-/// How long the first waits for others.
-const MOMENT: Duration = Duration::from_millis(50);
+/// How long the first waits for others. A sync costs as much as storing three pages of a thousand samples.
+const MOMENT: Duration = Duration::from_millis(200);
 /// Samples that do not wait for others.
 const ENOUGH: usize = 50_000;
 /// Samples that may wait; more of one batch wait alone.
