@@ -4,8 +4,9 @@
 #![expect(clippy::disallowed_methods, reason = "starts processes and reads the clock to measure them")]
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::hint::black_box;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,11 +33,14 @@ fn main() -> Outcome {
             plugin_by(words.get(1).map_or("", String::as_str), number(2, 1.0) as u32, number(3, 0.0) as usize)
         }
         Some("starter") => Ok(serve()?),
+        Some("page") => page(),
+        Some("scrape") => scrape(number(1, 2000.0) as u32),
         Some("intake") => intake(),
         // `cargo bench` and `cargo test --benches` run a short form of each.
         _ => {
             tcp(500, 1.0, 3.0)?;
             plugin(20, 0)?;
+            scrape(20)?;
             sweep("127.1.0.0/22")?;
             intake()
         }
@@ -61,12 +65,17 @@ fn sink() -> Outcome {
     Ok(())
 }
 
+/// A process of this program with that word, and the port that it says.
+fn peer(word: &str) -> Result<(std::process::Child, u16), Box<dyn Error>> {
+    let mut peer = Command::new(std::env::current_exe()?).arg(word).stdout(Stdio::piped()).spawn()?;
+    let mut line = String::new();
+    BufReader::new(peer.stdout.take().ok_or("the peer's output is ours")?).read_line(&mut line)?;
+    Ok((peer, line.trim().parse()?))
+}
+
 /// So many tcp checks, each every so many seconds, on two threads.
 fn tcp(checks: usize, interval: f64, seconds: f64) -> Outcome {
-    let mut sink = Command::new(std::env::current_exe()?).arg("sink").stdout(Stdio::piped()).spawn()?;
-    let mut line = String::new();
-    BufReader::new(sink.stdout.take().ok_or("the sink's output is ours")?).read_line(&mut line)?;
-    let port: u16 = line.trim().parse()?;
+    let (mut sink, port) = peer("sink")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let measured = runtime.block_on(async {
         let limits = Limits { in_flight: 4096, site: Budget::of(4096), ..Limits::default() };
@@ -172,6 +181,64 @@ fn plugin_by(way: &str, rounds: u32, files: usize) -> Outcome {
         }
         _ => {}
     }
+    Ok(())
+}
+
+/// Serves a page of 1,000 series, as an exporter would, one connection after the other.
+fn page() -> Outcome {
+    let mut text = String::new();
+    for family in 0..100 {
+        writeln!(text, "# HELP node_thing_{family}_total What it counts, said in a sentence.")?;
+        writeln!(text, "# TYPE node_thing_{family}_total counter")?;
+        for n in 0..10 {
+            let value = family * 977 + n;
+            writeln!(
+                text,
+                "node_thing_{family}_total{{cpu=\"{n}\",mode=\"system\",device=\"/dev/sda{n}\"}} {value}.25"
+            )?;
+        }
+    }
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        text.len()
+    );
+    let answer = [head.as_bytes(), text.as_bytes()].concat();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    println!("{}", listener.local_addr()?.port());
+    for stream in listener.incoming() {
+        let mut stream = stream?;
+        let mut asked = [0; 4096];
+        // One write of a client is its whole request here.
+        if stream.read(&mut asked)? > 0 {
+            stream.write_all(&answer)?;
+        }
+    }
+    Ok(())
+}
+
+/// A check of a page of 1,000 series, with a connection of its own each time, as the scheduler has it.
+fn scrape(rounds: u32) -> Outcome {
+    let (mut exporter, port) = peer("page")?;
+    let request = Request {
+        protocol: "prometheus".into(),
+        target: format!("http://127.0.0.1:{port}/metrics"),
+        params: json!({"min_samples": 1000}),
+        timeout: Duration::from_secs(10),
+    };
+    let prepared = prepare(&request).map_err(|errors| errors[0].clone())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    // In a task, as the scheduler runs it.
+    let asked = runtime.spawn(async move {
+        let env = Env::real();
+        ask(&prepared, &env, rounds / 10 + 1).await;
+        let begun = cpu_seconds().ok()?;
+        ask(&prepared, &env, rounds).await;
+        Some((cpu_seconds().ok()? - begun) / f64::from(rounds) * 1e3)
+    });
+    let cpu_ms = runtime.block_on(asked)?.ok_or("the kernel tells the time")?;
+    exporter.kill()?;
+    exporter.wait()?;
+    println!("{}", json!({"part": "scrape", "series": 1000, "cpu_ms_per_check": cpu_ms}));
     Ok(())
 }
 

@@ -62,6 +62,7 @@ pub mod secret;
 pub mod starter;
 pub mod sweep;
 pub mod target;
+mod together;
 mod trace;
 mod web;
 
@@ -126,3 +127,4 @@ pub use protocol::{ProbeError, Protocol, Request};
 pub use registry::{Prepared, check, prepare, protocol, protocols, validate};
 pub use rehearse::rehearse;
 pub use secret::Secret;
+pub use together::together;

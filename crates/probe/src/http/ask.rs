@@ -10,7 +10,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::env::Failure;
-use crate::http::fetch::{Over, Step, read_body, send};
+use crate::http::fetch::{Over, Step, send};
 use crate::http::{Answer, BODY_LIMIT_BYTES};
 use crate::outcome::excerpt;
 use crate::params::Family;
@@ -125,7 +125,7 @@ impl Ask {
         let mut exchange = send(&self.over, &cx.env.trust, cx, &step).await?;
         let first_byte_seconds = cx.trace.elapsed().as_secs_f64();
         cx.trace.phase("body", "reading the body");
-        let (body, cut) = read_body(exchange.response.body_mut(), &step.url, self.limit_bytes).await?;
+        let (body, cut) = exchange.read_body(&step.url, self.limit_bytes).await?;
         Ok(Answer {
             status: exchange.response.status().as_u16(),
             headers: exchange.response.headers().clone(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use http::header::{
@@ -10,11 +11,10 @@ use http::header::{
 };
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls_pki_types::CertificateDer;
-use tokio::task::JoinSet;
 use url::Url;
 
 use crate::env::{Failure, Stream, Trust, dial, parse_server_name};
@@ -23,6 +23,10 @@ use crate::params::Family;
 use crate::protocol::Cx;
 use crate::target::{check_web_address, parse_web_address};
 use crate::tls::{days_between, handshake_failure, parse_certificate};
+use crate::together::together;
+
+/// Bytes that are made room for because a peer says that they come.
+const LIKELY_BYTES: usize = 1 << 20;
 
 /// Sends the request, follows redirects, reads the last answer.
 pub(crate) async fn fetch(want: &Http, cx: &Cx<'_>) -> Result<Answer, Failure> {
@@ -64,7 +68,7 @@ pub(crate) async fn fetch(want: &Http, cx: &Cx<'_>) -> Result<Answer, Failure> {
         }
         let first_byte_seconds = cx.trace.elapsed().as_secs_f64();
         cx.trace.phase("body", "reading the body");
-        let (body, cut) = read_body(exchange.response.body_mut(), &step.url, BODY_LIMIT_BYTES).await?;
+        let (body, cut) = exchange.read_body(&step.url, BODY_LIMIT_BYTES).await?;
         return Ok(Answer {
             status: status.as_u16(),
             headers: exchange.response.headers().clone(),
@@ -175,11 +179,18 @@ impl Step {
 pub(super) struct Exchange {
     pub(super) response: Response<Incoming>,
     certificate: Option<CertificateDer<'static>>,
-    /// Moves the bytes; ended when dropped.
-    _driver: JoinSet<()>,
+    driver: Option<Driver>,
 }
 
+/// Moves the bytes of a connection, until that ends.
+type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 impl Exchange {
+    /// At most so many bytes of the body, and whether there was more.
+    pub(super) async fn read_body(&mut self, url: &Url, limit: usize) -> Result<(Vec<u8>, bool), Failure> {
+        together(&mut self.driver, read_body(self.response.body_mut(), url, limit)).await
+    }
+
     pub(super) fn left_days(&self, cx: &Cx<'_>) -> Option<f64> {
         let certificate = parse_certificate(self.certificate.as_ref()?).ok()?;
         Some(days_between(cx.env.clock.now(), certificate.not_after))
@@ -216,29 +227,25 @@ pub(super) async fn send(over: &Over, trust: &Trust, cx: &Cx<'_>, step: &Step) -
     };
     cx.trace.phase("first_byte", "waiting for the first byte");
     let said = |error: hyper::Error| http_failure(&step.url, &error);
-    let mut driver = JoinSet::new();
     // Whoever waits for the answer is told what went wrong with the connection.
-    let response = if over.two {
+    let (response, driver) = if over.two {
         let builder = http2::Builder::new(TokioExecutor::new());
         let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(said)?;
-        driver.spawn(async move {
-            let _ = connection.await;
-        });
-        sender.send_request(step.request(true)?).await.map_err(said)?
+        let mut driver: Option<Driver> = Some(Box::pin(async move { drop(connection.await) }));
+        (together(&mut driver, sender.send_request(step.request(true)?)).await, driver)
     } else {
         let (mut sender, connection) =
             http1::Builder::new().max_buf_size(64 << 10).handshake(TokioIo::new(stream)).await.map_err(said)?;
-        driver.spawn(async move {
-            let _ = connection.await;
-        });
-        sender.send_request(step.request(false)?).await.map_err(said)?
+        let mut driver: Option<Driver> = Some(Box::pin(async move { drop(connection.await) }));
+        (together(&mut driver, sender.send_request(step.request(false)?)).await, driver)
     };
-    Ok(Exchange { response, certificate, _driver: driver })
+    Ok(Exchange { response: response.map_err(said)?, certificate, driver })
 }
 
 /// At most so many bytes of the body, and whether there was more.
-pub(super) async fn read_body(body: &mut Incoming, url: &Url, limit: usize) -> Result<(Vec<u8>, bool), Failure> {
-    let mut bytes = Vec::new();
+async fn read_body(body: &mut Incoming, url: &Url, limit: usize) -> Result<(Vec<u8>, bool), Failure> {
+    let told = usize::try_from(body.size_hint().lower()).unwrap_or(limit);
+    let mut bytes = Vec::with_capacity(told.min(limit).min(LIKELY_BYTES));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| http_failure(url, &error))?;
         let Ok(data) = frame.into_data() else { continue }; // Trailers.

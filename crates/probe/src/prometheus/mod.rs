@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub(crate) use page::labels_of;
-pub use page::{Sample, Selector, parse_page, parse_selector};
+pub use page::{Labels, Sample, Selector, parse_page, parse_selector};
 pub use protobuf::parse_delimited;
 
 use crate::env::Failure;
@@ -140,13 +140,13 @@ impl Check for Prometheus {
 }
 
 /// The samples of a page, in the form that its type says.
-fn read(answer: &Answer) -> Result<Vec<Sample>, String> {
+fn read(answer: &Answer) -> Result<Vec<Sample<'_>>, String> {
     let kind = answer.headers.get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if kind.contains("protobuf") { parse_delimited(&answer.body) } else { parse_page(&answer.body) }
 }
 
 /// The whole judgement.
-pub fn decide(want: &Prometheus, samples: &[Sample], answer: &Answer) -> Outcome {
+pub fn decide(want: &Prometheus, samples: &[Sample<'_>], answer: &Answer) -> Outcome {
     let critical = broken(&want.metrics, samples);
     let warning = broken(&want.warn_metrics, samples);
     let slow = State::when_above(
@@ -175,13 +175,13 @@ pub fn decide(want: &Prometheus, samples: &[Sample], answer: &Answer) -> Outcome
         .chain(want.warn_metrics.keys())
         .filter_map(|name| parse_selector(name.as_bytes()).ok())
         .collect();
-    let kept = |sample: &&Sample| {
+    let kept = |sample: &&Sample<'_>| {
         let wanted = want.keep.as_ref().is_some_and(|pattern| pattern.0.is_match(sample.name.as_bytes()));
         wanted || named.iter().any(|selector| selector.fits(sample))
     };
     for sample in samples.iter().filter(kept).take(MAX_READINGS) {
         let labels: Vec<(&str, &str)> =
-            sample.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            sample.labels.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect();
         outcome = outcome.with_labels(&sample.name, sample.value, unit(&sample.name), &labels);
     }
     outcome
@@ -197,7 +197,7 @@ fn unit(name: &str) -> &'static str {
 }
 
 /// The first condition that a sample breaks or that finds none, as a part of a sentence.
-fn broken(conditions: &BTreeMap<String, Condition>, samples: &[Sample]) -> Option<String> {
+fn broken(conditions: &BTreeMap<String, Condition>, samples: &[Sample<'_>]) -> Option<String> {
     conditions.iter().find_map(|(name, condition)| {
         let selector = parse_selector(name.as_bytes()).ok()?;
         let mut found = samples.iter().filter(|sample| selector.fits(sample)).peekable();

@@ -2,22 +2,26 @@
 //!
 //! Comments, types, timestamps and exemplars are passed over: a check asks what stands there now.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::outcome::excerpt;
 
+/// Names and values of labels, taken from the page wherever they stand there as they are.
+pub type Labels<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
+
 /// One number of a page.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sample {
+pub struct Sample<'a> {
     /// The metric's name.
-    pub name: String,
+    pub name: Cow<'a, str>,
     /// Its labels in the page's order.
-    pub labels: Vec<(String, String)>,
+    pub labels: Labels<'a>,
     /// The number; NaN and the infinities are allowed here.
     pub value: f64,
 }
 
-impl fmt::Display for Sample {
+impl fmt::Display for Sample<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)?;
         if self.labels.is_empty() {
@@ -36,9 +40,9 @@ const MAX_LABELS: usize = 64;
 ///
 /// # Errors
 /// The line that is none, as the end of a sentence about the page.
-pub fn parse_page(bytes: &[u8]) -> Result<Vec<Sample>, String> {
+pub fn parse_page(bytes: &[u8]) -> Result<Vec<Sample<'_>>, String> {
     let mut samples = Vec::new();
-    for line in bytes.split(|byte| *byte == b'\n') {
+    for line in lines(bytes) {
         let line = line.trim_ascii();
         if line.is_empty() || line.starts_with(b"#") {
             continue;
@@ -53,7 +57,14 @@ pub fn parse_page(bytes: &[u8]) -> Result<Vec<Sample>, String> {
     Ok(samples)
 }
 
-fn parse_sample(line: &str) -> Option<Sample> {
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut begin = 0;
+    memchr::memchr_iter(b'\n', bytes)
+        .chain([bytes.len()])
+        .map(move |end| &bytes[std::mem::replace(&mut begin, end + 1)..end])
+}
+
+fn parse_sample(line: &str) -> Option<Sample<'_>> {
     let (name, labels, rest) = parse_name(line)?;
     let mut words = rest.split_ascii_whitespace();
     let value = parse_value(words.next()?)?;
@@ -76,13 +87,13 @@ fn parse_value(word: &str) -> Option<f64> {
     }
 }
 
-type Named<'a> = (String, Vec<(String, String)>, &'a str);
+type Named<'a> = (Cow<'a, str>, Labels<'a>, &'a str);
 
 /// A name, its labels, and what comes after. The name may stand quoted inside the braces.
 fn parse_name(text: &str) -> Option<Named<'_>> {
-    let end = text.find(|c: char| c == '{' || c.is_ascii_whitespace()).unwrap_or(text.len());
+    let end = text.bytes().position(|byte| byte == b'{' || byte.is_ascii_whitespace()).unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
-    let mut name = name.to_owned();
+    let mut name = Cow::Borrowed(name);
     if !name.is_empty() && !is_name(&name) {
         return None;
     }
@@ -109,7 +120,7 @@ fn parse_name(text: &str) -> Option<Named<'_>> {
             } else {
                 let (label, after) = rest.split_once('=')?;
                 let (value, after) = quoted(after.trim_ascii_start())?;
-                labels.push((label.trim().to_owned(), value));
+                labels.push((Cow::Borrowed(label.trim()), value));
                 rest = after;
             }
             rest = rest.trim_ascii_start();
@@ -126,12 +137,17 @@ fn is_name(name: &str) -> bool {
 }
 
 /// A text in quotes, and what comes after.
-fn quoted(text: &str) -> Option<(String, &str)> {
-    let mut value = String::new();
-    let mut chars = text.strip_prefix('"')?.char_indices();
+fn quoted(text: &str) -> Option<(Cow<'_, str>, &str)> {
+    let text = text.strip_prefix('"')?;
+    let end = memchr::memchr2(b'"', b'\\', text.as_bytes())?;
+    if text.as_bytes()[end] == b'"' {
+        return Some((Cow::Borrowed(&text[..end]), &text[end + 1..]));
+    }
+    let mut value = text[..end].to_owned();
+    let mut chars = text[end..].char_indices();
     while let Some((at, c)) = chars.next() {
         match c {
-            '"' => return Some((value, &text[at + 2..])),
+            '"' => return Some((Cow::Owned(value), &text[end + at + 1..])),
             '\\' => match chars.next()?.1 {
                 'n' => value.push('\n'),
                 other => value.push(other),
@@ -151,8 +167,9 @@ pub struct Selector {
 
 impl Selector {
     /// Whether the sample is one of them.
-    pub fn fits(&self, sample: &Sample) -> bool {
-        self.name == sample.name && self.labels.iter().all(|label| sample.labels.contains(label))
+    pub fn fits(&self, sample: &Sample<'_>) -> bool {
+        let has = |(name, value): &(String, String)| sample.labels.iter().any(|(n, v)| n == name && v == value);
+        self.name == sample.name && self.labels.iter().all(has)
     }
 }
 
@@ -164,14 +181,20 @@ pub fn parse_selector(bytes: &[u8]) -> Result<Selector, String> {
     let wrong = || format!("{} is no sample; write for example queue_depth{{queue=\"mail\"}}", excerpt(bytes));
     let text = std::str::from_utf8(bytes).map_err(|_| wrong())?;
     match parse_name(text.trim()) {
-        Some((name, labels, rest)) if rest.trim().is_empty() => Ok(Selector { name, labels }),
+        Some((name, labels, rest)) if rest.trim().is_empty() => {
+            Ok(Selector { name: name.into_owned(), labels: owned(labels) })
+        }
         _ => Err(wrong()),
     }
 }
 
 /// The labels of `name{label="value"}`, and nothing behind them.
 pub(crate) fn labels_of(text: &str) -> Option<Vec<(String, String)>> {
-    parse_name(text).filter(|(_, _, rest)| rest.is_empty()).map(|(_, labels, _)| labels)
+    parse_name(text).filter(|(_, _, rest)| rest.is_empty()).map(|(_, labels, _)| owned(labels))
+}
+
+fn owned(labels: Labels<'_>) -> Vec<(String, String)> {
+    labels.into_iter().map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
 }
 
 #[cfg(test)]
@@ -224,7 +247,7 @@ mod tests {
         fn what_is_shown_is_read_again(name in "[a-z_:]{1,9}", label in "[a-z]{1,5}", text in "[ -~äö\n]{0,20}", value in -1e9f64..1e9) {
             let quoted = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
             let page = format!("{name}{{{label}=\"{quoted}\"}} {value}\n");
-            let expected = Sample { name, labels: vec![(label, text)], value };
+            let expected = Sample { name: name.into(), labels: vec![(label.into(), text.into())], value };
             prop_assert_eq!(parse_page(page.as_bytes()), Ok(vec![expected]));
         }
     }

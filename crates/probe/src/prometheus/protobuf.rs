@@ -1,14 +1,16 @@
 //! Protobuf: the samples of a page of `MetricFamily` messages, each with its length before it. Pure, bounded by the page.
 
-use crate::prometheus::Sample;
+use std::borrow::Cow;
+
 use crate::prometheus::page::MAX_SAMPLES;
+use crate::prometheus::{Labels, Sample};
 use crate::receive::protobuf::{Field, Wire, pair};
 
 /// Reads a page of messages.
 ///
 /// # Errors
 /// What is wrong with it, as the end of a sentence about the page.
-pub fn parse_delimited(bytes: &[u8]) -> Result<Vec<Sample>, String> {
+pub fn parse_delimited(bytes: &[u8]) -> Result<Vec<Sample<'_>>, String> {
     let wrong = || "is no page of protobuf messages".to_owned();
     let mut samples = Vec::new();
     let mut wire = Wire::new(bytes);
@@ -22,38 +24,38 @@ pub fn parse_delimited(bytes: &[u8]) -> Result<Vec<Sample>, String> {
     Ok(samples)
 }
 
-fn read_family(bytes: &[u8], samples: &mut Vec<Sample>) -> Option<()> {
-    let mut name = String::new();
+fn read_family<'a>(bytes: &'a [u8], samples: &mut Vec<Sample<'a>>) -> Option<()> {
+    let mut name = Cow::default();
     let mut metrics = Vec::new();
     let mut wire = Wire::new(bytes);
     while !wire.is_empty() {
         match wire.field()? {
-            (1, Field::Bytes(text)) => name = String::from_utf8_lossy(text).into_owned(),
+            (1, Field::Bytes(text)) => name = String::from_utf8_lossy(text),
             (4, Field::Bytes(metric)) => metrics.push(metric),
             _ => {}
         }
     }
     for metric in metrics {
-        read_metric(&name, metric, samples)?;
+        read_metric(name.clone(), metric, samples)?;
     }
     Some(())
 }
 
-fn read_metric(name: &str, bytes: &[u8], samples: &mut Vec<Sample>) -> Option<()> {
-    let mut labels = Vec::new();
+fn read_metric<'a>(name: Cow<'a, str>, bytes: &[u8], samples: &mut Vec<Sample<'a>>) -> Option<()> {
+    let mut labels = Labels::new();
     let mut bodies = Vec::new();
     let mut wire = Wire::new(bytes);
     while !wire.is_empty() {
         match wire.field()? {
-            (1, Field::Bytes(label)) => labels.push(pair(label)?),
+            (1, Field::Bytes(label)) => labels.push(pair(label).map(|(name, value)| (name.into(), value.into()))?),
             (kind @ (2 | 3 | 4 | 5 | 7), Field::Bytes(body)) => bodies.push((kind, body)),
             _ => {}
         }
     }
     for (kind, body) in bodies {
         match kind {
-            4 | 7 => read_distribution(name, kind == 7, &labels, body, samples)?,
-            _ => samples.push(Sample { name: name.to_owned(), labels: labels.clone(), value: number(body, 1)? }),
+            4 | 7 => read_distribution(&name, kind == 7, &labels, body, samples)?,
+            _ => samples.push(Sample { name: name.clone(), labels: labels.clone(), value: number(body, 1)? }),
         }
     }
     Some(())
@@ -74,19 +76,20 @@ fn number(bytes: &[u8], wanted: u64) -> Option<f64> {
 }
 
 /// A summary with its quantiles or a histogram with its buckets, as the text format writes them.
-fn read_distribution(
+fn read_distribution<'a>(
     name: &str,
     is_histogram: bool,
-    labels: &[(String, String)],
+    labels: &Labels<'a>,
     bytes: &[u8],
-    samples: &mut Vec<Sample>,
+    samples: &mut Vec<Sample<'a>>,
 ) -> Option<()> {
     let mut add = |suffix: &str, more: Option<(&str, f64)>, value: f64| {
-        let mut labels = labels.to_vec();
+        let mut labels = labels.clone();
         labels.extend(more.map(|(label, bound)| {
-            (label.to_owned(), if bound.is_infinite() { "+Inf".to_owned() } else { bound.to_string() })
+            let bound = if bound.is_infinite() { "+Inf".to_owned() } else { bound.to_string() };
+            (label.to_owned().into(), bound.into())
         }));
-        samples.push(Sample { name: format!("{name}{suffix}"), labels, value });
+        samples.push(Sample { name: format!("{name}{suffix}").into(), labels, value });
     };
     add("_count", None, number(bytes, 1)?);
     add("_sum", None, number(bytes, 2)?);

@@ -14,12 +14,11 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use probe::Net;
+use probe::{Net, together};
 use rustls_pki_types::ServerName;
 use url::Url;
 
 use super::http_client::Client;
-use super::together::together;
 use crate::gunzip::{Broken, gunzip};
 
 /// Redirects that are followed.

@@ -15,7 +15,6 @@ mod post;
 pub mod relabel;
 mod target;
 mod text;
-mod together;
 mod work;
 
 use std::collections::HashMap;

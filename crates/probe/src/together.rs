@@ -21,7 +21,7 @@ const AGAIN: u8 = 2;
 const LOOKS: u8 = 16;
 
 /// What comes of `work` while the companion moves beside it, for as long as there is one. When it ends, it is forgotten.
-pub(crate) async fn together<T, C>(companion: &mut Option<C>, work: impl Future<Output = T>) -> T
+pub async fn together<T, C>(companion: &mut Option<C>, work: impl Future<Output = T>) -> T
 where
     C: Future + Unpin,
 {
