@@ -150,9 +150,9 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
     crate::watchdog::ending();
     keep_alive_mark(&kernel).await;
     running.engine.flush().context("the last measurements could not be written")?;
-    // Tasks still hold it, so that nothing drops it before the process is gone.
-    let engine = running.engine.clone();
-    tokio::task::spawn_blocking(move || engine.close()).await?;
+    // Tasks still hold both, so that nothing drops them before the process is gone.
+    let (engine, store) = (running.engine.clone(), running.store.clone());
+    tokio::task::spawn_blocking(move || (engine.close(), store.close())).await?;
     drop(std::fs::remove_file(data.socket()));
     tracing::info!("Mainstay has ended");
     Ok(())

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -99,7 +99,10 @@ pub struct Egress {
     /// How long one attempt may take as a whole. Default 30 s.
     pub send_timeout: Duration,
     pub(crate) clock: Clock,
-    pub(crate) tls: Arc<ClientConfig>,
+    /// Authorities beside those of this machine.
+    further: Vec<CertificateDer<'static>>,
+    /// Made when it is first needed: the machine's authorities are hundreds of files.
+    tls: Arc<OnceLock<Arc<ClientConfig>>>,
     resolver: Arc<dyn Resolve>,
 }
 
@@ -112,7 +115,8 @@ impl Egress {
             connect_timeout: Duration::from_secs(10),
             send_timeout: Duration::from_secs(30),
             clock: system_clock(),
-            tls: tls(&[]),
+            further: Vec::new(),
+            tls: Arc::default(),
             resolver: Arc::new(System),
         }
     }
@@ -127,8 +131,14 @@ impl Egress {
     /// Trusting further authorities too, such as a company's own, in DER.
     #[must_use]
     pub fn trusting(mut self, authorities: &[CertificateDer<'static>]) -> Self {
-        self.tls = tls(authorities);
+        self.further = authorities.to_vec();
+        self.tls = Arc::default();
         self
+    }
+
+    /// The settings for TLS.
+    pub(crate) fn tls(&self) -> Arc<ClientConfig> {
+        self.tls.get_or_init(|| tls(&self.further)).clone()
     }
 
     /// With another way from names to addresses.

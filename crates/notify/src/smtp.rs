@@ -88,7 +88,7 @@ fn judge(provider: &str, error: &lettre::transport::smtp::Error) -> SendError {
 async fn handshake(net: &Egress, to: &Smtp, tcp: TcpStream) -> Result<Wire, SendError> {
     let name = ServerName::try_from(to.host.trim_end_matches('.').to_owned())
         .map_err(|_| SendError::refused(format!("{:?} is no name that a certificate could have", to.host)))?;
-    let stream = TlsConnector::from(net.tls.clone()).connect(name, tcp).await;
+    let stream = TlsConnector::from(net.tls()).connect(name, tcp).await;
     let stream = stream.map_err(|e| SendError::retry(format!("{}:{}: no TLS: {e}", to.host, to.port)))?;
     Ok(Wire::Tls(Box::new(stream)))
 }

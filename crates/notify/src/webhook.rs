@@ -30,7 +30,7 @@ pub(crate) async fn send(net: &Egress, to: &Webhook, page: &Page) -> Result<(Str
     }
     let provider = format!("{host}:{port}");
     let client = Client::builder()
-        .tls_backend_preconfigured((*net.tls).clone())
+        .tls_backend_preconfigured((*net.tls()).clone())
         // Connects to what was judged, whatever the name has come to mean since.
         .resolve_to_addrs(&host, &addresses)
         .redirect(redirect::Policy::none())

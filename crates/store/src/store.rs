@@ -256,13 +256,21 @@ impl Store {
     }
 }
 
-impl Drop for Store {
-    fn drop(&mut self) {
-        self.readers = None;
+impl Store {
+    /// Ends writing, with SQLite bringing into the file what its log holds, so that the next start has no log to read. It waits for
+    /// what is being written; what comes afterwards is refused, and reading goes on.
+    pub fn close(&self) {
         *self.work.lock() = None;
         if let Some(writer) = self.writer.lock().take() {
             let _ = writer.join(); // A writer that panicked has told so itself.
         }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.readers = None;
+        self.close();
     }
 }
 

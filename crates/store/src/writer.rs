@@ -28,6 +28,8 @@ const GROUP: usize = 256;
 pub(crate) const QUEUE: usize = 1024;
 /// How often a full disk is tried again.
 const FULL_RETRY: Duration = Duration::from_secs(1);
+/// Brings what SQLite's log holds into the file. A reader that is still at work is waited for, for this long.
+const EMPTY_LOG: &str = "PRAGMA busy_timeout = 1000; PRAGMA wal_checkpoint(TRUNCATE)";
 
 /// A piece of work for the writer.
 pub(crate) trait Work: Send {
@@ -296,6 +298,11 @@ impl Writer {
                 group.push(next);
             }
             self.handle(group);
+        }
+        if let Some(conn) = self.conn.as_mut().filter(|conn| conn.dialect() == Dialect::Sqlite)
+            && let Err(error) = conn.batch(EMPTY_LOG)
+        {
+            tracing::debug!(%error, "the log of the database stays; the next start reads it");
         }
     }
 

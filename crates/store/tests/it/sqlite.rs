@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use kernel::backend::{ControllerState, Step};
+use kernel::backend::{Backend as _, ControllerState, Step};
+use kernel::error::StoreError;
 use kernel::ids::Id;
 use kernel::observation::Look;
 use serde_json::json;
@@ -37,6 +38,24 @@ async fn a_second_server_is_refused_with_the_pid_of_the_first() {
     }
     drop(first);
     open(dir.path());
+}
+
+#[tokio::test]
+async fn a_store_that_is_closed_leaves_no_log_to_read_and_takes_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let closing = open(dir.path());
+    let store = fitted(closing.clone()).await;
+    let host = add(&*store, HOME, "thing", "host", json!({})).await;
+    let log = || std::fs::metadata(dir.path().join("records.db-wal")).map_or(0, |about| about.len());
+    assert!(log() > 0);
+    closing.close();
+    assert_eq!(log(), 0);
+    let (_, step) = next(&host, |r| r.title = "changed".into());
+    assert!(matches!(store.commit(commit(HOME, vec![step])).await, Err(StoreError::Closed(_))));
+    assert!(store.get(HOME, host.id).await.unwrap().is_some(), "reading goes on");
+    closing.close();
+    drop((store, closing));
+    assert!(open(dir.path()).get(HOME, host.id).await.unwrap().is_some());
 }
 
 #[tokio::test]
