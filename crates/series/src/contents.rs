@@ -15,6 +15,7 @@ use crate::frame;
 use crate::head::WINDOW_MS;
 use crate::index::{Index, SeriesId};
 use crate::key;
+use crate::labels::Labels;
 use crate::symbols::Symbol;
 use crate::wire::{Put, Take};
 
@@ -158,10 +159,26 @@ pub(crate) fn encode_index(index: &Index, columns: &[Column], series: &[(SeriesI
 #[derive(Default)]
 struct Reading {
     text_bytes: Vec<u8>,
-    texts: Vec<Range<usize>>,
+    /// Rising, so that names are in order where their ranks are.
+    texts: Vec<Text>,
     columns: Vec<Column>,
     keys: Vec<u8>,
     series: Vec<Listed>,
+}
+
+/// A text of labels: where it is, and what it can be.
+struct Text {
+    at: Range<usize>,
+    is_name: bool,
+    is_value: bool,
+}
+
+impl Text {
+    fn of(at: Range<usize>, bytes: &[u8]) -> Self {
+        let text = std::str::from_utf8(bytes).ok();
+        let is_value = text.is_some() && !bytes.is_empty() && Labels::is_value_length(bytes.len());
+        Self { at, is_name: text.is_some_and(Labels::is_name), is_value }
+    }
 }
 
 impl Reading {
@@ -184,7 +201,11 @@ impl Reading {
             self.text_bytes.extend_from_within(before.start..before.start + shared);
             self.text_bytes.extend_from_slice(rest);
             before = from..self.text_bytes.len();
-            self.texts.push(before.clone());
+            let bytes = &self.text_bytes[before.clone()];
+            if self.texts.last().is_some_and(|last| self.text_bytes[last.at.clone()] >= *bytes) {
+                return None;
+            }
+            self.texts.push(Text::of(before.clone(), bytes));
         }
         Some(())
     }
@@ -203,29 +224,39 @@ impl Reading {
     }
 
     fn series(&mut self, take: &mut Take<'_>) -> Option<()> {
-        let (mut tenant, mut pairs, mut end): (u64, Vec<(usize, usize)>, u32) = (0, Vec::new(), 0);
+        let (mut tenant, mut end): (u64, u32) = (0, 0);
+        // Of the series before: the ranks of its names, and how long its key is after each pair.
+        let (mut names, mut lengths): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
+        let mut key = 0..0;
         while !take.is_empty() {
             tenant = tenant.wrapping_add(take.i64()? as u64);
-            pairs.truncate(usize::try_from(take.u64()?).ok().filter(|n| *n <= pairs.len())?);
+            let alike = usize::try_from(take.u64()?).ok().filter(|n| *n <= names.len())?;
+            names.truncate(alike);
+            lengths.truncate(alike);
+            let from = self.keys.len();
+            self.keys.extend_from_within(key.start..key.start + lengths.last().copied().unwrap_or(0));
             for _ in 0..take.u64()? {
                 let rank = |take: &mut Take<'_>| usize::try_from(take.u64()?).ok().filter(|r| *r < self.texts.len());
-                pairs.push((rank(take)?, rank(take)?));
+                let (name, value) = (rank(take)?, rank(take)?);
+                // Only what the engine would have written names a series.
+                let rises = names.last().is_none_or(|before| *before < name);
+                if !rises || !self.texts[name].is_name || !self.texts[value].is_value {
+                    return None;
+                }
+                let [name_text, value_text] = [name, value].map(|rank| self.texts[rank].at.clone());
+                key::put_pair(&mut self.keys, &self.text_bytes[name_text], &self.text_bytes[value_text]);
+                names.push(name);
+                lengths.push(self.keys.len() - from);
+            }
+            if !Labels::is_count(names.len()) {
+                return None;
             }
             let offset = end.checked_add(take.u32()?)?;
             let length = take.u32()?;
             end = offset.checked_add(length)?;
             let column = take.u32().filter(|c| (*c as usize) < self.columns.len())?;
-            let from = self.keys.len();
-            for (name, value) in &pairs {
-                let text = |rank: usize| &self.text_bytes[self.texts[rank].clone()];
-                key::put_pair(&mut self.keys, text(*name), text(*value));
-            }
-            // Only what the engine would have written names a series.
-            if !key::is_canonical(&self.keys[from..]) {
-                return None;
-            }
-            let key = from..self.keys.len();
-            self.series.push(Listed { tenant, key, place: Place { offset, length, column } });
+            key = from..self.keys.len();
+            self.series.push(Listed { tenant, key: key.clone(), place: Place { offset, length, column } });
         }
         Some(())
     }
