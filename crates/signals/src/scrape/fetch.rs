@@ -1,9 +1,11 @@
 //! One page over HTTP: the connection is kept for the next time, the answer is bounded in size after decompression, and whoever asks
 //! bounds it in time. All connections go through `probe`'s network, and so through its address policy.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION,
@@ -66,6 +68,15 @@ impl Connection {
         };
         together(&mut self.driver, asked).await
     }
+
+    /// Whether it cannot be used again, as when the other side ends each with its answer.
+    async fn has_ended(&mut self) -> bool {
+        poll_fn(|cx| {
+            let ended = self.driver.as_mut().is_none_or(|driver| driver.as_mut().poll(cx).is_ready());
+            Poll::Ready(ended)
+        })
+        .await
+    }
 }
 
 /// Fetches from one target, again and again.
@@ -103,7 +114,7 @@ impl Fetcher {
             }
             let Some(kept) = self.kept.as_mut() else { return Err("the connection is gone".to_owned()) };
             let read = together(&mut kept.driver, read(&mut answer, asking.limit)).await;
-            if read.is_err() {
+            if read.is_err() || kept.has_ended().await {
                 self.kept = None;
             }
             return read;
@@ -225,4 +236,40 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use super::*;
+    use crate::scrape::config::Config;
+
+    /// Fetches from a target that answers with these headers; whether the connection was kept, and how many bytes came after.
+    async fn kept_after(headers: &str) -> (bool, Option<usize>) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/metrics", listener.local_addr().unwrap()).parse().unwrap();
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n{headers}\r\nup 1");
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut asked = [0; 4096];
+            assert!(stream.read(&mut asked).unwrap() > 0);
+            stream.write_all(answer.as_bytes()).unwrap();
+            tell.send(stream.read(&mut asked).unwrap()).unwrap();
+        });
+        let config = Config::parse(std::path::Path::new("x"), "scrape_configs: [{job_name: j}]").unwrap();
+        let mut fetcher = Fetcher::new(probe::Env::real().net, config.jobs[0].client.clone());
+        let asking = Asking { accept: "*/*", headers: &[], limit: 100 };
+        assert_eq!(fetcher.get(&url, &asking).await.unwrap().body, b"up 1");
+        let is_kept = fetcher.kept.is_some();
+        let after = if is_kept { None } else { told.recv_timeout(std::time::Duration::from_secs(10)).ok() };
+        (is_kept, after)
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_the_other_side_ends_is_let_go_at_once() {
+        assert_eq!(kept_after("Connection: close\r\n").await, (false, Some(0)));
+        assert_eq!(kept_after("").await, (true, None));
+    }
 }
