@@ -176,8 +176,11 @@ struct Text {
 impl Text {
     fn of(at: Range<usize>, bytes: &[u8]) -> Self {
         let text = std::str::from_utf8(bytes).ok();
-        let is_value = text.is_some() && !bytes.is_empty() && Labels::is_value_length(bytes.len());
-        Self { at, is_name: text.is_some_and(Labels::is_name), is_value }
+        Self {
+            at,
+            is_name: text.is_some_and(Labels::is_name),
+            is_value: text.is_some() && Labels::is_value_length(bytes.len()),
+        }
     }
 }
 
@@ -256,6 +259,7 @@ impl Reading {
             end = offset.checked_add(length)?;
             let column = take.u32().filter(|c| (*c as usize) < self.columns.len())?;
             key = from..self.keys.len();
+            debug_assert!(key::is_canonical(&self.keys[key.clone()]), "it is what the engine would have written");
             self.series.push(Listed { tenant, key: key.clone(), place: Place { offset, length, column } });
         }
         Some(())

@@ -107,7 +107,7 @@ pub(crate) fn is_canonical(key: &[u8]) -> bool {
     while !rest.is_empty() {
         let Some((name, value)) = take_canonical(&mut rest) else { return false };
         let is_text = ascii || std::str::from_utf8(value).is_ok();
-        if !is_text || value.is_empty() || !Labels::is_value_length(value.len()) {
+        if !is_text || !Labels::is_value_length(value.len()) {
             return false;
         }
         if name <= before || !std::str::from_utf8(name).is_ok_and(Labels::is_name) {

@@ -73,7 +73,7 @@ impl Labels {
         let mut kept: Vec<(Arc<str>, Arc<str>)> = Vec::new();
         for (name, value) in pairs {
             let (name, value) = (name.as_ref(), value.as_ref());
-            if kept.len() == MAX_LABELS || name.len() > MAX_NAME_BYTES || !Self::is_value_length(value.len()) {
+            if kept.len() == MAX_LABELS || name.len() > MAX_NAME_BYTES || value.len() > MAX_VALUE_BYTES {
                 return Err(LabelsError::TooLarge);
             }
             if !Self::is_name(name) {
@@ -97,8 +97,9 @@ impl Labels {
         !name.is_empty() && name.len() <= MAX_NAME_BYTES && !name.chars().any(char::is_control)
     }
 
+    /// Whether a label that is kept can have a value of so many bytes: one without any is no label.
     pub(crate) fn is_value_length(bytes: usize) -> bool {
-        bytes <= MAX_VALUE_BYTES
+        (1..=MAX_VALUE_BYTES).contains(&bytes)
     }
 
     pub(crate) fn is_count(labels: usize) -> bool {

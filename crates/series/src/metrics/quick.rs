@@ -2,7 +2,7 @@
 //!
 //! It must never hold up those who share the thread. Whatever means more than a few series or samples, takes more than some
 //! milliseconds or fails is given up, and asked again where it has a thread of its own; and only on half of the cores is anything
-//! answered so at a time, so that a disk that stands still leaves the others.
+//! read so at a time, so that a disk that stands still leaves the others. Names and values are told from memory, on any of them.
 
 use crate::busy::OneBusy;
 use crate::engine::Engine;
@@ -70,7 +70,7 @@ pub(super) fn label_names(engine: &Engine, tenant: u64, sets: &[Vec<Matcher>], t
     if sets.is_empty() { engine.few_label_names(tenant, time) } else { None }
 }
 
-/// The values of one of their labels, when they are few and soon known.
+/// The values of one of their labels, when they are few and soon known. It takes no place either.
 pub(super) fn label_values(
     engine: &Engine,
     tenant: u64,

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::target::Target;
 
-/// How long the first waits for others. A sync costs as much as storing three pages of a thousand samples.
+/// How long the first waits for others. A sync costs about as much as storing one and a half pages of a thousand.
 const MOMENT: Duration = Duration::from_millis(200);
 /// Samples that do not wait for others.
 const ENOUGH: usize = 50_000;
