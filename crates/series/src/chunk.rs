@@ -5,6 +5,8 @@
 //! window, so they fit 32 bits and a series of one point needs no memory of its own. Any bit pattern of a value, NaN and
 //! the stale marker included, comes back exactly. Decoding never panics.
 
+use std::ops::Range;
+
 use crate::bits::{BitReader, BitWriter, Bits, WordReader};
 use crate::wire::{Put, Take};
 
@@ -239,19 +241,20 @@ pub(crate) fn put_values(values: &[f64], out: &mut Vec<u8>) {
     out.extend_from_slice(&chunk.bits.to_bytes());
 }
 
-/// Reads what [`put_values`] wrote.
-pub(crate) fn take_values(bytes: &[u8], count: usize) -> Option<Vec<f64>> {
+/// Reads what [`put_values`] wrote, `count` values; those in the places `some` are appended to `out`.
+pub(crate) fn take_values(bytes: &[u8], count: usize, some: &Range<usize>, out: &mut Vec<f64>) -> Option<()> {
     // A value takes at least one bit: a count beyond that is a lie, not a reason to allocate.
     if count > bytes.len().saturating_mul(8) {
         return None;
     }
     let (mut bits, mut value, mut leading, mut length) = (BitReader::new(bytes), 0, 0, 0);
-    let mut values = Vec::with_capacity(count);
-    for _ in 0..count {
+    for place in 0..count {
         value ^= take_value(&mut bits, &mut leading, &mut length)?;
-        values.push(f64::from_bits(value));
+        if some.contains(&place) {
+            out.push(f64::from_bits(value));
+        }
     }
-    Some(values)
+    Some(())
 }
 
 /// Points of several sources as one row that rises in time; where two have the same time, the earlier source wins.
@@ -319,7 +322,7 @@ mod tests {
             if let Some(chunk) = Chunk::take(&mut Take(&bytes)) {
                 chunk.is_whole();
             }
-            take_values(&bytes, count);
+            let _ = take_values(&bytes, count, &(0..count), &mut Vec::new());
         }
 
         #[test]
@@ -327,7 +330,9 @@ mod tests {
             let values: Vec<f64> = raw.iter().map(|v| f64::from_bits(*v)).collect();
             let mut bytes = Vec::new();
             put_values(&values, &mut bytes);
-            let found: Vec<u64> = take_values(&bytes, raw.len()).unwrap().iter().map(|v| v.to_bits()).collect();
+            let mut found = Vec::new();
+            take_values(&bytes, raw.len(), &(0..raw.len()), &mut found).unwrap();
+            let found: Vec<u64> = found.iter().map(|v| v.to_bits()).collect();
             prop_assert_eq!(found, raw);
         }
 

@@ -8,7 +8,9 @@
 //! largest needs, or by [`pco`], which wins where differences come in clusters. What is not decimal is XOR-coded as in the head,
 //! or by `pco`. Any bits come back exactly. Decoding never panics and never takes more memory than `count` values need.
 
-use pco::{ChunkConfig, DeltaSpec, ModeSpec, PagingSpec};
+use std::ops::Range;
+
+use pco::{ChunkConfig, DecompressorScratch, DeltaSpec, ModeSpec, PagingSpec};
 
 use crate::bits::{BitReader, BitWriter, Bits};
 use crate::chunk::{put_values, take_values};
@@ -71,25 +73,102 @@ fn worth_pco(values: usize, bytes: usize) -> bool {
 /// Reads what [`put`] wrote; none when it is not `count` values.
 pub(crate) fn take(bytes: &[u8], count: usize) -> Option<Vec<f64>> {
     let mut values = Vec::new();
-    take_into(bytes, count, &mut values)?;
+    Taker::default().take_some(bytes, count, 0..count, &mut values)?;
     Some(values)
 }
 
-/// As [`take`], in the place of what the vector held.
-pub(crate) fn take_into(bytes: &[u8], count: usize, out: &mut Vec<f64>) -> Option<()> {
-    out.clear();
-    if count == 0 {
-        return bytes.is_empty().then_some(());
+/// Reads chunk after chunk, in memory that is used again: pco asks for 12 kB for each.
+#[derive(Default)]
+pub(crate) struct Taker {
+    scratch: Option<DecompressorScratch>,
+    deltas: Vec<i64>,
+}
+
+impl Taker {
+    /// As [`take`], of the values in these places alone, in the place of what `out` held.
+    pub(crate) fn take_some(
+        &mut self,
+        bytes: &[u8],
+        count: usize,
+        some: Range<usize>,
+        out: &mut Vec<f64>,
+    ) -> Option<()> {
+        out.clear();
+        if count == 0 {
+            return bytes.is_empty().then_some(());
+        }
+        let some = some.start.min(count)..some.end.min(count);
+        let (codec, rest) = bytes.split_first()?;
+        match *codec {
+            CONSTANT => out.resize(some.len(), f64::from_bits(Take(rest).fixed()?)),
+            PACKED | SPARSE | PCO_WHOLE => self.take_decimal(*codec, rest, count, some, out)?,
+            XOR => take_values(rest, count, &some, out)?,
+            PCO_FLOAT => {
+                take_pco(rest, count, &mut self.scratch, out)?;
+                out.truncate(some.end);
+                out.drain(..some.start);
+            }
+            _ => return None,
+        }
+        Some(())
     }
-    let (codec, rest) = bytes.split_first()?;
-    match *codec {
-        CONSTANT => out.resize(count, f64::from_bits(Take(rest).fixed()?)),
-        PACKED | SPARSE | PCO_WHOLE => take_decimal(*codec, rest, count, out)?,
-        XOR => *out = take_values(rest, count)?,
-        PCO_FLOAT => *out = take_pco(rest, count)?,
-        _ => return None,
+
+    fn take_decimal(
+        &mut self,
+        codec: u8,
+        bytes: &[u8],
+        count: usize,
+        some: Range<usize>,
+        out: &mut Vec<f64>,
+    ) -> Option<()> {
+        let mut take = Take(bytes);
+        let digits = usize::from(take.byte()?);
+        let power = *POWERS.get(digits)?;
+        let others_count = usize::try_from(take.u64()?).ok().filter(|n| *n <= count)?;
+        let mut others = Vec::with_capacity(others_count);
+        let mut place = 0_usize;
+        for _ in 0..others_count {
+            place = place.checked_add(usize::try_from(take.u64()?).ok()?).filter(|p| *p < count)?;
+            others.push((place, take.fixed()?));
+        }
+        let first = take.i64()?;
+        let deltas = &mut self.deltas;
+        deltas.clear();
+        // A count that the bytes cannot have takes no memory: each codec says so before the first value.
+        match codec {
+            PACKED => unpack(&mut take, count - 1, |delta| deltas.push(delta))?,
+            SPARSE => {
+                let map = take.piece((count - 1).div_ceil(8))?;
+                let moves = |at: usize| map[at / 8] >> (7 - at % 8) & 1 == 1;
+                let moving = (0..count - 1).filter(|at| moves(*at)).count();
+                unpack(&mut take, moving, |delta| {
+                    while deltas.len() < count - 1 && !moves(deltas.len()) {
+                        deltas.push(0);
+                    }
+                    deltas.push(delta);
+                })?;
+                deltas.resize(count - 1, 0);
+            }
+            _ => take_pco(take.0, count - 1, &mut self.scratch, deltas)?,
+        }
+        // The value in a place is the first and all differences up to there.
+        let skipped = some.start.min(deltas.len());
+        let mut number = deltas[..skipped].iter().fold(first, |sum, delta| sum.wrapping_add(*delta));
+        if !some.is_empty() {
+            out.reserve(some.len());
+            out.push(from_whole(number, power));
+            out.extend(deltas[some.start..some.end - 1].iter().map(|delta| {
+                number = number.wrapping_add(*delta);
+                from_whole(number, power)
+            }));
+        }
+        for (place, bits) in others {
+            if some.contains(&place) {
+                out[place - some.start] = f64::from_bits(bits);
+            }
+        }
+        Some(())
     }
-    Some(())
 }
 
 /// Values as whole numbers.
@@ -156,7 +235,7 @@ impl Decimal {
     fn smallest(&self) -> Vec<u8> {
         let deltas: Vec<i64> = self.whole.windows(2).map(|w| w[1].wrapping_sub(w[0])).collect();
         let moving: Vec<i64> = deltas.iter().copied().filter(|d| *d != 0).collect();
-        let (all, some) = (Range::of(&deltas), Range::of(&moving));
+        let (all, some) = (Span::of(&deltas), Span::of(&moving));
         let packed_bits = all.width as usize * deltas.len();
         let sparse_bits = deltas.len() + some.width as usize * moving.len();
         let mut best = if packed_bits <= sparse_bits {
@@ -186,12 +265,12 @@ impl Decimal {
 }
 
 /// How far numbers lie apart.
-struct Range {
+struct Span {
     least: i64,
     width: u32,
 }
 
-impl Range {
+impl Span {
     fn of(numbers: &[i64]) -> Self {
         let least = numbers.iter().copied().min().unwrap_or(0);
         let most = numbers.iter().copied().max().unwrap_or(0);
@@ -237,49 +316,6 @@ fn unpack(take: &mut Take<'_>, count: usize, mut each: impl FnMut(i64)) -> Optio
     Some(())
 }
 
-fn take_decimal(codec: u8, bytes: &[u8], count: usize, values: &mut Vec<f64>) -> Option<()> {
-    let mut take = Take(bytes);
-    let digits = usize::from(take.byte()?);
-    let power = *POWERS.get(digits)?;
-    let others_count = usize::try_from(take.u64()?).ok().filter(|n| *n <= count)?;
-    let mut others = Vec::with_capacity(others_count);
-    let mut place = 0_usize;
-    for _ in 0..others_count {
-        place = place.checked_add(usize::try_from(take.u64()?).ok()?).filter(|p| *p < count)?;
-        others.push((place, take.fixed()?));
-    }
-    let mut number = take.i64()?;
-    // A count that the bytes cannot have takes no memory: each codec says so before the first value.
-    values.push(from_whole(number, power));
-    let mut next = |delta: i64| {
-        number = number.wrapping_add(delta);
-        values.push(from_whole(number, power));
-    };
-    match codec {
-        PACKED => unpack(&mut take, count - 1, next)?,
-        SPARSE => {
-            let map = take.piece((count - 1).div_ceil(8))?;
-            let moves = |at: usize| map[at / 8] >> (7 - at % 8) & 1 == 1;
-            let moving = (0..count - 1).filter(|at| moves(*at)).count();
-            let mut at = 0;
-            unpack(&mut take, moving, |delta| {
-                while at < count - 1 && !moves(at) {
-                    next(0);
-                    at += 1;
-                }
-                next(delta);
-                at += 1;
-            })?;
-            (at..count - 1).for_each(|_| next(0));
-        }
-        _ => take_pco::<i64>(take.0, count - 1)?.into_iter().for_each(next),
-    }
-    for (place, bits) in others {
-        values[place] = f64::from_bits(bits);
-    }
-    Some(())
-}
-
 /// Appends numbers as pco writes them, without the head of its own file format. False when it refuses them.
 fn put_pco<T: pco::data_types::Number>(numbers: &[T], config: ChunkConfig, out: &mut Vec<u8>) -> bool {
     let config = config.with_paging_spec(PagingSpec::Exact(vec![numbers.len()]));
@@ -294,14 +330,22 @@ fn put_pco<T: pco::data_types::Number>(numbers: &[T], config: ChunkConfig, out: 
     write(out).is_ok()
 }
 
-fn take_pco<T: pco::data_types::Number>(bytes: &[u8], count: usize) -> Option<Vec<T>> {
+/// Reads `count` numbers in the place of what `out` held.
+fn take_pco<T: pco::data_types::Number>(
+    bytes: &[u8],
+    count: usize,
+    scratch: &mut Option<DecompressorScratch>,
+    out: &mut Vec<T>,
+) -> Option<()> {
     let (file, rest) = pco::wrapped::FileDecompressor::new(bytes).ok()?;
-    let (mut chunk, rest) = file.chunk_decompressor::<T, _>(rest).ok()?;
+    let (chunk, rest) = file.chunk_decompressor::<T, _>(rest).ok()?;
+    let scratch = scratch.get_or_insert_with(DecompressorScratch::default);
+    let mut page = chunk.page_decompressor_with_scratch(rest, count, scratch).ok()?;
     // A page of numbers that are all alike takes no bits, so the count is all that there is; it was checked by the caller.
-    let mut numbers = vec![T::default(); count];
-    let mut page = chunk.page_decompressor(rest, count).ok()?;
-    let progress = page.read(&mut numbers).ok()?;
-    (progress.n_processed == count).then_some(numbers)
+    out.clear();
+    out.resize(count, T::default());
+    let progress = page.read(out).ok()?;
+    (progress.n_processed == count).then_some(())
 }
 
 /// Values as a sealed file keeps them: codec, and bytes. For the bench, which compares codecs.
@@ -356,6 +400,35 @@ mod tests {
         (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32).wrapping_mul(2_654_435_761) >> 16 & 0xffff
     }
 
+    /// Places of which the last may be far behind the last value.
+    fn places() -> impl Strategy<Value = Range<usize>> {
+        (0_usize..700, 0_usize..700).prop_map(|(from, length)| from..from + length)
+    }
+
+    const KINDS: u64 = 7;
+
+    /// A value of each kind of data that has a codec of its own, some of them with a hole.
+    fn kind_of(kind: u64, seed: u64, i: u64) -> f64 {
+        let noise = noise(i ^ seed);
+        match kind {
+            0 => 7.0,
+            1 => (i * 7 + noise % 3) as f64,
+            2 => (i / 50 * 1_000) as f64,
+            3 => (noise as f64).sqrt(),
+            4 => (i * 1_000 + if noise.is_multiple_of(20) { 900_000 } else { noise % 4 }) as f64,
+            5 => 100.0 + ((noise % 8) as f64).sqrt(),
+            _ if noise.is_multiple_of(40) => stale_marker(),
+            _ => noise as f64 / 100.0,
+        }
+    }
+
+    #[test]
+    fn the_kinds_of_data_are_of_all_codecs() {
+        let of = |kind: u64, count: u64| back(&(0..count).map(|i| kind_of(kind, 1, i)).collect::<Vec<_>>());
+        let found: std::collections::BTreeSet<_> = (0..KINDS).flat_map(|kind| [of(kind, 20), of(kind, 500)]).collect();
+        assert_eq!(found.len(), 6, "{found:?}");
+    }
+
     #[test]
     fn each_kind_of_data_has_its_codec_and_comes_back() {
         let table: [(&str, Vec<f64>); 6] = [
@@ -393,9 +466,35 @@ mod tests {
         }
 
         #[test]
-        fn taking_anything_never_panics(bytes in any::<Vec<u8>>(), codec in 0_u8..7, count in 0_usize..3000) {
-            take(&bytes, count);
-            take(&[&[codec], bytes.as_slice()].concat(), count);
+        fn taking_anything_never_panics(
+            bytes in any::<Vec<u8>>(), codec in 0_u8..7, count in 0_usize..3000, some in places()
+        ) {
+            let with_codec = [&[codec], bytes.as_slice()].concat();
+            let mut taker = Taker::default();
+            for bytes in [&bytes, &with_codec] {
+                take(bytes, count);
+                let _ = taker.take_some(bytes, count, some.clone(), &mut Vec::new());
+            }
+        }
+
+        #[test]
+        fn some_of_many_chunks_are_what_all_of_each_are(
+            chunks in prop::collection::vec((0..KINDS, prop_oneof![1_usize..40, 1_usize..600], any::<u64>(), places()), 1..12),
+            garbage in any::<Vec<u8>>(),
+        ) {
+            let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            let (mut taker, mut found) = (Taker::default(), Vec::new());
+            for (kind, count, seed, some) in chunks {
+                let values: Vec<f64> = (0..count as u64).map(|i| kind_of(kind, seed, i)).collect();
+                let mut bytes = Vec::new();
+                put(&values, &mut bytes);
+                let all = some.start.min(count)..some.end.min(count);
+                prop_assert!(taker.take_some(&bytes, count, some, &mut found).is_some());
+                prop_assert_eq!(bits(&found), bits(&values[all]), "{}", codec_name(&bytes));
+                // What was half read leaves nothing to the next.
+                let _ = taker.take_some(&[&bytes[..1], &garbage].concat(), count, 0..count, &mut found);
+                let _ = taker.take_some(&bytes[..bytes.len() / 2], count, 0..count, &mut found);
+            }
         }
     }
 }

@@ -21,7 +21,8 @@ use crate::matcher::Matcher;
 use crate::promql::Along;
 use crate::read::SeriesData;
 use crate::store::Store;
-use crate::{block, times, values};
+use crate::values::Taker;
+use crate::{block, times};
 
 /// Series between two looks at which files there are.
 const BATCH: usize = 1024;
@@ -69,6 +70,7 @@ pub(crate) struct Open {
 #[derive(Default)]
 pub(crate) struct Buffers {
     times: Vec<i64>,
+    taker: Taker,
     values: Vec<f64>,
     /// The points of the last series.
     pub(crate) rows: Vec<Point>,
@@ -208,7 +210,8 @@ impl Buffers {
         let place = layout.place(id)?;
         let times = block::read_times(file, start_ms, &layout.columns, place).ok()?;
         let bytes = block::read_at(file, u64::from(place.offset), place.length as usize)?;
-        values::take_into(payload_of(place.offset, &bytes)?, times.len(), &mut self.values)?;
+        let count = times.len();
+        self.taker.take_some(payload_of(place.offset, &bytes)?, count, 0..count, &mut self.values)?;
         self.rows.clear();
         self.rows.extend(times.into_iter().zip(self.values.iter().copied()));
         Some(())
@@ -256,11 +259,12 @@ impl Open {
                 &kept
             }
         };
-        values::take_into(payload, at.len(), &mut buffers.values)?;
         let first = at.partition_point(|at| *at < wanted.from_ms);
         let end = at.partition_point(|at| *at <= wanted.to_ms);
         let first = if wanted.newest { first.max(end.saturating_sub(1)) } else { first };
-        let rows = at[first..end.max(first)].iter().zip(&buffers.values[first..end.max(first)]);
+        let some = first..end.max(first);
+        buffers.taker.take_some(payload, at.len(), some.clone(), &mut buffers.values)?;
+        let rows = at[some].iter().zip(&buffers.values);
         buffers.rows.extend(rows.map(|(at, value)| (*at, *value)));
         Some(())
     }
