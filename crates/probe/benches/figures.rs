@@ -28,9 +28,10 @@ fn main() -> Outcome {
         Some("sink") => sink(),
         Some("tcp") => tcp(number(1, 20_000.0) as usize, number(2, 1.0), number(3, 15.0)),
         Some("sweep") => sweep(words.get(1).map_or("127.1.0.0/16", String::as_str)),
-        Some("plugin") => plugin(number(1, 3000.0) as u32, number(2, 0.0) as usize),
+        Some("plugin") => plugin(number(1, 3000.0) as u32, number(2, 0.0) as usize, number(3, 1.0) as u32),
         Some("plugin-by") => {
-            plugin_by(words.get(1).map_or("", String::as_str), number(2, 1.0) as u32, number(3, 0.0) as usize)
+            let way = words.get(1).map_or("", String::as_str);
+            plugin_by(way, number(2, 1.0) as u32, number(3, 0.0) as usize, number(4, 1.0) as u32)
         }
         Some("starter") => Ok(serve()?),
         Some("page") => page(),
@@ -39,7 +40,7 @@ fn main() -> Outcome {
         // `cargo bench` and `cargo test --benches` run a short form of each.
         _ => {
             tcp(500, 1.0, 3.0)?;
-            plugin(20, 0)?;
+            plugin(20, 0, 2)?;
             scrape(20)?;
             sweep("127.1.0.0/22")?;
             intake()
@@ -133,29 +134,31 @@ fn sweep(network: &str) -> Outcome {
 /// A plugin through the check (by a starter, and from the asking process itself) beside the same plugin's own fork and exec:
 /// started and waited for by the standard library alone. Each turn of each is a process of its own with so many files open;
 /// what it and its children used is what the kernel says when it has ended, less what such a process uses that runs nothing.
-fn plugin(rounds: u32, files: usize) -> Outcome {
+/// Of either way `at_once` run at a time: as many tasks that ask, as many threads that wait for their own.
+fn plugin(rounds: u32, files: usize, at_once: u32) -> Outcome {
     const TURNS: u32 = 6;
-    let each = (rounds / TURNS).max(1);
+    let each = (rounds / TURNS / at_once).max(1);
     let mut used = [0.0; 4];
     // A turn is short, so that a neighbour's load falls on all of them.
     for _ in 0..TURNS {
         for (used, by) in used.iter_mut().zip(["starter", "itself", "bare", "nothing"]) {
-            let words = ["plugin-by", by, &each.to_string(), &files.to_string()];
+            let words = ["plugin-by", by, &each.to_string(), &files.to_string(), &at_once.to_string()];
             let cost = Command::new(std::env::current_exe()?).args(words).spawn()?.wait4()?;
             assert!(cost.status.success(), "{by}: {}", cost.status);
             *used += (cost.rusage.utime + cost.rusage.stime).as_secs_f64();
         }
     }
-    let [starter, itself, bare, _] = used.map(|seconds| (seconds - used[3]) / f64::from(each * TURNS) * 1e3);
+    let [starter, itself, bare, _] = used.map(|seconds| (seconds - used[3]) / f64::from(each * at_once * TURNS) * 1e3);
     println!(
         "{}",
-        json!({"part": "plugin", "files": files, "cpu_ms_per_check": starter, "itself_cpu_ms": itself, "bare_cpu_ms": bare,
+        json!({"part": "plugin", "files": files, "at_once": at_once, "cpu_ms_per_check": starter, "itself_cpu_ms": itself, "bare_cpu_ms": bare,
             "ratio": starter / bare, "itself_ratio": itself / bare})
     );
     Ok(())
 }
 
-fn plugin_by(way: &str, rounds: u32, files: usize) -> Outcome {
+/// So many rounds of each of those that run at once.
+fn plugin_by(way: &str, rounds: u32, files: usize, at_once: u32) -> Outcome {
     let request = Request {
         protocol: "plugin".into(),
         target: "check_dummy".into(),
@@ -166,20 +169,23 @@ fn plugin_by(way: &str, rounds: u32, files: usize) -> Outcome {
     let _open: Vec<_> = (0..files).map(|_| std::fs::File::open("/dev/null")).collect::<Result<_, _>>()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     match way {
-        // In a task, as the scheduler runs it.
-        "starter" => runtime.block_on(runtime.spawn(async move {
+        "starter" => runtime.block_on(async {
             let process = Arc::new(Starter::of_this_program(&["starter"]));
-            ask(&prepared, &Env::real().started_by(process.clone()), rounds).await;
+            ask_at_once(prepared, &Env::real().started_by(process.clone()), rounds, at_once).await?;
             process.end().await;
-        }))?,
-        "itself" => runtime.block_on(runtime.spawn(async move { ask(&prepared, &Env::real(), rounds).await }))?,
-        "bare" => {
-            for _ in 0..rounds {
+            Ok::<(), Box<dyn Error>>(())
+        })?,
+        "itself" => runtime.block_on(ask_at_once(prepared, &Env::real(), rounds, at_once))?,
+        "bare" => std::thread::scope(|threads| {
+            let run = || {
                 let mut command = Command::new("/usr/lib/nagios/plugins/check_dummy");
                 command.args(["0", "ok"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-                assert!(command.status()?.success());
+                assert!(command.status().is_ok_and(|status| status.success()));
+            };
+            for _ in 0..at_once {
+                threads.spawn(move || (0..rounds).for_each(|_| run()));
             }
-        }
+        }),
         _ => {}
     }
     Ok(())
@@ -240,6 +246,21 @@ fn scrape(rounds: u32) -> Outcome {
     exporter.kill()?;
     exporter.wait()?;
     println!("{}", json!({"part": "scrape", "series": 1000, "cpu_ms_per_check": cpu_ms}));
+    Ok(())
+}
+
+/// In tasks, as the scheduler runs them.
+async fn ask_at_once(prepared: Prepared, env: &Env, times: u32, at_once: u32) -> Outcome {
+    let prepared = Arc::new(prepared);
+    let tasks: Vec<_> = (0..at_once)
+        .map(|_| {
+            let (prepared, env) = (prepared.clone(), env.clone());
+            tokio::spawn(async move { ask(&prepared, &env, times).await })
+        })
+        .collect();
+    for task in tasks {
+        task.await?;
+    }
     Ok(())
 }
 
