@@ -37,8 +37,8 @@ fn a_server_keeps_its_memory_in_few_arenas_unless_somebody_says_how_many() {
         let all = environment.split(|byte| *byte == 0).map(String::from_utf8_lossy);
         all.filter_map(|line| line.strip_prefix("MALLOC_ARENA_MAX=").map(str::to_owned)).collect()
     };
-    let cores = std::thread::available_parallelism().expect("a number").get().max(2);
-    assert_eq!(arenas(&Server::start(&place.data, &["--no-agent"])), [cores.to_string()]);
+    let cores = std::thread::available_parallelism().expect("a number").get();
+    assert_eq!(arenas(&Server::start(&place.data, &["--no-agent"])), [(2 * cores).to_string()]);
     let said = Server::start_with(&own.data, world::free_port(), &["--no-agent"], &[("MALLOC_ARENA_MAX", "7")]);
     assert_eq!(arenas(&said), ["7"]);
 }
