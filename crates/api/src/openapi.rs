@@ -6,7 +6,7 @@ use axum::http::header;
 use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::app::App;
 use crate::operation::{Needs, Operation};
@@ -28,22 +28,15 @@ pub fn entry_list() -> Value {
     json!({"type": "object", "properties": {"entries": {"type": "array", "items": reference("Entry")}, "next": {"type": ["integer", "null"]}}, "required": ["entries", "next"]})
 }
 
-/// The parts of the document that do not depend on classes.
+/// The parts of the document that do not depend on classes, made when somebody first wants to see it.
 pub struct Document {
-    paths: Arc<Value>,
+    paths: Arc<LazyLock<Value, Box<dyn FnOnce() -> Value + Send>>>,
 }
 
 impl Document {
     /// From the operations.
-    pub fn new(operations: &[Operation]) -> Self {
-        let mut paths: Map<String, Value> = Map::new();
-        for operation in operations {
-            let path = paths.entry(operation.path).or_insert_with(|| Value::Object(Map::new()));
-            if let Some(path) = path.as_object_mut() {
-                path.insert(operation.method.as_str().to_lowercase(), describe(operation));
-            }
-        }
-        Self { paths: Arc::new(Value::Object(paths)) }
+    pub fn of(operations: Vec<Operation>) -> Self {
+        Self { paths: Arc::new(LazyLock::new(Box::new(move || paths(&operations)))) }
     }
 
     /// Serves the document, and a page that lists it for people.
@@ -65,6 +58,17 @@ impl Document {
                 }),
             )
     }
+}
+
+fn paths(operations: &[Operation]) -> Value {
+    let mut paths: Map<String, Value> = Map::new();
+    for operation in operations {
+        let path = paths.entry(operation.path).or_insert_with(|| Value::Object(Map::new()));
+        if let Some(path) = path.as_object_mut() {
+            path.insert(operation.method.as_str().to_lowercase(), describe(operation));
+        }
+    }
+    Value::Object(paths)
 }
 
 fn describe(operation: &Operation) -> Value {

@@ -166,10 +166,10 @@ pub fn operations() -> Vec<Operation> {
 
 /// The router of these operations, with the OpenAPI document made from them.
 pub fn router(app: &App, operations: Vec<Operation>) -> Router {
-    let document = crate::openapi::Document::new(&operations);
+    let mut operations = operations;
     let mut by_path: BTreeMap<&'static str, MethodRouter<App>> = BTreeMap::new();
-    for operation in operations {
-        let Some(router) = operation.router else { continue };
+    for operation in &mut operations {
+        let Some(router) = operation.router.take() else { continue };
         let slot = by_path.entry(operation.path).or_default();
         *slot = std::mem::take(slot).merge(router);
     }
@@ -177,6 +177,6 @@ pub fn router(app: &App, operations: Vec<Operation>) -> Router {
     for (path, router) in by_path {
         all = all.route(path, router.fallback(crate::requests::wrong_method));
     }
-    all = all.merge(document.routes());
+    all = all.merge(crate::openapi::Document::of(operations).routes());
     crate::requests::layered(all).with_state(app.clone())
 }

@@ -148,6 +148,14 @@ impl Index {
         }
     }
 
+    /// Makes room for so many series, of which some may be known, so that the table does not move again and again.
+    pub(crate) fn make_room(&mut self, series: usize) {
+        let more = series.saturating_sub(self.live);
+        let entries = &self.entries;
+        self.table.reserve(more, |id| entries[*id as usize].hash.0[0]);
+        self.entries.reserve(more);
+    }
+
     /// The number of the series with this canonical key, new if need be. A new one has points nowhere yet: see [`hold`](Self::hold).
     pub(crate) fn intern(&mut self, tenant: u64, hash: KeyHash, key: &[u8]) -> SeriesId {
         if let Some(id) = self.find(hash) {

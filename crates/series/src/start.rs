@@ -57,6 +57,7 @@ pub(crate) fn read_blocks(store: &Store, recovery: &mut Recovery) -> crate::Resu
         recovery.damaged.extend(contents.damaged.iter().cloned());
         let ids = {
             let mut index = store.index.write();
+            index.make_room(contents.series.len());
             let listed = contents.series.iter();
             let interned = listed.map(|series| {
                 let key = &contents.keys[series.key.clone()];

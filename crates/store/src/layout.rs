@@ -4,7 +4,7 @@
 //! indexes of eighty classes was measured a hundred times slower. What must hold over all classes (keys, ids, ends of links) hangs
 //! on `record`, one small row for each. Every row of every table ends in `sum`, over all the columns before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kernel::class::{ClassDef, ClassRef};
@@ -353,6 +353,10 @@ pub(crate) fn known_classes(conn: &mut dyn Conn) -> Result<Classes, DbError> {
 pub(crate) fn fit(conn: &mut dyn Conn, classes: &[ClassRef]) -> Result<Classes, DbError> {
     let dialect = conn.dialect();
     let mut tables = (*known_classes(conn)?).clone(); // As they are now: another server may have added some.
+    let mut indexes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (name, kind) in conn.all("SELECT name, kind FROM index_row", &[], |row| Ok((row.string(0)?, row.string(1)?)))? {
+        indexes.entry(kind).or_default().insert(name);
+    }
     for class in classes {
         if !is_kebab(class.name.as_str()) {
             return Err(DbError::Other(format!("\"{}\" cannot be the name of a class", class.name)));
@@ -364,20 +368,18 @@ pub(crate) fn fit(conn: &mut dyn Conn, classes: &[ClassRef]) -> Result<Classes, 
             conn.exec(&insert_sql("class", &["kind"]), &[values[0].clone(), Val::Int(seal("class", values.iter()))])?;
             tables.insert(class.name.clone(), Arc::new(table));
         }
-        fit_indexes(conn, class)?;
+        fit_indexes(conn, class, &indexes.remove(class.name.as_str()).unwrap_or_default())?;
     }
     Ok(Arc::new(tables))
 }
 
-fn fit_indexes(conn: &mut dyn Conn, class: &ClassDef) -> Result<(), DbError> {
+fn fit_indexes(conn: &mut dyn Conn, class: &ClassDef, there: &BTreeSet<String>) -> Result<(), DbError> {
     let wanted = index_ddl(class, conn.dialect());
-    let there =
-        conn.all("SELECT name FROM index_row WHERE kind = ?1", &[class.name.as_str().into()], |row| row.string(0))?;
     for name in there.iter().filter(|n| !wanted.contains_key(*n)) {
         conn.batch(&format!("DROP INDEX IF EXISTS {name}"))?;
         conn.exec("DELETE FROM index_row WHERE name = ?1", &[name.into()])?;
     }
-    for (name, ddl) in wanted.iter().filter(|(n, _)| !there.contains(n)) {
+    for (name, ddl) in wanted.iter().filter(|(n, _)| !there.contains(n.as_str())) {
         conn.batch(ddl)?;
         conn.exec(
             "INSERT INTO index_row (name, kind) VALUES (?1, ?2) ON CONFLICT DO NOTHING",

@@ -16,8 +16,51 @@ pub(crate) type ConnectReader = Arc<dyn Fn() -> Result<Box<dyn Conn>, DbError> +
 
 #[derive(Default)]
 struct Queue {
-    waiting: Mutex<(VecDeque<Question>, bool)>,
-    more: Condvar,
+    state: Mutex<State>,
+    /// For who has a connection, and for who has none yet.
+    warm: Condvar,
+    cold: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    questions: VecDeque<Question>,
+    ended: bool,
+    /// Who waits and was not called yet.
+    warm: usize,
+    cold: usize,
+}
+
+impl Queue {
+    /// The next question; none at the end.
+    fn next(&self, is_warm: bool) -> Option<Question> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(question) = state.questions.pop_front() {
+                return Some(question);
+            }
+            if state.ended {
+                return None;
+            }
+            let (waiting, call) = if is_warm { (&mut state.warm, &self.warm) } else { (&mut state.cold, &self.cold) };
+            *waiting += 1;
+            call.wait(&mut state);
+        }
+    }
+
+    /// Calls one who has a connection, if one is free: to make one means to read the whole layout of the database.
+    fn put(&self, question: Question) {
+        let mut state = self.state.lock();
+        state.questions.push_back(question);
+        // Who calls takes them off, so that nobody is called twice for two questions.
+        if state.warm > 0 {
+            state.warm -= 1;
+            self.warm.notify_one();
+        } else if state.cold > 0 {
+            state.cold -= 1;
+            self.cold.notify_one();
+        }
+    }
 }
 
 /// The readers' threads and their queue. How many questions may wait is bounded by who asks.
@@ -40,15 +83,15 @@ impl Readers {
     }
 
     pub(crate) fn ask(&self, question: Question) {
-        self.queue.waiting.lock().0.push_back(question);
-        self.queue.more.notify_one();
+        self.queue.put(question);
     }
 }
 
 impl Drop for Readers {
     fn drop(&mut self) {
-        self.queue.waiting.lock().1 = true;
-        self.queue.more.notify_all();
+        self.queue.state.lock().ended = true;
+        self.queue.warm.notify_all();
+        self.queue.cold.notify_all();
         for thread in self.threads.drain(..) {
             let _ = thread.join(); // A reader that panicked has told so itself.
         }
@@ -57,19 +100,7 @@ impl Drop for Readers {
 
 fn serve(queue: &Queue, connect: &ConnectReader) {
     let mut conn: Option<Box<dyn Conn>> = None;
-    loop {
-        let question = {
-            let mut waiting = queue.waiting.lock();
-            loop {
-                if let Some(question) = waiting.0.pop_front() {
-                    break question;
-                }
-                if waiting.1 {
-                    return;
-                }
-                queue.more.wait(&mut waiting);
-            }
-        };
+    while let Some(question) = queue.next(conn.is_some()) {
         if conn.is_none() {
             match connect() {
                 Ok(new) => conn = Some(new),
@@ -84,5 +115,77 @@ fn serve(queue: &Queue, connect: &ConnectReader) {
         {
             conn = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use std::sync::{Barrier, mpsc};
+
+    use super::*;
+    use crate::sqlite::Sqlite;
+
+    /// Three readers, and how many connections they made.
+    fn three(dir: &std::path::Path) -> (Readers, Arc<AtomicUsize>) {
+        let path = dir.join("records.db");
+        drop(Sqlite::writer(&path, 64).unwrap());
+        let made = Arc::new(AtomicUsize::new(0));
+        let counted = made.clone();
+        let connect: ConnectReader = Arc::new(move || {
+            counted.fetch_add(1, SeqCst);
+            Ok(Box::new(Sqlite::reader(&path, 64, None)?))
+        });
+        (Readers::start(3, &connect).unwrap(), made)
+    }
+
+    #[test]
+    fn one_question_after_the_other_needs_one_connection_and_three_at_once_get_three() {
+        let dir = tempfile::tempdir().unwrap();
+        let (readers, made) = three(dir.path());
+        let (told, answers) = mpsc::channel();
+        for n in 0..50 {
+            let told = told.clone();
+            readers.ask(Box::new(move |conn| {
+                told.send((n, conn.is_ok())).unwrap();
+                false
+            }));
+            assert_eq!(answers.recv().unwrap(), (n, true));
+            // The reader is back at the queue when it waits there.
+            while readers.queue.state.lock().warm == 0 {
+                std::thread::yield_now();
+            }
+        }
+        assert_eq!(made.load(SeqCst), 1);
+        for _ in 0..20 {
+            // Each answers only when all three are asked.
+            let met = Arc::new(Barrier::new(4));
+            for _ in 0..3 {
+                let met = met.clone();
+                readers.ask(Box::new(move |_| {
+                    met.wait();
+                    false
+                }));
+            }
+            met.wait();
+        }
+        assert_eq!(made.load(SeqCst), 3);
+    }
+
+    #[test]
+    fn one_whose_connection_is_lost_makes_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let (readers, made) = three(dir.path());
+        let (told, answers) = mpsc::channel();
+        for _ in 0..5 {
+            let told = told.clone();
+            readers.ask(Box::new(move |_| {
+                told.send(()).unwrap();
+                true
+            }));
+            answers.recv().unwrap();
+        }
+        drop(readers);
+        assert_eq!(made.load(SeqCst), 5);
     }
 }

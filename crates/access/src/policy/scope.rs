@@ -6,9 +6,10 @@
 //! slip through, a permit counts as nothing and a forbid as everything.
 
 use cedar_policy::pst::{
-    ActionConstraint, BinaryOp, Clause, Effect, EntityOrSlot, EntityUID, Expr, Literal, Policy as Tree,
-    PrincipalConstraint, ResourceConstraint, Template, UnaryOp, Var,
+    BinaryOp, Clause, Effect, EntityOrSlot, EntityUID, Expr, Literal, Policy as Tree, PrincipalConstraint,
+    ResourceConstraint, Template, UnaryOp, Var,
 };
+use cedar_policy::{ActionConstraint, EntityUid};
 use kernel::Kind;
 use kernel::query::{Column, Operand, Predicate};
 
@@ -54,16 +55,17 @@ type Known = Result<Part, Unknown>;
 impl ReadPolicy {
     /// The policy, if it applies to reading.
     pub fn of(policy: &cedar_policy::Policy) -> Result<Option<Self>, String> {
-        let tree: Tree = policy.to_pst().map_err(|e| e.to_string())?;
-        let body = tree.body().clone();
-        let applies = match &body.action {
+        let is_read = |action: &EntityUid| action.id().unescaped() == "read";
+        let applies = match policy.action_constraint() {
             ActionConstraint::Any => true,
-            ActionConstraint::Eq(action) => is_read(action),
+            ActionConstraint::Eq(action) => is_read(&action),
             ActionConstraint::In(actions) => actions.iter().any(is_read),
         };
         if !applies {
             return Ok(None);
         }
+        let tree: Tree = policy.to_pst().map_err(|e| e.to_string())?;
+        let body = tree.body().clone();
         for clause in body.clauses() {
             let (Clause::When(expr) | Clause::Unless(expr)) = clause;
             allowed(expr).map_err(|what| {
@@ -350,10 +352,6 @@ fn entity_of(entity: &EntityOrSlot) -> Option<(String, String)> {
         EntityOrSlot::Entity(uid) => Some((uid.ty.to_string(), uid.eid.to_string())),
         EntityOrSlot::Slot(_) => None,
     }
-}
-
-fn is_read(action: &EntityUID) -> bool {
-    action.eid == "read"
 }
 
 fn is_optional(column: &Column) -> bool {

@@ -355,6 +355,12 @@ fn a_fault_in_a_policy_file_is_told_with_file_and_line() {
 }
 
 #[test]
+fn the_built_in_policies_fit_the_schema() {
+    let unproven: Vec<_> = load::built_in().into_iter().map(load::Source::unproven).collect();
+    assert_eq!(load::policies(&unproven).err(), None);
+}
+
+#[test]
 fn a_decision_is_explained_with_policies_reasons_and_who_could() {
     let policies = &*BUILT_IN;
     let explain = |who: &Who, operation: &str, on: &Record| {
