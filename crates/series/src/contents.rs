@@ -13,7 +13,7 @@ use crate::block::{HEADER_BYTES, Header, Place, parse_name, read_at};
 use crate::error::{Damage, DamageKind, io as at};
 use crate::frame;
 use crate::head::WINDOW_MS;
-use crate::index::{Index, SeriesId};
+use crate::index::{Index, KeyHash, SeriesId};
 use crate::key;
 use crate::labels::Labels;
 use crate::symbols::Symbol;
@@ -45,9 +45,9 @@ impl Column {
 /// A series in the index of a file.
 #[derive(Clone, Debug)]
 pub(crate) struct Listed {
-    pub(crate) tenant: u64,
-    /// Its key, in [`Contents::keys`].
-    pub(crate) key: Range<usize>,
+    tenant: u64,
+    /// Its labels, in [`Contents::pairs`].
+    pairs: Range<usize>,
     pub(crate) place: Place,
 }
 
@@ -56,9 +56,58 @@ pub(crate) struct Listed {
 pub(crate) struct Contents {
     pub(crate) header: Header,
     pub(crate) columns: Vec<Column>,
-    pub(crate) keys: Vec<u8>,
+    texts: Texts,
+    /// Names and values of labels by their ranks among the texts.
+    pairs: Vec<(u32, u32)>,
     pub(crate) series: Vec<Listed>,
     pub(crate) damaged: Vec<Damage>,
+}
+
+impl Contents {
+    /// The numbers of the series, new ones where the index does not know them. They have points nowhere yet.
+    pub(crate) fn intern(&self, index: &mut Index) -> Vec<SeriesId> {
+        index.make_room(self.series.len());
+        let mut symbols: Vec<Option<Symbol>> = vec![None; self.texts.all.len()];
+        let (mut labels, mut ids) = (Vec::new(), Vec::with_capacity(self.series.len()));
+        self.hashes(index.seed(), |series, hash| {
+            let known = index.find(hash);
+            ids.push(known.unwrap_or_else(|| {
+                let mut symbol =
+                    |rank: u32| *symbols[rank as usize].get_or_insert_with(|| index.symbol(self.texts.bytes_of(rank)));
+                labels.clear();
+                labels.extend(
+                    self.pairs[series.pairs.clone()].iter().map(|(name, value)| (symbol(*name), symbol(*value))),
+                );
+                index.intern_symbols(series.tenant, hash, &labels)
+            }));
+        });
+        ids
+    }
+
+    /// The numbers of the series; none when the index does not know them all.
+    pub(crate) fn find(&self, index: &Index) -> Option<Vec<SeriesId>> {
+        let mut ids = Vec::with_capacity(self.series.len());
+        self.hashes(index.seed(), |_, hash| ids.extend(index.find(hash)));
+        (ids.len() == self.series.len()).then_some(ids)
+    }
+
+    /// Calls `each` with every series and the hash of its key, which is made from that of the series before.
+    fn hashes(&self, seed: u64, mut each: impl FnMut(&Listed, KeyHash)) {
+        let (mut key, mut ends, mut before): (Vec<u8>, Vec<usize>, &[(u32, u32)]) = (Vec::new(), Vec::new(), &[]);
+        for series in &self.series {
+            let pairs = &self.pairs[series.pairs.clone()];
+            let alike = pairs.iter().zip(before).take_while(|(a, b)| a == b).count();
+            ends.truncate(alike);
+            key.truncate(ends.last().copied().unwrap_or(0));
+            for (name, value) in &pairs[alike..] {
+                key::put_pair(&mut key, self.texts.bytes_of(*name), self.texts.bytes_of(*value));
+                ends.push(key.len());
+            }
+            debug_assert!(key::is_canonical(&key), "it is what the engine would have written");
+            each(series, Index::hash(seed, series.tenant, &key));
+            before = pairs;
+        }
+    }
 }
 
 struct Frames {
@@ -158,15 +207,28 @@ pub(crate) fn encode_index(index: &Index, columns: &[Column], series: &[(SeriesI
 /// An index that is being read.
 #[derive(Default)]
 struct Reading {
-    text_bytes: Vec<u8>,
-    /// Rising, so that names are in order where their ranks are.
-    texts: Vec<Text>,
+    texts: Texts,
     columns: Vec<Column>,
-    keys: Vec<u8>,
+    pairs: Vec<(u32, u32)>,
     series: Vec<Listed>,
 }
 
+/// The texts of labels.
+#[derive(Debug, Default)]
+struct Texts {
+    bytes: Vec<u8>,
+    /// Rising, so that names are in order where their ranks are.
+    all: Vec<Text>,
+}
+
+impl Texts {
+    fn bytes_of(&self, rank: u32) -> &[u8] {
+        &self.bytes[self.all[rank as usize].at.clone()]
+    }
+}
+
 /// A text of labels: where it is, and what it can be.
+#[derive(Debug)]
 struct Text {
     at: Range<usize>,
     is_name: bool,
@@ -185,6 +247,11 @@ impl Text {
 }
 
 impl Reading {
+    fn contents(self, header: Header, damaged: Vec<Damage>) -> Contents {
+        let Self { texts, columns, pairs, series } = self;
+        Contents { header, columns, texts, pairs, series, damaged }
+    }
+
     fn frame(&mut self, payload: &[u8]) -> Option<()> {
         let mut take = Take(payload);
         match take.byte()? {
@@ -196,19 +263,20 @@ impl Reading {
     }
 
     fn texts(&mut self, take: &mut Take<'_>) -> Option<()> {
+        let Texts { bytes: all_bytes, all } = &mut self.texts;
         let mut before = 0..0;
         while !take.is_empty() {
             let shared = usize::try_from(take.u64()?).ok().filter(|n| *n <= before.len())?;
             let rest = take.bytes()?;
-            let from = self.text_bytes.len();
-            self.text_bytes.extend_from_within(before.start..before.start + shared);
-            self.text_bytes.extend_from_slice(rest);
-            before = from..self.text_bytes.len();
-            let bytes = &self.text_bytes[before.clone()];
-            if self.texts.last().is_some_and(|last| self.text_bytes[last.at.clone()] >= *bytes) {
+            let from = all_bytes.len();
+            all_bytes.extend_from_within(before.start..before.start + shared);
+            all_bytes.extend_from_slice(rest);
+            before = from..all_bytes.len();
+            let bytes = &all_bytes[before.clone()];
+            if all.last().is_some_and(|last| all_bytes[last.at.clone()] >= *bytes) {
                 return None;
             }
-            self.texts.push(Text::of(before.clone(), bytes));
+            all.push(Text::of(before.clone(), bytes));
         }
         Some(())
     }
@@ -228,39 +296,32 @@ impl Reading {
 
     fn series(&mut self, take: &mut Take<'_>) -> Option<()> {
         let (mut tenant, mut end): (u64, u32) = (0, 0);
-        // Of the series before: the ranks of its names, and how long its key is after each pair.
-        let (mut names, mut lengths): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
-        let mut key = 0..0;
+        let mut before = 0..0;
         while !take.is_empty() {
             tenant = tenant.wrapping_add(take.i64()? as u64);
-            let alike = usize::try_from(take.u64()?).ok().filter(|n| *n <= names.len())?;
-            names.truncate(alike);
-            lengths.truncate(alike);
-            let from = self.keys.len();
-            self.keys.extend_from_within(key.start..key.start + lengths.last().copied().unwrap_or(0));
+            let alike = usize::try_from(take.u64()?).ok().filter(|n| *n <= before.len())?;
+            let from = self.pairs.len();
+            self.pairs.extend_from_within(before.start..before.start + alike);
             for _ in 0..take.u64()? {
-                let rank = |take: &mut Take<'_>| usize::try_from(take.u64()?).ok().filter(|r| *r < self.texts.len());
+                let all = &self.texts.all;
+                let rank = |take: &mut Take<'_>| take.u32().filter(|rank| (*rank as usize) < all.len());
                 let (name, value) = (rank(take)?, rank(take)?);
                 // Only what the engine would have written names a series.
-                let rises = names.last().is_none_or(|before| *before < name);
-                if !rises || !self.texts[name].is_name || !self.texts[value].is_value {
+                let rises = self.pairs[from..].last().is_none_or(|before| before.0 < name);
+                if !rises || !all[name as usize].is_name || !all[value as usize].is_value {
                     return None;
                 }
-                let [name_text, value_text] = [name, value].map(|rank| self.texts[rank].at.clone());
-                key::put_pair(&mut self.keys, &self.text_bytes[name_text], &self.text_bytes[value_text]);
-                names.push(name);
-                lengths.push(self.keys.len() - from);
+                self.pairs.push((name, value));
             }
-            if !Labels::is_count(names.len()) {
+            before = from..self.pairs.len();
+            if !Labels::is_count(before.len()) {
                 return None;
             }
             let offset = end.checked_add(take.u32()?)?;
             let length = take.u32()?;
             end = offset.checked_add(length)?;
             let column = take.u32().filter(|c| (*c as usize) < self.columns.len())?;
-            key = from..self.keys.len();
-            debug_assert!(key::is_canonical(&self.keys[key.clone()]), "it is what the engine would have written");
-            self.series.push(Listed { tenant, key: key.clone(), place: Place { offset, length, column } });
+            self.series.push(Listed { tenant, pairs: before.clone(), place: Place { offset, length, column } });
         }
         Some(())
     }
@@ -295,17 +356,16 @@ pub(crate) fn contents(path: &Path, shown: &str) -> crate::Result<Contents> {
             index_bytes: 0,
             samples: 0,
         };
-        return Ok(Contents { header: unknown, columns: Vec::new(), keys: Vec::new(), series: Vec::new(), damaged });
+        return Ok(Reading::default().contents(unknown, damaged));
     };
     if header.file_bytes() != bytes {
         tell(bytes.min(header.file_bytes()), bytes.abs_diff(header.file_bytes()), DamageKind::Unreadable);
     }
     let mut reading = Reading::default();
     read_copies(&file, &header, &mut reading, &mut tell);
-    let Reading { columns, keys, mut series, .. } = reading;
     let within = |p: &Place| u64::from(p.offset) + u64::from(p.length) <= header.index_at();
-    series.retain(|s| within(&s.place));
-    Ok(Contents { header, columns, keys, series, damaged })
+    reading.series.retain(|s| within(&s.place));
+    Ok(reading.contents(header, damaged))
 }
 
 /// Frame by frame from the first copy, and from the second where the first is damaged.

@@ -161,21 +161,45 @@ impl Index {
         if let Some(id) = self.find(hash) {
             return id;
         }
+        let from = self.pairs.len();
+        // Series that come one after the other share most of their labels, so the one before is a good guess.
+        for (n, (name, value)) in Pairs(key).flatten().enumerate() {
+            let guess = self.last_new.clone().nth(n).map(|at| self.pairs[at]);
+            let name = self.symbols.intern_bytes(name, guess.map(|pair| pair.0));
+            let value = self.symbols.intern_bytes(value, guess.map(|pair| pair.1));
+            self.pairs.push((name, value));
+        }
+        self.add(tenant, hash, from)
+    }
+
+    /// As [`intern`](Self::intern), of who knows the symbols of the labels, in the order of the key.
+    pub(crate) fn intern_symbols(&mut self, tenant: u64, hash: KeyHash, labels: &[(Symbol, Symbol)]) -> SeriesId {
+        if let Some(id) = self.find(hash) {
+            return id;
+        }
+        let from = self.pairs.len();
+        self.pairs.extend_from_slice(labels);
+        self.add(tenant, hash, from)
+    }
+
+    /// The symbol of a text of labels, new if need be. One that no series comes to have is forgotten some day.
+    pub(crate) fn symbol(&mut self, text: &[u8]) -> Symbol {
+        self.symbols.intern_bytes(text, None)
+    }
+
+    /// A new series whose labels are the last of `pairs`, from this place on.
+    fn add(&mut self, tenant: u64, hash: KeyHash, from: usize) -> SeriesId {
         let id = self.next(0);
         if self.free.pop().is_none() {
             let unused = Entry { hash, tenant: 0, from: 0, labels: 0, head: 0, blocks: 0 };
             self.entries.push(unused);
         }
         let owner = self.tenant(tenant);
-        let from = self.pairs.len() as u32;
-        // Series that come one after the other share most of their labels, so the one before is a good guess.
-        let (before, alike) = (self.last_new.clone(), self.last_owner == owner);
-        for (n, (name, value)) in Pairs(key).flatten().enumerate() {
-            let guess = self.pairs.get(before.start + n).filter(|_| before.start + n < before.end).copied();
-            let name = self.symbols.intern_bytes(name, guess.map(|pair| pair.0));
-            let value = self.symbols.intern_bytes(value, guess.map(|pair| pair.1));
-            self.pairs.push((name, value));
-            let list = match self.last_lists.get(n).filter(|_| alike && guess == Some((name, value))) {
+        let alike = self.last_owner == owner;
+        for (n, at) in (from..self.pairs.len()).enumerate() {
+            let (name, value) = self.pairs[at];
+            let is_as_before = self.last_new.clone().nth(n).is_some_and(|at| self.pairs[at] == (name, value));
+            let list = match self.last_lists.get(n).filter(|_| alike && is_as_before) {
                 Some(known) => *known,
                 None => self.list(owner, name, value),
             };
@@ -185,8 +209,8 @@ impl Index {
                 None => self.last_lists.push(list),
             }
         }
-        (self.last_new, self.last_owner) = (from as usize..self.pairs.len(), owner);
-        let labels = (self.pairs.len() as u32 - from) as u16;
+        (self.last_new, self.last_owner) = (from..self.pairs.len(), owner);
+        let (from, labels) = (from as u32, (self.pairs.len() - from) as u16);
         self.entries[id as usize] = Entry { hash, tenant: owner, from, labels, head: 0, blocks: 0 };
         let entries = &self.entries;
         self.table.insert_unique(hash.0[0], id, |id| entries[*id as usize].hash.0[0]);

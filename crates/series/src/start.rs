@@ -55,16 +55,7 @@ pub(crate) fn read_blocks(store: &Store, recovery: &mut Recovery) -> crate::Resu
             continue;
         }
         recovery.damaged.extend(contents.damaged.iter().cloned());
-        let ids = {
-            let mut index = store.index.write();
-            index.make_room(contents.series.len());
-            let listed = contents.series.iter();
-            let interned = listed.map(|series| {
-                let key = &contents.keys[series.key.clone()];
-                index.intern(series.tenant, Index::hash(store.seed, series.tenant, key), key)
-            });
-            interned.collect()
-        };
+        let ids = contents.intern(&mut store.index.write());
         let block = Block::new(path, contents, ids);
         kept += block.layout_bytes();
         if kept > LAYOUT_BYTES {

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::block::{self, Block, Header};
 use crate::contents::contents;
 use crate::error::io as at;
-use crate::index::{Index, Place};
+use crate::index::Place;
 use crate::options::Recovery;
 use crate::store::{Store, shown};
 use interval::Column;
@@ -92,11 +92,7 @@ impl Period {
     fn read(&self, store: &Store, column: Column) -> Option<Block> {
         let path = self.path(column);
         let contents = contents(&path, &shown(&store.dir, &path)).ok().filter(|c| c.damaged.is_empty())?;
-        let index = store.index.read();
-        let id = |tenant, key: &[u8]| index.find(Index::hash(store.seed, tenant, key));
-        let listed = contents.series.iter().map(|s| id(s.tenant, &contents.keys[s.key.clone()]));
-        let ids = listed.collect::<Option<Vec<_>>>()?;
-        drop(index);
+        let ids = contents.find(&store.index.read())?;
         Some(Block::new(path, contents, ids))
     }
 
@@ -197,13 +193,7 @@ pub(crate) fn read_tiers(store: &Store, recovery: &mut Recovery) -> crate::Resul
             let contents = contents(&path, &shown(&store.dir, &path))?;
             recovery.damaged.extend(contents.damaged.iter().cloned());
             let mut index = store.index.write();
-            let listed = contents.series.iter();
-            let ids: Vec<_> = listed
-                .map(|s| {
-                    let key = &contents.keys[s.key.clone()];
-                    index.intern(s.tenant, Index::hash(store.seed, s.tenant, key), key)
-                })
-                .collect();
+            let ids = contents.intern(&mut index);
             ids.iter().for_each(|id| index.hold(*id, Place::Block));
             drop(index);
             let period = Period::new(start_ms, folder.clone(), Block::new(path, contents, ids));
