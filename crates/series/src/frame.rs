@@ -12,8 +12,9 @@ const MAGIC: [u8; 4] = *b"\xf5MsF";
 pub(crate) const HEADER: usize = 16;
 /// No payload is longer; a length beyond it is damage.
 pub(crate) const MAX_PAYLOAD: usize = 64 << 20;
-/// Bytes read at once, unless a frame is longer.
+/// Bytes read at once, unless a frame is longer; and the first time.
 const PIECE: usize = 1 << 20;
+const FIRST_PIECE: usize = 16 << 10;
 
 /// The payload as a frame, appended to `out`.
 pub(crate) fn put(out: &mut Vec<u8>, payload: &[u8]) {
@@ -139,8 +140,13 @@ impl<R: Read> Frames<R> {
         if self.ended || self.filled - self.at >= wanted {
             return Ok(());
         }
+        // A short file needs no long piece: after many starts there are many of a few kilobytes.
+        let was_full = self.filled == self.bytes.len();
         self.bytes.copy_within(self.at..self.filled, 0);
         (self.base, self.filled, self.at) = (self.base + self.at as u64, self.filled - self.at, 0);
+        if was_full && self.bytes.len() < PIECE {
+            self.bytes.resize((self.bytes.len() * 8).max(FIRST_PIECE), 0);
+        }
         while !self.ended && self.filled < wanted {
             // A length that a damaged header claims takes no more memory than the file has.
             if self.filled == self.bytes.len() {
