@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::mpsc::sync_channel;
 
 use crate::block::{HEADER_BYTES, Header, Place, parse_name, read_at};
 use crate::error::{Damage, DamageKind, io as at};
@@ -24,6 +25,9 @@ const TAG_COLUMNS: u8 = 0x13;
 const TAG_SERIES: u8 = 0x14;
 /// A frame is closed when its payload is longer than this.
 const FRAME_BYTES: usize = 256 << 10;
+/// Series that are hashed at once, and how many times as many ahead.
+const HASHED: usize = 4096;
+const HASHED_AHEAD: usize = 8;
 
 /// A column of times.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,19 +71,41 @@ impl Contents {
     /// The numbers of the series, new ones where the index does not know them. They have points nowhere yet.
     pub(crate) fn intern(&self, index: &mut Index) -> Vec<SeriesId> {
         index.make_room(self.series.len());
+        let (seed, mut ids) = (index.seed(), Vec::with_capacity(self.series.len()));
         let mut symbols: Vec<Option<Symbol>> = vec![None; self.texts.all.len()];
-        let (mut labels, mut ids) = (Vec::new(), Vec::with_capacity(self.series.len()));
-        self.hashes(index.seed(), |series, hash| {
-            let known = index.find(hash);
-            ids.push(known.unwrap_or_else(|| {
+        let mut labels = Vec::new();
+        let mut add = |series: &Listed, hash| {
+            ids.push(index.find(hash).unwrap_or_else(|| {
                 let mut symbol =
                     |rank: u32| *symbols[rank as usize].get_or_insert_with(|| index.symbol(self.texts.bytes_of(rank)));
+                let pairs = &self.pairs[series.pairs.clone()];
                 labels.clear();
-                labels.extend(
-                    self.pairs[series.pairs.clone()].iter().map(|(name, value)| (symbol(*name), symbol(*value))),
-                );
+                labels.extend(pairs.iter().map(|(name, value)| (symbol(*name), symbol(*value))));
                 index.intern_symbols(series.tenant, hash, &labels)
             }));
+        };
+        std::thread::scope(|scope| {
+            let (send, arriving) = sync_channel(HASHED_AHEAD);
+            let hash = move || {
+                let mut some = Vec::with_capacity(HASHED);
+                self.hashes(seed, |_, hash| {
+                    some.push(hash);
+                    if some.len() == HASHED {
+                        // Nobody stops listening before the last.
+                        let _ = send.send(std::mem::replace(&mut some, Vec::with_capacity(HASHED)));
+                    }
+                });
+                let _ = send.send(some);
+            };
+            // Hashing is half of the work, for a core that has nothing to do.
+            let many = self.series.len() > HASHED;
+            let ahead = many.then(|| std::thread::Builder::new().name("series-hash".into()).spawn_scoped(scope, hash));
+            match ahead {
+                Some(Ok(_)) => {
+                    self.series.iter().zip(arriving.into_iter().flatten()).for_each(|(s, hash)| add(s, hash))
+                }
+                _ => self.hashes(seed, |series, hash| add(series, hash)),
+            }
         });
         ids
     }
@@ -453,6 +479,69 @@ pub(crate) fn check(path: &Path, shown: &str) -> crate::Result<Checked> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// What a file of these series says of them.
+    fn told(index: &Index, series: &[(SeriesId, Place)]) -> Contents {
+        let columns = [Column::Short { count: 1, bytes: Box::new([2, 0]) }];
+        let bytes = encode_index(index, &columns, series);
+        let (mut reading, mut at) = (Reading::default(), 0);
+        while at < bytes.len() {
+            let payload = frame::take(&bytes[at..]).unwrap();
+            reading.frame(payload).unwrap();
+            at += frame::HEADER + payload.len();
+        }
+        let header = Header {
+            start_ms: 0,
+            span_ms: 1,
+            generation: 1,
+            replaces: 0,
+            log_upto: 0,
+            chunk_bytes: 0,
+            index_bytes: 0,
+            samples: 0,
+        };
+        reading.contents(header, Vec::new())
+    }
+
+    #[test]
+    fn few_series_and_many_are_named_as_by_their_keys() {
+        for count in [0, 1, 100, HASHED + 1, 3 * HASHED] {
+            let mut index = Index::default();
+            let labels = |n: usize| {
+                let (host, cpu) = (format!("host-{:03}", n / 8), (n % 8).to_string());
+                Labels::metric("cpu", &[("cpu", &cpu), ("host", &host), ("job", "node")]).unwrap()
+            };
+            let named = |index: &mut Index, n: usize| {
+                let key = key::of(&labels(n));
+                let tenant = 1 + (n as u64 * 7 / count.max(1) as u64);
+                (tenant, index.intern(tenant, Index::hash(index.seed(), tenant, &key), &key))
+            };
+            let mut all: Vec<_> = (0..count).map(|n| (named(&mut index, n), n)).collect();
+            all.sort_by_key(|((tenant, _), n)| (*tenant, labels(*n)));
+            let places: Vec<_> = all
+                .iter()
+                .enumerate()
+                .map(|(n, ((_, id), _))| (*id, Place { offset: n as u32 * 3, length: 3, column: 0 }))
+                .collect();
+            let contents = told(&index, &places);
+            let ids: Vec<_> = places.iter().map(|(id, _)| *id).collect();
+            assert_eq!(contents.find(&index).as_ref(), Some(&ids));
+            assert_eq!(contents.intern(&mut index), ids, "they are known");
+            let mut other = Index::default();
+            assert_eq!(contents.find(&other).is_some(), count == 0);
+            let new = contents.intern(&mut other);
+            for (((_, id), n), new) in all.iter().zip(&new) {
+                assert_eq!(other.labels_of(*new), index.labels_of(*id), "{n} of {count}");
+            }
+            assert_eq!(contents.find(&other), Some(new.clone()));
+            for (((tenant, id), n), new) in all.iter().zip(&new).step_by(97) {
+                let by_host = [crate::matcher::Matcher::eq("host", labels(*n).get("host").unwrap())];
+                let found = |index: &Index| index.select(*tenant, &by_host).len();
+                assert_eq!(found(&other), found(&index), "{id} {new}");
+                assert_eq!(named(&mut other, *n).1, *new, "the key means the same");
+            }
+        }
+    }
 
     proptest! {
         #[test]

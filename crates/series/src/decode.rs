@@ -39,16 +39,25 @@ pub(crate) enum Closely {
 pub(crate) struct Places {
     dense: Vec<u32>,
     rest: HashMap<SeriesId, u32>,
+    /// How often one was set.
+    set: usize,
 }
 
-/// Numbers below this are looked up without a hash.
+/// Numbers below this are looked up without a hash, unless they are few and far apart: most segments of an idle server have a
+/// handful of the numbers of many series.
 const DENSE: usize = 4 << 20;
+const SPARSE: usize = 16;
 const NOTHING: u32 = u32::MAX;
 
 impl Places {
     pub(crate) fn set(&mut self, id: SeriesId, place: u32) {
         let at = id as usize;
-        if at >= DENSE || place == NOTHING {
+        self.set += 1;
+        if at >= DENSE.min(SPARSE * (self.set + SPARSE)) || place == NOTHING {
+            // One that is found first must not say what it said before.
+            if let Some(old) = self.dense.get_mut(at) {
+                *old = NOTHING;
+            }
             self.rest.insert(id, place);
             return;
         }
@@ -280,4 +289,27 @@ fn take_native(take: &mut Take<'_>) -> Option<NativePart> {
         late.push(point);
     }
     Some(NativePart { start_ms, rows, late })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_place_is_what_was_set_last(
+            all in prop::collection::vec((prop_oneof![0_u32..100, 0_u32..100_000, any::<u32>()], 0_u32..50), 0..400),
+        ) {
+            let (mut places, mut model) = (Places::default(), HashMap::new());
+            for (id, place) in all {
+                places.set(id, place);
+                model.insert(id, place);
+                for (id, place) in &model {
+                    prop_assert_eq!(places.get(*id), Some(*place));
+                }
+                prop_assert_eq!(places.get(id ^ 1), model.get(&(id ^ 1)).copied());
+            }
+        }
+    }
 }

@@ -47,7 +47,19 @@ impl<'a> Take<'a> {
         Some(*first)
     }
 
+    #[inline]
     pub(crate) fn u64(&mut self) -> Option<u64> {
+        // Most are short.
+        match self.0.split_first() {
+            Some((first, rest)) if *first < 0x80 => {
+                self.0 = rest;
+                Some(u64::from(*first))
+            }
+            _ => self.long(),
+        }
+    }
+
+    fn long(&mut self) -> Option<u64> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -62,11 +74,13 @@ impl<'a> Take<'a> {
         None
     }
 
+    #[inline]
     pub(crate) fn i64(&mut self) -> Option<i64> {
         let raw = self.u64()?;
         Some(((raw >> 1) as i64) ^ -((raw & 1) as i64))
     }
 
+    #[inline]
     pub(crate) fn u32(&mut self) -> Option<u32> {
         u32::try_from(self.u64()?).ok()
     }
