@@ -85,11 +85,15 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
     let asking = Asking::begin(serve.egress.as_deref())?;
     let system_clock = Arc::new(SystemClock::default());
     let clock: Arc<dyn Clock> = system_clock.clone();
-    let store = open_store(data, serve)?;
+    let records = Records::of(data, serve)?;
+    // Beside the records: each of the two takes a while, and neither needs the other.
+    let (series, options) = (data.data.join("series"), measurements::options(&serve.kept)?);
+    let opening = tokio::task::spawn_blocking(move || series::Engine::open(&series, options));
+    let store = records.open()?;
     let listener = listen::bind(serve.listen).await?;
     let address = listener.local_addr()?;
     let local = listen::bind_local(&data.socket())?;
-    let running = start(data, serve, store, clock).await?;
+    let running = start(data, serve, store, opening, clock).await?;
     let kernel = running.kernel.clone();
     demo::prepare(serve.demo, &kernel, &running.store, address).await?;
     let alive_until = last_alive(&kernel).await;
@@ -158,18 +162,39 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn open_store(data: &Data, serve: &Serve) -> anyhow::Result<Arc<Store>> {
-    match &serve.database {
-        Some(url) => Ok(Store::open_postgres(url, store::Options::default())?),
-        None => Ok(Store::open_sqlite(&data.data, store::Options::default())?),
+/// Where the records are. From here on nobody else opens what is in the data directory.
+enum Records {
+    Here(store::Claim),
+    Elsewhere(String),
+}
+
+impl Records {
+    fn of(data: &Data, serve: &Serve) -> anyhow::Result<Self> {
+        Ok(match &serve.database {
+            Some(url) => Self::Elsewhere(url.clone()),
+            None => Self::Here(store::Claim::take(&data.data)?),
+        })
+    }
+
+    fn open(self) -> Result<Arc<Store>, store::OpenError> {
+        match self {
+            Self::Here(claim) => Store::open_claimed(claim, store::Options::default()),
+            Self::Elsewhere(url) => Store::open_postgres(&url, store::Options::default()),
+        }
     }
 }
 
+/// Measurements that are being opened.
+type Opening = tokio::task::JoinHandle<series::Result<(series::Engine, series::Recovery)>>;
+
 /// Kernel and access on a store.
-async fn start(data: &Data, serve: &Serve, store: Arc<Store>, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
-    // Beside the records: each of the two takes a while, and neither needs the other.
-    let (series, options) = (data.data.join("series"), measurements::options(&serve.kept)?);
-    let opening = tokio::task::spawn_blocking(move || series::Engine::open(&series, options));
+async fn start(
+    data: &Data,
+    serve: &Serve,
+    store: Arc<Store>,
+    opening: Opening,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Running> {
     let backend: Arc<dyn Backend> = store.clone();
     let registry = domains::registry()?;
     let cell: Arc<OnceLock<Kernel>> = Arc::default();

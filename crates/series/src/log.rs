@@ -38,6 +38,8 @@ pub(crate) const NEXT_SERIES: u8 = 0x20;
 const COPY_PARTS: u64 = 4;
 /// but never below so many bytes, which a start reads in a tenth of a second.
 const SHORT_BYTES: u64 = 4 << 20;
+/// Segments that a start reads without much ado.
+const FEW_SEGMENTS: usize = 16;
 
 /// A frame is closed when its payload is longer than this.
 const FRAME_BYTES: usize = 1 << 20;
@@ -230,6 +232,11 @@ impl Log {
     /// than twice as long as one of the copy.
     pub(crate) fn is_long(&self) -> bool {
         self.since_checkpoint > (self.copied / COPY_PARTS).max(SHORT_BYTES)
+    }
+
+    /// Whether there are many segments, of which a start opens each: every start leaves one.
+    pub(crate) fn is_in_pieces(&self) -> bool {
+        segments(&self.dir).is_ok_and(|all| all.len() > FEW_SEGMENTS)
     }
 
     /// Closes the segment that is open and says the number of the newest.

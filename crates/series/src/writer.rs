@@ -121,7 +121,7 @@ impl Writer {
         if let Err(error) = self.end_task() {
             tracing::warn!(%error, "could not seal at the end; it is tried again after the next start");
         }
-        if self.log.since_checkpoint() > SHORT_LOG_BYTES
+        if (self.log.since_checkpoint() > SHORT_LOG_BYTES || self.log.is_in_pieces())
             && let Err(error) = self.checkpoint()
         {
             tracing::warn!(%error, "could not copy the head at the end; the next start reads the log instead");

@@ -30,5 +30,5 @@ mod words;
 mod writer;
 
 pub use backup::{BackupError, BackupFile, Manifest, check_backup, restore};
-pub use store::{OpenError, Options, Store};
+pub use store::{Claim, OpenError, Options, Store};
 pub use verify::{Anchor, BrokenChain, DamagedRow, Report, Scrub};

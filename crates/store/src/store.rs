@@ -109,16 +109,42 @@ pub struct Store {
     _lock: Option<Lock>,
 }
 
+/// A data directory that nobody else opens as long as this lives, or the store that is made of it.
+pub struct Claim {
+    dir: PathBuf,
+    lock: Lock,
+}
+
+impl Claim {
+    /// Takes a directory, which is made when it is not there.
+    ///
+    /// # Errors
+    /// [`OpenError::Locked`] when another process has it, [`OpenError::Damaged`] when a restore into it was cut off.
+    pub fn take(dir: &Path) -> Result<Self, OpenError> {
+        let lock = Lock::take(dir)?;
+        if dir.join(crate::backup::STAGED).exists() {
+            return Err(OpenError::Damaged { dir: dir.to_owned(), what: "a restore into it was cut off".into() });
+        }
+        Ok(Self { dir: dir.to_owned(), lock })
+    }
+}
+
 impl Store {
     /// Opens the SQLite store of a data directory, making it when there is none.
     ///
     /// # Errors
     /// A sentence that says what to do.
     pub fn open_sqlite(dir: &Path, options: Options) -> Result<Arc<Self>, OpenError> {
-        let lock = Lock::take(dir)?;
-        if dir.join(crate::backup::STAGED).exists() {
-            return Err(OpenError::Damaged { dir: dir.to_owned(), what: "a restore into it was cut off".into() });
-        }
+        Self::open_claimed(Claim::take(dir)?, options)
+    }
+
+    /// As [`open_sqlite`](Self::open_sqlite), in a directory that is claimed already.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_claimed(claim: Claim, options: Options) -> Result<Arc<Self>, OpenError> {
+        let Claim { dir, lock } = claim;
+        let dir = dir.as_path();
         let path = dir.join(FILE);
         let opened = |error: DbError| match error {
             DbError::Damaged(what) => OpenError::Damaged { dir: dir.to_owned(), what },

@@ -282,6 +282,21 @@ async fn an_engine_that_is_closed_leaves_a_copy_of_its_head_whoever_still_holds_
 }
 
 #[tokio::test]
+async fn many_starts_do_not_leave_as_many_segments() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut most = 0;
+    for n in 0..40 {
+        let (engine, recovery) = Engine::open(dir.path(), options()).unwrap();
+        assert_eq!(recovery.damaged, []);
+        assert_eq!(engine.select(1, &[], 0, i64::MAX).unwrap().iter().map(|s| s.points.len()).sum::<usize>(), n);
+        engine.append(1, one(1_000 + n as i64)).await.unwrap();
+        tokio::task::spawn_blocking(move || engine.close()).await.unwrap();
+        most = most.max(segments(&wal_dir(dir.path())).unwrap().len());
+    }
+    assert!((2..=20).contains(&most), "{most}");
+}
+
+#[tokio::test]
 async fn a_period_that_is_given_up_and_made_anew_outlives_who_was_reading_it() {
     const DAY: i64 = 24 * 3_600_000;
     // In the second window, whose file touches one period.
