@@ -70,7 +70,7 @@ pub(crate) struct Contents {
 impl Contents {
     /// The numbers of the series, new ones where the index does not know them. They have points nowhere yet.
     pub(crate) fn intern(&self, index: &mut Index) -> Vec<SeriesId> {
-        index.make_room(self.series.len());
+        index.make_room(self.series.len(), self.pairs.len());
         let (seed, mut ids) = (index.seed(), Vec::with_capacity(self.series.len()));
         let mut symbols: Vec<Option<Symbol>> = vec![None; self.texts.all.len()];
         let mut labels = Vec::new();

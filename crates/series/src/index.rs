@@ -148,9 +148,10 @@ impl Index {
         }
     }
 
-    /// Makes room for so many series, of which some may be known, so that the table does not move again and again.
-    pub(crate) fn make_room(&mut self, series: usize) {
+    /// Makes room for so many series with so many labels, of which some may be known, so that nothing moves again and again.
+    pub(crate) fn make_room(&mut self, series: usize, labels: usize) {
         let more = series.saturating_sub(self.live);
+        self.pairs.reserve(labels.saturating_sub(self.pairs.len()));
         let entries = &self.entries;
         self.table.reserve(more, |id| entries[*id as usize].hash.0[0]);
         self.entries.reserve(more);
