@@ -60,7 +60,6 @@ struct Running {
     access: Arc<Access>,
     store: Arc<Store>,
     engine: Arc<series::Engine>,
-    /// The same measurements; what is written through it wakes the rules that read it.
     /// The way to an engine elsewhere, when measurements are kept there.
     relay: Option<Arc<Remote>>,
     /// Where everybody writes and asks measurements; writing wakes rules.
