@@ -143,7 +143,7 @@ mod tests {
     fn one_question_after_the_other_needs_one_connection_and_three_at_once_get_three() {
         let dir = tempfile::tempdir().unwrap();
         let (readers, made) = three(dir.path());
-        let (told, answers) = mpsc::channel();
+        let (told, answers) = mpsc::sync_channel(1);
         for n in 0..50 {
             let told = told.clone();
             readers.ask(Box::new(move |conn| {
@@ -176,7 +176,7 @@ mod tests {
     fn one_whose_connection_is_lost_makes_another() {
         let dir = tempfile::tempdir().unwrap();
         let (readers, made) = three(dir.path());
-        let (told, answers) = mpsc::channel();
+        let (told, answers) = mpsc::sync_channel(1);
         for _ in 0..5 {
             let told = told.clone();
             readers.ask(Box::new(move |_| {

@@ -67,11 +67,16 @@ fn peak_mib() -> u64 {
 }
 
 fn takes(name: &str, parser: parsers::Parser, input: &[u8]) {
-    let watch = Watch::start();
-    let done = catch_unwind(AssertUnwindSafe(|| parser(input)));
-    let passed = watch.passed();
-    // A panic has been told by now; this adds what it was given.
-    assert!(done.is_ok(), "{name} panics on b\"{}\"", input.escape_ascii());
+    let once = || {
+        let watch = Watch::start();
+        let done = catch_unwind(AssertUnwindSafe(|| parser(input)));
+        // A panic has been told by now; this adds what it was given.
+        assert!(done.is_ok(), "{name} panics on b\"{}\"", input.escape_ascii());
+        watch.passed()
+    };
+    // A machine that stood still for a second does not do so twice, a parser does.
+    let passed = once();
+    let passed = if passed < PATIENCE { passed } else { once() };
     assert!(passed < PATIENCE, "{name} takes {passed:?} for b\"{}\"", input.escape_ascii());
 }
 
