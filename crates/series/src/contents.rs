@@ -480,6 +480,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn header() -> Header {
+        Header {
+            start_ms: 0,
+            span_ms: 1,
+            generation: 1,
+            replaces: 0,
+            log_upto: 0,
+            chunk_bytes: 0,
+            index_bytes: 0,
+            samples: 0,
+        }
+    }
+
     /// What a file of these series says of them.
     fn told(index: &Index, series: &[(SeriesId, Place)]) -> Contents {
         let columns = [Column::Short { count: 1, bytes: Box::new([2, 0]) }];
@@ -490,17 +503,7 @@ mod tests {
             reading.frame(payload).unwrap();
             at += frame::HEADER + payload.len();
         }
-        let header = Header {
-            start_ms: 0,
-            span_ms: 1,
-            generation: 1,
-            replaces: 0,
-            log_upto: 0,
-            chunk_bytes: 0,
-            index_bytes: 0,
-            samples: 0,
-        };
-        reading.contents(header, Vec::new())
+        reading.contents(header(), Vec::new())
     }
 
     #[test]
@@ -544,6 +547,35 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_nearly_an_index_names_only_what_the_engine_would_have_written(
+            count in 1_usize..40,
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        ) {
+            let mut index = Index::default();
+            let places: Vec<_> = (0..count).map(|n| {
+                let labels = Labels::metric("up", &[("host", &format!("h{n:02}")), ("job", "node")]).unwrap();
+                let key = key::of(&labels);
+                (index.intern(7, Index::hash(index.seed(), 7, &key), &key), Place { offset: n as u32, length: 1, column: 0 })
+            }).collect();
+            let bytes = encode_index(&index, &[Column::Short { count: 1, bytes: Box::new([2, 0]) }], &places);
+            let (mut reading, mut at) = (Reading::default(), 0);
+            while at < bytes.len() {
+                let mut payload = frame::take(&bytes[at..]).unwrap().to_vec();
+                at += frame::HEADER + payload.len();
+                for (place, byte) in &changes {
+                    let place = place.index(payload.len());
+                    payload[place] = *byte;
+                }
+                reading.frame(&payload);
+            }
+            let series = reading.series.len();
+            // Each key is looked at here, as in all that is built with assertions.
+            let contents = reading.contents(header(), Vec::new());
+            prop_assert_eq!(contents.intern(&mut Index::default()).len(), series);
+            prop_assert!(contents.find(&index).is_none_or(|found| found.len() == series));
+        }
+
         #[test]
         fn reading_any_frame_never_panics(frames in prop::collection::vec((0x12_u8..0x15, any::<Vec<u8>>()), 0..5)) {
             let mut reading = Reading::default();
