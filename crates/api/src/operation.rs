@@ -165,8 +165,7 @@ pub fn operations() -> Vec<Operation> {
 }
 
 /// The router of these operations, with the OpenAPI document made from them.
-pub fn router(app: &App, operations: Vec<Operation>) -> Router {
-    let mut operations = operations;
+pub fn router(app: &App, mut operations: Vec<Operation>) -> Router {
     let mut by_path: BTreeMap<&'static str, MethodRouter<App>> = BTreeMap::new();
     for operation in &mut operations {
         let Some(router) = operation.router.take() else { continue };

@@ -81,7 +81,7 @@ impl Contents {
                 let pairs = &self.pairs[series.pairs.clone()];
                 labels.clear();
                 labels.extend(pairs.iter().map(|(name, value)| (symbol(*name), symbol(*value))));
-                index.intern_symbols(series.tenant, hash, &labels)
+                index.insert(series.tenant, hash, &labels)
             }));
         };
         std::thread::scope(|scope| {

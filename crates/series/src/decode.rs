@@ -39,8 +39,6 @@ pub(crate) enum Closely {
 pub(crate) struct Places {
     dense: Vec<u32>,
     rest: HashMap<SeriesId, u32>,
-    /// How often one was set.
-    set: usize,
 }
 
 /// Numbers below this are looked up without a hash, unless they are few and far apart: most segments of an idle server have a
@@ -52,12 +50,9 @@ const NOTHING: u32 = u32::MAX;
 impl Places {
     pub(crate) fn set(&mut self, id: SeriesId, place: u32) {
         let at = id as usize;
-        self.set += 1;
-        if at >= DENSE.min(SPARSE * (self.set + SPARSE)) || place == NOTHING {
-            // One that is found first must not say what it said before.
-            if let Some(old) = self.dense.get_mut(at) {
-                *old = NOTHING;
-            }
+        // Neither shrinks, so a number that is among the dense ones once is always looked for there.
+        let dense = DENSE.min(self.dense.len() + SPARSE * (self.rest.len() + SPARSE));
+        if at >= dense || place == NOTHING {
             self.rest.insert(id, place);
             return;
         }

@@ -12,8 +12,9 @@ const MAGIC: [u8; 4] = *b"\xf5MsF";
 pub(crate) const HEADER: usize = 16;
 /// No payload is longer; a length beyond it is damage.
 pub(crate) const MAX_PAYLOAD: usize = 64 << 20;
-/// Bytes read at once, unless a frame is longer; and the first time.
+/// Bytes read at once, unless a frame is longer.
 const PIECE: usize = 1 << 20;
+/// Bytes read at once at the beginning of a file.
 const FIRST_PIECE: usize = 16 << 10;
 
 /// The payload as a frame, appended to `out`.

@@ -173,11 +173,9 @@ impl Index {
         self.add(tenant, hash, from)
     }
 
-    /// As [`intern`](Self::intern), of who knows the symbols of the labels, in the order of the key.
-    pub(crate) fn intern_symbols(&mut self, tenant: u64, hash: KeyHash, labels: &[(Symbol, Symbol)]) -> SeriesId {
-        if let Some(id) = self.find(hash) {
-            return id;
-        }
+    /// The number of a series that is not known yet, from the symbols of its labels, in the order of the key.
+    pub(crate) fn insert(&mut self, tenant: u64, hash: KeyHash, labels: &[(Symbol, Symbol)]) -> SeriesId {
+        debug_assert!(self.find(hash).is_none(), "it is new");
         let from = self.pairs.len();
         self.pairs.extend_from_slice(labels);
         self.add(tenant, hash, from)

@@ -151,10 +151,9 @@ impl Taker {
             }
             _ => take_pco(take.0, count - 1, &mut self.scratch, deltas)?,
         }
-        // The value in a place is the first and all differences up to there.
-        let skipped = some.start.min(deltas.len());
-        let mut number = deltas[..skipped].iter().fold(first, |sum, delta| sum.wrapping_add(*delta));
         if !some.is_empty() {
+            // The value in a place is the first and all differences up to there.
+            let mut number = deltas[..some.start].iter().fold(first, |sum, delta| sum.wrapping_add(*delta));
             out.reserve(some.len());
             out.push(from_whole(number, power));
             out.extend(deltas[some.start..some.end - 1].iter().map(|delta| {

@@ -263,6 +263,9 @@ impl Open {
         let end = at.partition_point(|at| *at <= wanted.to_ms);
         let first = if wanted.newest { first.max(end.saturating_sub(1)) } else { first };
         let some = first..end.max(first);
+        if some.is_empty() {
+            return Some(());
+        }
         buffers.taker.take_some(payload, at.len(), some.clone(), &mut buffers.values)?;
         let rows = at[some].iter().zip(&buffers.values);
         buffers.rows.extend(rows.map(|(at, value)| (*at, *value)));

@@ -126,65 +126,69 @@ mod tests {
     use super::*;
     use crate::sqlite::Sqlite;
 
-    /// Three readers, and how many connections they made.
-    fn three(dir: &std::path::Path) -> (Readers, Arc<AtomicUsize>) {
-        let path = dir.join("records.db");
-        drop(Sqlite::writer(&path, 64).unwrap());
-        let made = Arc::new(AtomicUsize::new(0));
-        let counted = made.clone();
-        let connect: ConnectReader = Arc::new(move || {
-            counted.fetch_add(1, SeqCst);
-            Ok(Box::new(Sqlite::reader(&path, 64, None)?))
-        });
-        (Readers::start(3, &connect).unwrap(), made)
+    /// Three readers on a database, and how many connections they made.
+    struct Three {
+        readers: Readers,
+        made: Arc<AtomicUsize>,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Three {
+        fn start() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("records.db");
+            drop(Sqlite::writer(&path, 64).unwrap());
+            let made = Arc::new(AtomicUsize::new(0));
+            let counted = made.clone();
+            let connect: ConnectReader = Arc::new(move || {
+                counted.fetch_add(1, SeqCst);
+                Ok(Box::new(Sqlite::reader(&path, 64, None)?))
+            });
+            Self { readers: Readers::start(3, &connect).unwrap(), made, _dir: dir }
+        }
+
+        /// Asks one question and waits for its answer; `then` says whether the connection was lost.
+        fn ask(&self, then: fn() -> bool) {
+            let (told, answer) = mpsc::sync_channel(1);
+            self.readers.ask(Box::new(move |conn| {
+                told.send(conn.is_ok()).unwrap();
+                then()
+            }));
+            assert!(answer.recv().unwrap());
+        }
     }
 
     #[test]
     fn one_question_after_the_other_needs_one_connection_and_three_at_once_get_three() {
-        let dir = tempfile::tempdir().unwrap();
-        let (readers, made) = three(dir.path());
-        let (told, answers) = mpsc::sync_channel(1);
-        for n in 0..50 {
-            let told = told.clone();
-            readers.ask(Box::new(move |conn| {
-                told.send((n, conn.is_ok())).unwrap();
-                false
-            }));
-            assert_eq!(answers.recv().unwrap(), (n, true));
+        let three = Three::start();
+        for _ in 0..50 {
+            three.ask(|| false);
             // The reader is back at the queue when it waits there.
-            while readers.queue.state.lock().warm == 0 {
+            while three.readers.queue.state.lock().warm == 0 {
                 std::thread::yield_now();
             }
         }
-        assert_eq!(made.load(SeqCst), 1);
+        assert_eq!(three.made.load(SeqCst), 1);
         for _ in 0..20 {
             // Each answers only when all three are asked.
             let met = Arc::new(Barrier::new(4));
             for _ in 0..3 {
                 let met = met.clone();
-                readers.ask(Box::new(move |_| {
+                three.readers.ask(Box::new(move |_| {
                     met.wait();
                     false
                 }));
             }
             met.wait();
         }
-        assert_eq!(made.load(SeqCst), 3);
+        assert_eq!(three.made.load(SeqCst), 3);
     }
 
     #[test]
     fn one_whose_connection_is_lost_makes_another() {
-        let dir = tempfile::tempdir().unwrap();
-        let (readers, made) = three(dir.path());
-        let (told, answers) = mpsc::sync_channel(1);
-        for _ in 0..5 {
-            let told = told.clone();
-            readers.ask(Box::new(move |_| {
-                told.send(()).unwrap();
-                true
-            }));
-            answers.recv().unwrap();
-        }
+        let three = Three::start();
+        (0..5).for_each(|_| three.ask(|| true));
+        let Three { readers, made, _dir } = three;
         drop(readers);
         assert_eq!(made.load(SeqCst), 5);
     }

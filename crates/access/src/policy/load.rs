@@ -56,7 +56,7 @@ impl Source {
     }
 }
 
-/// The files that come with Mainstay. They are not held against the schema at each start: that takes longer than all else of it.
+/// The files that come with Mainstay. They are not held against the schema at each start: that takes longer than to read them.
 pub(super) fn built_in() -> Vec<Source> {
     let file =
         |name: &str, text: &str| Source { file: format!("{name}.cedar"), text: text.to_owned(), is_proven: true };
@@ -123,10 +123,8 @@ pub(super) fn policies(sources: &[Source]) -> Result<Policies, Vec<PolicyError>>
     let is_proven = |policy: &Policy| from.get(&policy.id().to_string()).is_some_and(|source| source.is_proven);
     let unproven = PolicySet::from_policies(set.policies().filter(|policy| !is_proven(policy)).cloned());
     let unproven = unproven.expect("they are of a set");
-    let validation = match unproven.is_empty() {
-        true => None,
-        false => Some(Validator::new(schema.clone()).validate(&unproven, ValidationMode::Strict)),
-    };
+    let validate = || Validator::new(schema.clone()).validate(&unproven, ValidationMode::Strict);
+    let validation = (!unproven.is_empty()).then(validate);
     for error in validation.iter().flat_map(|found| found.validation_errors()) {
         let id = error.policy_id().to_string();
         faults.extend(
