@@ -282,11 +282,12 @@ pub fn probe_snmp_trap(bytes: &[u8]) {
     answer(probe::snmp::parse_notification_v3(bytes, std::time::Duration::ZERO, |_, _| Some(&mut engine)));
 }
 
-/// Extraction profiles, lists of operating systems, and what a profile finds in a text, rows and a document.
+/// Extraction profiles, lists of roles and of operating systems, and what a profile finds in a text, rows and a document.
 pub fn probe_extract(bytes: &[u8]) {
-    use probe::extract::{Input, Profile, Snapshot, extract, objects, parse_list, roots};
+    use probe::extract::{Input, Library, Profile, Role, Snapshot, extract, objects, parse_list, roots};
     let text = text(bytes);
     answer(parse_list("fuzzed.yaml", &text));
+    answer(Role::parse_list("fuzzed.yaml", &text, Library::own().profiles()));
     let Ok(profiles) = Profile::parse_all("fuzzed.yaml", &text) else { return };
     let profiles: Vec<&Profile> = profiles.iter().collect();
     let mut snapshot = Snapshot::default();

@@ -18,7 +18,7 @@ pub enum Check {
         /// What the answer must be, or a setting: name=value.
         #[arg(long = "expect", short)]
         expect: Vec<String>,
-        /// For snmp: the profile whose tables are read; `auto` for all that fit the device.
+        /// For snmp: what is read of the device: its role, such as `core-switch`; `auto` for all that fits; or a profile.
         #[arg(long)]
         profile: Option<String>,
         /// Say what would be sent, and send nothing.

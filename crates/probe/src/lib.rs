@@ -20,7 +20,7 @@
 //! [`tls::parse_authorities`], [`process::parse_status`], [`process::parse_command_line`],
 //! [`process::parse_pid_file`], [`systemd::parse_unit`], [`disk::parse_mounts`], [`memory::parse_meminfo`],
 //! [`load::parse_load_average`], [`load::parse_cpu_list`], [`snmp::parse_message`], [`snmp::parse_notification`],
-//! [`snmp::parse_notification_v3`], [`extract::Profile::parse_all`], [`extract::parse_list`], [`udp::parse_datagram`], [`redis::parse_reply`],
+//! [`snmp::parse_notification_v3`], [`extract::Profile::parse_all`], [`extract::parse_list`], [`extract::Role::parse_list`], [`udp::parse_datagram`], [`redis::parse_reply`],
 //! [`redis::parse_info`], [`memcached::parse_stats`], [`reply::parse_reply`], [`imap::parse_greeting`],
 //! [`imap::parse_answer`], [`imap::parse_status`], [`pop3::parse_status`], [`pop3::parse_stat`], [`ftp::parse_file`],
 //! [`ssh::parse_identification`], [`ssh::parse_packet`], [`ssh::parse_offers`], [`ssh::parse_server_key`],

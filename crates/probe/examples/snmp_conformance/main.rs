@@ -29,7 +29,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use probe::extract::Library;
+use probe::extract::{Library, Wanted};
 use probe::snmp::{Inspection, Limits, Security, Session, inspect};
 use probe::{Env, Secret};
 
@@ -163,5 +163,5 @@ async fn look(library: &Library, agent: Agent) -> Result<Inspection, Any> {
     let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 161));
     let security = Security::V2c(Secret::new("public"));
     let mut session = Session::new(&env, peer, security, Duration::from_secs(5), 1);
-    Ok(inspect(&mut session, library, &[], Limits::default(), env.clock.as_ref()).await?)
+    Ok(inspect(&mut session, library, Wanted::Everything, Limits::default(), env.clock.as_ref()).await?)
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::extract::schema::{Fault, Key, Oids, Text};
+use crate::extract::schema::{Fault, Key, Oids, Text, read};
 use crate::extract::source::{Snapshot, placed};
 use crate::params::near_names;
 use crate::snmp::{Oid, Value};
@@ -98,14 +98,7 @@ pub const FACTS: &[&str] = &["version", "hardware", "serial"];
 /// # Errors
 /// Every mistake with file and line.
 pub fn parse_list(file: &str, text: &str) -> Result<Vec<Entry>, Vec<Fault>> {
-    let entries: Vec<Entry> = yaml_serde::from_str(text).map_err(|error| {
-        let line = error.location().map_or(1, |location| location.line());
-        vec![Fault {
-            file: file.to_owned(),
-            line,
-            message: crate::extract::schema::with_suggestion(&error.to_string()),
-        }]
-    })?;
+    let entries: Vec<Entry> = read(file, text)?;
     let mut faults = Vec::new();
     for entry in &entries {
         let line = text.lines().position(|line| line.trim_start_matches("- ").trim() == format!("os: {}", entry.os));

@@ -1,17 +1,34 @@
-//! Library: the profiles and the list of operating systems that Mainstay brings, and those that users add.
+//! Library: the profiles, roles and list of operating systems that Mainstay brings, and those that users add.
 
 use std::sync::OnceLock;
 
 use crate::extract::device::{Entry, parse_list};
+use crate::extract::role::Role;
 use crate::extract::schema::{Fault, Profile};
 use crate::extract::source::Snapshot;
+use crate::params::near_names;
 
-/// Profiles by name, and the list of operating systems.
+/// Profiles and roles by name, and the list of operating systems.
 #[derive(Debug, Default)]
 pub struct Library {
     profiles: Vec<Profile>,
+    roles: Vec<Role>,
     systems: Vec<Entry>,
 }
+
+/// What is to be read of a device.
+#[derive(Clone, Copy, Debug)]
+pub enum Wanted<'l> {
+    /// All that fits it.
+    Everything,
+    /// One profile's tables, whether it fits or not.
+    Profile(&'l Profile),
+    /// Of all that fits it, what belongs to its role.
+    Role(&'l Role),
+}
+
+/// The name that asks for everything that fits.
+const AUTO: &str = "auto";
 
 /// Lists of operating systems; the first entry that fits is taken, so the general ones come last.
 const SYSTEMS: &[(&str, &str)] = &[
@@ -45,12 +62,15 @@ const PROFILES: &[(&str, &str)] = &[
     ("vendor/widespread.yaml", include_str!("../../profiles/vendor/widespread.yaml")),
 ];
 
+/// Roles, which name kinds of items of the profiles.
+const ROLES: (&str, &str) = ("roles.yaml", include_str!("../../profiles/roles.yaml"));
+
 impl Library {
     /// The one that Mainstay brings.
     pub fn own() -> &'static Library {
         static OWN: OnceLock<Library> = OnceLock::new();
         OWN.get_or_init(|| {
-            Library::read(SYSTEMS, PROFILES).unwrap_or_else(|faults| {
+            Library::read(SYSTEMS, PROFILES).and_then(|library| library.with_roles(&[ROLES])).unwrap_or_else(|faults| {
                 // A test reads them, so a release cannot have one that is wrong.
                 tracing::error!(?faults, "a profile of Mainstay's own is wrong");
                 Library::default()
@@ -88,9 +108,49 @@ impl Library {
         if faults.is_empty() { Ok(library) } else { Err(faults) }
     }
 
+    /// The library with these lists of roles, which name kinds of items of its profiles.
+    ///
+    /// # Errors
+    /// Every mistake in every list.
+    pub fn with_roles(mut self, lists: &[(&str, &str)]) -> Result<Library, Vec<Fault>> {
+        let mut faults = Vec::new();
+        for (file, text) in lists {
+            match Role::parse_list(file, text, &self.profiles) {
+                Ok(roles) => self.roles.extend(roles),
+                Err(found) => faults.extend(found),
+            }
+        }
+        if faults.is_empty() { Ok(self) } else { Err(faults) }
+    }
+
+    /// What a name asks for: `auto`, a role or a profile.
+    ///
+    /// # Errors
+    /// There is none of that name; a sentence with those that were probably meant.
+    pub fn wanted(&self, name: &str) -> Result<Wanted<'_>, String> {
+        if name == AUTO {
+            return Ok(Wanted::Everything);
+        }
+        let role = self.roles.iter().find(|role| role.role == name).map(Wanted::Role);
+        role.or_else(|| self.profile(name).map(Wanted::Profile)).ok_or_else(|| {
+            let roles = self.roles.iter().map(|role| role.role.as_str());
+            let near = near_names(name, roles.clone().chain(self.profiles.iter().map(|p| p.profile.as_str())));
+            let hint = match near.as_slice() {
+                [] => format!("say {AUTO}, or one of {}", roles.collect::<Vec<_>>().join(", ")),
+                near => format!("did you mean {}?", near.join(" or ")),
+            };
+            format!("there is no profile {name:?}; {hint}")
+        })
+    }
+
     /// The profile of that name.
     pub fn profile(&self, name: &str) -> Option<&Profile> {
         self.profiles.iter().find(|profile| profile.profile == name)
+    }
+
+    /// Every role.
+    pub fn roles(&self) -> &[Role] {
+        &self.roles
     }
 
     /// Every profile.
@@ -124,9 +184,20 @@ mod tests {
 
     #[test]
     fn every_profile_of_our_own_is_valid() {
-        if let Err(faults) = Library::read(SYSTEMS, PROFILES) {
+        if let Err(faults) = Library::read(SYSTEMS, PROFILES).and_then(|library| library.with_roles(&[ROLES])) {
             panic!("{}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
         }
+    }
+
+    #[test]
+    fn a_name_is_a_role_or_a_profile_or_is_told_what_it_might_be() {
+        let library = Library::own();
+        assert!(matches!(library.wanted("auto"), Ok(Wanted::Everything)));
+        assert!(matches!(library.wanted("if-mib"), Ok(Wanted::Profile(profile)) if profile.profile == "if-mib"));
+        assert!(matches!(library.wanted("core-switch"), Ok(Wanted::Role(role)) if role.needs == ["port"]));
+        let told = library.wanted("core-swich").unwrap_err();
+        assert!(told.starts_with("there is no profile \"core-swich\"; did you mean core-switch"), "{told}");
+        assert!(library.wanted("zzz").unwrap_err().contains("say auto, or one of core-switch, access-switch"));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod device;
 mod expr;
 mod library;
+mod role;
 mod run;
 mod schema;
 mod source;
@@ -14,7 +15,8 @@ mod template;
 mod validate;
 
 pub use device::{Device, Entry, describe, detect, fact_roots, parse_list, questions, system};
-pub use library::Library;
+pub use library::{Library, Wanted};
+pub use role::Role;
 pub use run::{Extracted, Item, Sample, Standing, extract, objects, roots};
 pub use schema::{Fault, Profile};
 pub use source::{Input, Snapshot};

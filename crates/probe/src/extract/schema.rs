@@ -317,18 +317,7 @@ impl Profile {
     /// # Errors
     /// Every mistake; one of form hides those of meaning.
     pub fn parse(file: &str, text: &str) -> Result<Profile, Vec<Fault>> {
-        let fault = |line, message| vec![Fault { file: file.to_owned(), line, message }];
-        if text.len() > MAX_PROFILE_BYTES {
-            return Err(fault(1, format!("a profile has at most {MAX_PROFILE_BYTES} bytes")));
-        }
-        // Anchors would let a few bytes become gigabytes, and no profile needs them.
-        if let Some(line) = text.lines().position(has_anchor) {
-            return Err(fault(line + 1, "anchors (&) and aliases (*) are not used in profiles".to_owned()));
-        }
-        let profile: Profile = yaml_serde::from_str(text).map_err(|error| {
-            let line = error.location().map_or(1, |location| location.line());
-            fault(line, with_suggestion(&error.to_string()))
-        })?;
+        let profile: Profile = read(file, text)?;
         let faults = crate::extract::validate::faults(file, text, &profile);
         if faults.is_empty() { Ok(profile) } else { Err(faults) }
     }
@@ -343,6 +332,25 @@ impl Profile {
     }
 }
 
+/// Reads what stands in a file of profiles, roles or operating systems.
+///
+/// # Errors
+/// It is too long, uses what could make it grow, or is not of that form.
+pub(super) fn read<T: de::DeserializeOwned>(file: &str, text: &str) -> Result<T, Vec<Fault>> {
+    let fault = |line, message| vec![Fault { file: file.to_owned(), line, message }];
+    if text.len() > MAX_PROFILE_BYTES {
+        return Err(fault(1, format!("this is longer than {MAX_PROFILE_BYTES} bytes; part it into several files")));
+    }
+    // Anchors would let a few bytes become gigabytes, and nobody needs them here.
+    if let Some(line) = text.lines().position(has_anchor) {
+        return Err(fault(line + 1, "anchors (&) and aliases (*) are not used here".to_owned()));
+    }
+    yaml_serde::from_str(text).map_err(|error| {
+        let line = error.location().map_or(1, |location| location.line());
+        fault(line, with_suggestion(&error.to_string()))
+    })
+}
+
 fn has_anchor(line: &str) -> bool {
     let value = line.split_once(": ").map_or(line, |(_, value)| value).trim_start_matches(['-', ' ', '[', '{']);
     let mut chars = value.chars();
@@ -350,7 +358,7 @@ fn has_anchor(line: &str) -> bool {
 }
 
 /// Serde's sentence with "did you mean" for an unknown field, and without the place that the fault tells already.
-pub(super) fn with_suggestion(message: &str) -> String {
+fn with_suggestion(message: &str) -> String {
     let message = without_place(message);
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     match quoted.as_slice() {
@@ -550,7 +558,7 @@ rules:
             ("path: 2", "path: two", 7, "neither a number nor an OID"),
             ("item: storage", "fact: version\n    item: storage", 9, "either item or fact"),
             ("    table: 1.3.6.1.4.1.2021.9.1\n", "    sql: SELECT 1\n    table: 1.3.6.1\n", 4, "exactly one of"),
-            ("profile: x", "profile: &a x", 1, "anchors"),
+            ("profile: x", "profile: &a x", 1, "anchors (&) and aliases"),
             ("scale: 1024", "skale: 1024", 8, "did you mean scale?"),
             ("title: X\n", "title: X\nmaps: { health: { 1: [fine, great] } }\n", 3, "none of ok, warning, critical"),
             (

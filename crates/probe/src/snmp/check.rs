@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::env::{Failure, addresses};
-use crate::extract::{Library, Profile};
+use crate::extract::{Library, Wanted};
 use crate::http::Condition;
 use crate::outcome::{Outcome, State, excerpt, in_words};
-use crate::params::{Family, ParamError, near_names};
+use crate::params::{Family, ParamError};
 use crate::protocol::{Check, Cx};
 use crate::secret::Secret;
 use crate::snmp::{Auth, Inspection, Limits, Oid, Privacy, Security, Session, User, Value, VarBind, inspect};
@@ -41,7 +41,8 @@ pub struct Snmp {
     /// Objects and what each must hold: {"1.3.6.1.2.1.1.3.0": "> 6000"}.
     /// Operators: == != < <= > >= and ~ for a regular expression.
     oids: BTreeMap<String, Condition>,
-    /// Profile whose tables are read: a name such as "if-mib", or "auto" for all that fit the device.
+    /// What is read of the device: its role, such as "core-switch", "server" or "ups"; "auto" for all that fits it; or a
+    /// profile such as "if-mib".
     profile: Option<String>,
     /// How often a request is sent again when no answer comes, 0 to 10.
     retries: u8,
@@ -114,8 +115,9 @@ impl Check for Snmp {
     async fn run<'a>(&'a self, cx: &'a Cx<'a>) -> Result<Outcome, Failure> {
         let mut session = self.session(cx).await?;
         let peer = session.peer();
-        if self.profile.is_some() {
-            return self.look(cx, &mut session).await;
+        if let Some(name) = &self.profile {
+            let wanted = Library::own().wanted(name).map_err(Failure::Local)?;
+            return look(cx, &mut session, wanted).await;
         }
         let asked: Vec<Oid> = if self.oids.is_empty() {
             [SYS_DESCR, SYS_UPTIME, SYS_NAME].iter().filter_map(|oid| oid.parse().ok()).collect()
@@ -152,32 +154,11 @@ impl Snmp {
     }
 
     fn profile_problem(&self) -> Option<ParamError> {
-        let name = self.profile.as_deref().filter(|name| *name != AUTO)?;
-        let library = Library::own();
+        let name = self.profile.as_deref()?;
         if !self.oids.is_empty() {
             return Some(ParamError::new("profile", "a check has either oids or a profile"));
         }
-        if library.profile(name).is_some() {
-            return None;
-        }
-        let near = near_names(name, library.profiles().iter().map(|profile| profile.profile.as_str()));
-        let hint =
-            if near.is_empty() { "write auto".to_owned() } else { format!("did you mean {}?", near.join(" or ")) };
-        Some(ParamError::new("profile", format!("there is no profile {name:?}; {hint}")))
-    }
-
-    /// Reads what the profile wants, within the time that is left.
-    async fn look<'a>(&'a self, cx: &'a Cx<'a>, session: &mut Session<'a>) -> Result<Outcome, Failure> {
-        let library = Library::own();
-        let only: Vec<&Profile> = self.profile.iter().filter_map(|name| library.profile(name)).collect();
-        // An agent without end must not give us more to think about than the time allows; real ones are slower than this.
-        const OBJECTS_A_SECOND: f64 = 10_000.0;
-        let most = Limits::default().objects;
-        let objects = ((cx.timeout.as_secs_f64() * OBJECTS_A_SECOND) as usize).min(most);
-        let limits = Limits { time: cx.remaining() * 8 / 10, objects, ..Limits::default() };
-        cx.trace.phase("walk", "walking the agent's tables");
-        let seen = inspect(session, library, &only, limits, cx.env.clock.as_ref()).await?;
-        Ok(judge(session.peer(), &seen))
+        Library::own().wanted(name).err().map(|why| ParamError::new("profile", why))
     }
 
     /// A conversation with the device, and what it is called there.
@@ -209,10 +190,20 @@ impl Snmp {
 /// The longest that one try waits; agents that take longer do not answer at all.
 const MAX_PATIENCE: Duration = Duration::from_secs(5);
 
-/// The profiles that fit the device.
-const AUTO: &str = "auto";
 /// The most readings that one check gives.
 const MAX_READINGS: usize = 10_000;
+
+/// Reads what is wanted of the device, within the time that is left.
+async fn look<'a>(cx: &'a Cx<'a>, session: &mut Session<'a>, wanted: Wanted<'_>) -> Result<Outcome, Failure> {
+    // An agent without end must not give us more to think about than the time allows; real ones are slower than this.
+    const OBJECTS_A_SECOND: f64 = 10_000.0;
+    let most = Limits::default().objects;
+    let objects = ((cx.timeout.as_secs_f64() * OBJECTS_A_SECOND) as usize).min(most);
+    let limits = Limits { time: cx.remaining() * 8 / 10, objects, ..Limits::default() };
+    cx.trace.phase("walk", "walking the agent's tables");
+    let seen = inspect(session, Library::own(), wanted, limits, cx.env.clock.as_ref()).await?;
+    Ok(judge(session.peer(), &seen))
+}
 
 /// The judgement of an inspection: the worst of what its profiles found; what was found becomes readings.
 fn judge(peer: SocketAddr, seen: &Inspection) -> Outcome {
@@ -230,19 +221,22 @@ fn judge(peer: SocketAddr, seen: &Inspection) -> Outcome {
     }
     let counts: Vec<String> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     let what = if seen.device.os.is_empty() { "a device".to_owned() } else { seen.device.os.clone() };
-    let cut = seen.cut.first().map(|cut| format!("; not all was read: {cut}")).unwrap_or_default();
+    let mut but = seen.cut.first().map(|cut| format!("; not all was read: {cut}")).unwrap_or_default();
+    if !seen.missing.is_empty() {
+        but.push_str(&format!("; it tells no {}, which its role has", seen.missing.join(" and no ")));
+    }
     let summary = match (troubles.as_slice(), seen.cut.first()) {
         // Whether it has something is not known then.
         ([], Some(cut)) if items.is_empty() => {
             format!("{peer} answers, and tells nothing of what the profile looks for: {cut}")
         }
         ([], None) if items.is_empty() => format!("{peer} answers, and has nothing that the profile looks for"),
-        ([], _) => format!("{peer} ({what}): {}{cut}", counts.join(", ")),
-        (troubles, _) => format!("{peer} ({what}): {}{cut}", troubles.join("; ")),
+        ([], _) => format!("{peer} ({what}): {}{but}", counts.join(", ")),
+        (troubles, _) => format!("{peer} ({what}): {}{but}", troubles.join("; ")),
     };
     let state = match worst {
         State::Ok if items.is_empty() && !seen.cut.is_empty() => State::Critical,
-        State::Ok if items.is_empty() || !seen.cut.is_empty() => State::Warning,
+        State::Ok if items.is_empty() || !but.is_empty() => State::Warning,
         worst => worst,
     };
     let samples = items.iter().flat_map(|item| item.samples.iter().map(move |sample| (item, sample)));

@@ -1,8 +1,8 @@
 //! Inspect: asks an agent for all that the profiles want to know, and has them say what it means.
 
 use crate::env::Clock;
-use crate::extract::{Device, Entry, Extracted, Input, Library, Snapshot, describe, detect, extract, fact_roots};
-use crate::extract::{Profile, objects, questions, roots};
+use crate::extract::{Device, Entry, Extracted, Input, Library, Snapshot, Wanted, describe, detect, extract};
+use crate::extract::{fact_roots, objects, questions, roots};
 use crate::snmp::session::{Session, SnmpError};
 use crate::snmp::walk::{Cut, Limits, walk};
 use crate::snmp::{Oid, Value, VarBind};
@@ -14,6 +14,8 @@ pub struct Inspection {
     pub device: Device,
     /// What is on it.
     pub found: Extracted,
+    /// Kinds of items that a device of its role always has, and this one does not tell.
+    pub missing: Vec<String>,
     /// Why some of it may be missing.
     pub cut: Vec<Cut>,
 }
@@ -65,20 +67,29 @@ fn places_of_facts(entry: Option<&Entry>, snapshot: &Snapshot) -> (Vec<Oid>, Vec
     places.into_iter().partition(|oid| oid.arcs().last() == Some(&0))
 }
 
-/// Asks the agent what it is, and then for what the profiles for such a device want. With `only`, for these profiles alone.
+/// Asks the agent what it is, and then for what is wanted of it.
 ///
 /// # Errors
 /// Why there is no answer. Tables that an agent does not have, or breaks off, are not errors.
 pub async fn inspect(
     session: &mut Session<'_>,
     library: &Library,
-    only: &[&Profile],
+    wanted: Wanted<'_>,
     limits: Limits,
     clock: &dyn Clock,
 ) -> Result<Inspection, SnmpError> {
     let (mut snapshot, entry) = meet(session, library).await?;
     let os = entry.map(|entry| entry.os.as_str()).unwrap_or_default();
-    let profiles = if only.is_empty() { library.profiles_for(os, &snapshot) } else { only.to_vec() };
+    let profiles = match wanted {
+        Wanted::Profile(profile) => vec![profile],
+        Wanted::Everything | Wanted::Role(_) => {
+            let mut fitting = library.profiles_for(os, &snapshot);
+            if let Wanted::Role(role) = wanted {
+                fitting.retain(|profile| role.reads(profile));
+            }
+            fitting
+        }
+    };
     let mut single = objects(&profiles, &snapshot);
     let (facts, columns) = places_of_facts(entry, &snapshot);
     single.extend(facts);
@@ -89,12 +100,19 @@ pub async fn inspect(
     let walked = walk(session, &roots(&profiles, &snapshot), limits, clock).await?;
     let count = walked.objects.len();
     snapshot.add(walked.objects);
-    let found = beside_others(count, || extract(&profiles, Input::Snmp(&snapshot)));
+    let mut found = beside_others(count, || extract(&profiles, Input::Snmp(&snapshot)));
     let mut device = describe(entry, &snapshot);
     for (name, text) in &found.facts {
         device.facts.entry(name.clone()).or_insert_with(|| text.clone());
     }
-    Ok(Inspection { device, found, cut: walked.cut })
+    let missing = match wanted {
+        Wanted::Role(role) => {
+            role.keep(&mut found);
+            role.missing(&found).into_iter().map(str::to_owned).collect()
+        }
+        Wanted::Everything | Wanted::Profile(_) => Vec::new(),
+    };
+    Ok(Inspection { device, found, missing, cut: walked.cut })
 }
 
 /// Work over so many objects. Where they are many it takes longer than other checks should wait for, so this thread's tasks go

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use probe::extract::Library;
+use probe::extract::{Library, Wanted};
 use probe::snmp::{Inspection, Limits, Oid, Privacy, Security, Value, inspect};
 use probe::{Env, Outcome, Secret, State};
 use serde_json::json;
@@ -144,7 +144,7 @@ async fn snmpsim(devices: &[(&str, Recording)], users: &[(&str, &str)]) -> (Peer
 async fn inspected(peer: SocketAddr, security: Security) -> Inspection {
     let env = Env::real();
     let mut session = session(&env, peer, security);
-    inspect(&mut session, Library::own(), &[], Limits::default(), env.clock.as_ref()).await.unwrap()
+    inspect(&mut session, Library::own(), Wanted::Everything, Limits::default(), env.clock.as_ref()).await.unwrap()
 }
 
 /// The readings of that name by port.
@@ -178,6 +178,17 @@ async fn a_recorded_switch_is_read_whole_in_every_version() {
         assert_eq!(outcome.state, State::Critical, "{}", outcome.summary);
         assert!(outcome.summary.contains("sensor Inlet: temperature is critical"), "{}", outcome.summary);
     }
+    // Of a device that has both, a role reads its own part; a device that lacks what its role has is not well.
+    let core =
+        check("snmp", &target, json!({"profile": "core-switch", "community": "switch"}), Duration::from_secs(20)).await;
+    assert_eq!(core.state, State::Ok, "{}", core.summary);
+    assert!(core.summary.contains("3 port") && core.reading("sensor_celsius") == Some(38.0), "{}", core.summary);
+    let ups = check("snmp", &target, json!({"profile": "ups", "community": "switch"}), Duration::from_secs(20)).await;
+    assert_eq!(by_port(&ups, "port_in_bytes_total"), BTreeMap::new(), "a supply is not asked for its ports");
+    let server =
+        check("snmp", &target, json!({"profile": "server", "community": "switch"}), Duration::from_secs(20)).await;
+    assert_eq!(server.state, State::Warning, "{}", server.summary);
+    assert!(server.summary.contains("it tells no processor, which its role has"), "{}", server.summary);
     // Version 1 has no counters of 64 bits, so those of 32 are told.
     let v1 = json!({"profile": "auto", "version": "1", "community": "switch"});
     let old = check("snmp", &target, v1, Duration::from_secs(20)).await;
