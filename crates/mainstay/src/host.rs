@@ -32,7 +32,7 @@ pub struct Host {
     /// The store, for backups.
     pub store: Arc<store::Store>,
     /// Measurements, for backups.
-    pub engine: Arc<series::Engine>,
+    pub measured: series::Opening,
     /// The data directory.
     pub data: PathBuf,
     /// Address of the console.
@@ -266,8 +266,9 @@ async fn backup(
 ) -> Result<Json<Value>, Problem> {
     on_host(&who)?;
     let now = app.kernel.now();
+    let engine = host.measured.engine().await.map_err(|e| failed(&e.to_string()))?.clone();
     let done = tokio::task::spawn_blocking(move || {
-        crate::offline::back_up(&host.store, Some(&host.engine), &host.data, &body.value.to, now)
+        crate::offline::back_up(&host.store, Some(&engine), &host.data, &body.value.to, now)
     })
     .await;
     let text = done.map_err(|e| failed(&e.to_string()))?.map_err(|e| failed(&format!("{e:#}")))?;
@@ -287,7 +288,8 @@ struct VerifyBody {
 
 async fn verify(Extension(host): Extension<Host>, who: Caller, body: Body<VerifyBody>) -> Result<Json<Value>, Problem> {
     on_host(&who)?;
-    let found = crate::offline::whole(&host.store, Some(&host.engine), &host.data, &body.value.anchors).await;
+    let engine = host.measured.engine().await.map_err(|e| failed(&e.to_string()))?;
+    let found = crate::offline::whole(&host.store, Some(engine), &host.data, &body.value.anchors).await;
     let (text, whole) = found.map_err(|e| failed(&format!("{e:#}")))?;
     Ok(Json(json!({"text": text, "whole": whole})))
 }

@@ -22,6 +22,7 @@ mod onhost;
 mod options;
 mod people;
 mod probing;
+mod reading;
 mod reference;
 mod rules;
 mod samples;
@@ -124,7 +125,9 @@ fn main() -> ExitCode {
     }
     #[expect(clippy::disallowed_methods, reason = "the one place where settings come in")]
     let environment = |name: &str| std::env::var_os(name);
-    let words = settings::with_file(std::env::args_os().collect(), &Arguments::command(), &environment);
+    let given: Vec<_> = std::env::args_os().collect();
+    memory::few_arenas(&given, &environment);
+    let words = settings::with_file(given, &Arguments::command(), &environment);
     let arguments = match words {
         Ok(words) => Arguments::parse_from(words),
         Err(error) => {
@@ -134,9 +137,6 @@ fn main() -> ExitCode {
     };
     let serving = matches!(arguments.command, Command::Up(_) | Command::Server(_));
     log(serving);
-    if serving {
-        memory::few_arenas(std::env::args_os(), &environment);
-    }
     drop(rustls::crypto::ring::default_provider().install_default());
     // Two workers are enough for a small machine, and a large one has more cores to give.
     let mut runtime = tokio::runtime::Builder::new_multi_thread();

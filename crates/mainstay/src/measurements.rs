@@ -66,31 +66,12 @@ pub fn options(kept: &Kept) -> anyhow::Result<series::Options> {
     Ok(options)
 }
 
-/// Gives tenants the limits that are theirs alone.
-///
-/// # Errors
-/// A tenant that is not known.
-pub fn limit_tenants(kernel: &Kernel, engine: &series::Engine, kept: &Kept) -> anyhow::Result<()> {
-    for (flag, limits) in [("--series-limit", &kept.series_limit), ("--samples-limit", &kept.samples_limit)] {
-        for limit in limits {
-            let Some(key) = &limit.tenant else { continue };
-            let tenant = number(known(kernel, key, flag)?);
-            let mut own = engine.limits(tenant);
-            match flag {
-                "--series-limit" => own.max_series = whole(limit.most),
-                _ => own.max_samples_per_second = limit.most,
-            }
-            engine.set_limits(tenant, Some(own));
-        }
-    }
-    Ok(())
-}
-
 fn of_all(limits: &[Limit]) -> Option<u64> {
     limits.iter().rev().find(|limit| limit.tenant.is_none()).map(|limit| limit.most)
 }
 
-fn whole(most: u64) -> usize {
+/// A number of things that are counted in memory.
+pub fn whole(most: u64) -> usize {
     usize::try_from(most).unwrap_or(usize::MAX)
 }
 
@@ -162,7 +143,11 @@ fn tenant(kernel: &Kernel, serve: &Serve, flag: &str) -> anyhow::Result<TenantId
     known(kernel, wanted, "--push-tenant")
 }
 
-fn known(kernel: &Kernel, key: &str, flag: &str) -> anyhow::Result<TenantId> {
+/// The tenant that an option names.
+///
+/// # Errors
+/// There is none of that name.
+pub fn known(kernel: &Kernel, key: &str, flag: &str) -> anyhow::Result<TenantId> {
     if kernel.tenant_key(TenantId::HOME) == *key {
         return Ok(TenantId::HOME);
     }

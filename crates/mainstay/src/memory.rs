@@ -3,7 +3,7 @@
 //! By default it makes eight for each core, and each keeps what the largest answer that was ever written in it took: eight wide
 //! queries at once left 182 MB behind where 113 did with one. With one, though, the threads of eight queries wait for each other:
 //! a quarter of what they took (`crates/series/benches/README.md`). The number can only be said in the environment at the start, so a
-//! server starts itself once more with it. It must never overrule what somebody has set, and never
+//! server starts itself once more with it, before it does anything else. It must never overrule what somebody has set, and never
 //! keep a server from starting.
 
 use std::ffi::OsString;
@@ -16,8 +16,13 @@ const TUNABLES: &str = "GLIBC_TUNABLES";
 /// Enough that threads seldom meet.
 const EACH_CORE: usize = 2;
 
-/// Becomes this program once more, with that setting. Comes back when it is there already, or cannot be made.
-pub fn few_arenas(mut arguments: impl Iterator<Item = OsString>, environment: &dyn Fn(&str) -> Option<OsString>) {
+/// Becomes this program once more, with that setting, when one of the words is that of a server. Comes back when it is there already,
+/// or cannot be made.
+pub fn few_arenas(words: &[OsString], environment: &dyn Fn(&str) -> Option<OsString>) {
+    // Not yet read with care: another command that has such a word in it loses some milliseconds.
+    if !words.iter().any(|word| word == "server" || word == "up") {
+        return;
+    }
     if cfg!(not(target_env = "gnu")) || environment(ARENAS).is_some() || environment(TUNABLES).is_some() {
         return;
     }
@@ -26,10 +31,9 @@ pub fn few_arenas(mut arguments: impl Iterator<Item = OsString>, environment: &d
     let arenas = cores.saturating_mul(EACH_CORE).to_string();
     #[expect(clippy::disallowed_methods, reason = "no process is made: this one goes on as itself")]
     let mut again = std::process::Command::new(this);
-    if let Some(name) = arguments.next() {
+    if let Some(name) = words.first() {
         again.arg0(name);
     }
     // Only a failure comes back, and then everything goes on with more memory.
-    let failed = again.args(arguments).env(ARENAS, arenas).exec();
-    tracing::debug!(error = %failed, "the server could not be started again with {ARENAS}");
+    drop(again.args(words.iter().skip(1)).env(ARENAS, arenas).exec());
 }

@@ -6,11 +6,11 @@ use api::App;
 use kernel::backend::Backend;
 use kernel::controller::Controller;
 use kernel::job::Worker;
-use kernel::{Clock, Kernel, Session, SystemClock, TenantId, Time};
-use series::Metrics;
+use kernel::{Clock, Kernel, Registry, Session, SystemClock, TenantId, Time};
+use series::{Metrics, Opening};
 use signals::Signals;
 use signals::relay::Remote;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use store::Store;
@@ -20,6 +20,7 @@ use watch::runner::Runner;
 use crate::asking::{self, Asking};
 use crate::gate::Door;
 use crate::options::{Data, Serve};
+use crate::reading::ToRead;
 use crate::{courier, demo, domains, elsewhere, hands, host, listen, machine, measurements, people, samples};
 
 /// How often Mainstay notes that it is alive, so that a standstill is seen afterwards as what it is.
@@ -59,7 +60,8 @@ struct Running {
     kernel: Kernel,
     access: Arc<Access>,
     store: Arc<Store>,
-    engine: Arc<series::Engine>,
+    /// Measurements of this machine; they may still be being read.
+    measured: Opening,
     /// The way to an engine elsewhere, when measurements are kept there.
     relay: Option<Arc<Remote>>,
     /// Where everybody writes and asks measurements; writing wakes rules.
@@ -85,15 +87,16 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
     let system_clock = Arc::new(SystemClock::default());
     let clock: Arc<dyn Clock> = system_clock.clone();
     let records = Records::of(data, serve)?;
-    // Beside the records: each of the two takes a while, and neither needs the other.
-    let (series, options) = (data.data.join("series"), measurements::options(&serve.kept)?);
-    let opening = tokio::task::spawn_blocking(move || series::Engine::open(&series, options));
+    let known = Known::read(data.data.join("policies"));
+    let options = measurements::options(&serve.kept)?;
     let store = records.open()?;
     let listener = listen::bind(serve.listen).await?;
     let address = listener.local_addr()?;
     let local = listen::bind_local(&data.socket())?;
-    let running = start(data, serve, store, opening, clock).await?;
+    let (measured, opener) = Opening::begin();
+    let running = start(data, serve, store, known, measured, clock).await?;
     let kernel = running.kernel.clone();
+    let reading = ToRead::new(&data.data, options, &kernel, &serve.kept)?;
     demo::prepare(serve.demo, &kernel, &running.store, address).await?;
     let alive_until = last_alive(&kernel).await;
     told_back(&system_clock, alive_until);
@@ -130,12 +133,14 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
         access: running.access.clone(),
         post,
         store: running.store.clone(),
-        engine: running.engine.clone(),
+        measured: running.measured.clone(),
         data: data.data.clone(),
         public_url: public_url.clone(),
     };
     let asked = asking::Asked { asking: Arc::new(asking), runner };
-    let (app, router) = router(&running, door, asked, &rules, on_host, (signals.clone(), linked));
+    let mut probes = linked.probes();
+    probes.push(Box::new(reading.probe(&running.measured)));
+    let (app, router) = router(&running, door, asked, &rules, on_host, (signals.clone(), linked, probes));
     // From the first answer on, a request to end is heeded.
     let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     listeners.serve(&app, &signals, tls.clone(), address)?;
@@ -148,13 +153,17 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
         }
     }
     tracing::info!(%address, data = %data.data.display(), "Mainstay serves");
+    // A request to end that comes meanwhile is heeded when they are there, since half of them cannot be closed.
+    let ended = tokio::spawn(ended(terminate));
+    // After the records, so that these have the machine for themselves, and everything else is served meanwhile.
+    let engine = reading.read(opener).await?;
     crate::watchdog::ready();
-    ended(terminate).await;
+    ended.await?;
     crate::watchdog::ending();
     keep_alive_mark(&kernel).await;
-    running.engine.flush().context("the last measurements could not be written")?;
+    engine.flush().context("the last measurements could not be written")?;
     // Tasks still hold both, so that nothing drops them before the process is gone.
-    let (engine, store) = (running.engine.clone(), running.store.clone());
+    let store = running.store.clone();
     tokio::task::spawn_blocking(move || (engine.close(), store.close())).await?;
     drop(std::fs::remove_file(data.socket()));
     tracing::info!("Mainstay has ended");
@@ -183,22 +192,36 @@ impl Records {
     }
 }
 
-/// Measurements that are being opened.
-type Opening = tokio::task::JoinHandle<series::Result<(series::Engine, series::Recovery)>>;
+/// What is known without any record: the classes and the policies. Read beside the records, since neither needs the other.
+struct Known {
+    registry: tokio::task::JoinHandle<anyhow::Result<Registry>>,
+    policies: tokio::task::JoinHandle<Result<Policies, Vec<access::PolicyError>>>,
+}
+
+impl Known {
+    fn read(folder: PathBuf) -> Self {
+        let policies = tokio::task::spawn_blocking(move || Policies::load(&folder));
+        Self { registry: tokio::task::spawn_blocking(domains::registry), policies }
+    }
+
+    async fn wait(self) -> anyhow::Result<(Registry, Policies)> {
+        Ok((self.registry.await??, self.policies.await?.map_err(policy_faults)?))
+    }
+}
 
 /// Kernel and access on a store.
 async fn start(
     data: &Data,
     serve: &Serve,
     store: Arc<Store>,
-    opening: Opening,
+    known: Known,
+    measured: Opening,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<Running> {
     let backend: Arc<dyn Backend> = store.clone();
-    let registry = domains::registry()?;
     let cell: Arc<OnceLock<Kernel>> = Arc::default();
     let keys = KeyFolder::open(&data.data.join("keys"))?;
-    let policies = Policies::load(&data.data.join("policies")).map_err(policy_faults)?;
+    let (registry, policies) = known.wait().await?;
     let directory = people::People { backend: backend.clone(), kernel: cell.clone() };
     let access = Arc::new(Access::new(Parts {
         private: Arc::new(OverBackend(backend.clone())),
@@ -214,22 +237,13 @@ async fn start(
     let kernel = Kernel::start(backend, registry, clock.clone(), access.clone()).await?;
     drop(cell.set(kernel.clone()));
     people::standard_roles(&kernel).await.context("the standard roles could not be made")?;
-    let (engine, recovery) = opening.await??;
-    measurements::limit_tenants(&kernel, &engine, &serve.kept)?;
-    if !recovery.damaged.is_empty() {
-        tracing::error!(
-            damaged = recovery.damaged.len(),
-            "parts of the measurements are damaged and are not served; `mainstay verify` names them"
-        );
-    }
-    let engine = Arc::new(engine);
     let relay = elsewhere::relay(&data.data, &serve.elsewhere)?.map(Arc::new);
     let kept: Arc<dyn Metrics> = match &relay {
         Some(remote) => remote.clone(),
-        None => Arc::new(engine.clone()),
+        None => Arc::new(measured.clone()),
     };
     let metrics = Arc::new(Heard::new(kept));
-    Ok(Running { kernel, access, store, engine, relay, metrics, clock })
+    Ok(Running { kernel, access, store, measured, relay, metrics, clock })
 }
 
 fn policy_faults(faults: Vec<access::PolicyError>) -> anyhow::Error {
@@ -369,19 +383,19 @@ fn router(
     asked: asking::Asked,
     rules: &Rules,
     on_host: host::Host,
-    (signals, linked): (Signals, Arc<elsewhere::Linked>),
+    (signals, linked, probes): (Signals, Arc<elsewhere::Linked>, Vec<Box<dyn api::app::Probe>>),
 ) -> (App, axum::Router) {
     let (runner, evaluated, own) = (asked.runner.clone(), rules.clone(), rules.clone());
-    let (asking, engine, told) = (asked.clone(), running.engine.clone(), signals.clone());
+    let (asking, measured, told) = (asked.clone(), running.measured.clone(), signals.clone());
     let also = linked.clone();
     let metrics = move || {
-        let checks = asking.exposition() + &own_metrics(&engine);
+        let checks = asking.exposition() + &measured.opened().map(|engine| own_metrics(engine)).unwrap_or_default();
         checks + &own.own_metrics() + &told.counters().exposition() + &also.own_metrics()
     };
     let app = App {
         kernel: running.kernel.clone(),
         gate: Arc::new(door),
-        probes: Arc::new(linked.probes()),
+        probes: Arc::new(probes),
         live: Arc::new(move |record| match record.kind.as_str() {
             "check" => runner.latest(record.id),
             "rule" => evaluated.latest(record.id),

@@ -4,7 +4,7 @@ mod change;
 mod lookup;
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -55,6 +55,12 @@ impl Engine {
     /// [`SeriesError::Locked`] when another engine has it open; [`SeriesError::Io`] when the directory cannot be used.
     pub fn open(dir: &Path, options: Options) -> crate::Result<(Self, Recovery)> {
         Self::open_on(dir, options, on_disk())
+    }
+
+    /// Bytes of log that [`open`](Self::open) will read in `dir`; 0 where there is none yet.
+    pub fn log_bytes(dir: &Path) -> u64 {
+        let bytes = |(_, path): (u64, PathBuf)| fs::metadata(path).map_or(0, |found| found.len());
+        segments(&wal_dir(dir)).unwrap_or_default().into_iter().map(bytes).sum()
     }
 
     /// [`open`](Self::open), with the log on a disk of the caller's.

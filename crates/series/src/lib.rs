@@ -62,7 +62,7 @@ pub use error::{Damage, DamageKind, Refusal, SeriesError};
 pub use histogram::{Bucket, CUSTOM_BUCKETS, Combined, Histogram, Incompatible, NanObservations, ResetHint};
 pub use labels::{Labels, LabelsError, NAME, Sample, is_stale, measured, stale_marker};
 pub use matcher::{MatchOp, Matcher};
-pub use metrics::{Counted, Layer, Metrics, MetricsError, SeriesExemplars, SeriesList};
+pub use metrics::{Counted, Layer, Metrics, MetricsError, Opener, Opening, SeriesExemplars, SeriesList};
 pub use options::{Clock, Options, Recovery, RefusedBy, Stats, TenantLimits, system_clock};
 pub use read::SeriesData;
 pub use snapshot::SnapshotReport;

@@ -4,6 +4,7 @@
 //! It must never give a tenant another tenant's series, and never say that something is stored before it is on a disk.
 
 mod layer;
+mod opening;
 mod quick;
 
 use std::collections::HashSet;
@@ -23,6 +24,7 @@ use crate::visit::Found;
 use crate::writer::Appended;
 
 pub use layer::Layer;
+pub use opening::{Opener, Opening};
 pub(crate) use quick::FEW_FILES;
 use quick::When;
 

@@ -29,11 +29,13 @@ struct State {
     /// Who waits and was not called yet.
     warm: usize,
     cold: usize,
+    /// Who makes a connection just now, each for one question.
+    connecting: usize,
 }
 
 impl Queue {
-    /// The next question; none at the end.
-    fn next(&self, is_warm: bool) -> Option<Question> {
+    /// The next question for who has a connection; none at the end.
+    fn next(&self) -> Option<Question> {
         let mut state = self.state.lock();
         loop {
             if let Some(question) = state.questions.pop_front() {
@@ -42,10 +44,36 @@ impl Queue {
             if state.ended {
                 return None;
             }
-            let (waiting, call) = if is_warm { (&mut state.warm, &self.warm) } else { (&mut state.cold, &self.cold) };
-            *waiting += 1;
-            call.wait(&mut state);
+            state.warm += 1;
+            self.warm.wait(&mut state);
         }
+    }
+
+    /// Waits until one more connection is needed; false at the end. The question stays: one who has a connection may be free
+    /// before another is made.
+    fn needed(&self) -> bool {
+        let mut state = self.state.lock();
+        while state.questions.len() <= state.connecting {
+            if state.ended {
+                return false;
+            }
+            state.cold += 1;
+            self.cold.wait(&mut state);
+        }
+        state.connecting += 1;
+        true
+    }
+
+    /// The connection is made.
+    fn connected(&self) {
+        self.state.lock().connecting -= 1;
+    }
+
+    /// The connection cannot be made: a question that may have waited for it, to be told so.
+    fn not_connected(&self) -> Option<Question> {
+        let mut state = self.state.lock();
+        state.connecting -= 1;
+        state.questions.pop_front()
     }
 
     /// Calls one who has a connection, if one is free: to make one means to read the whole layout of the database.
@@ -56,7 +84,7 @@ impl Queue {
         if state.warm > 0 {
             state.warm -= 1;
             self.warm.notify_one();
-        } else if state.cold > 0 {
+        } else if state.cold > 0 && state.questions.len() > state.connecting {
             state.cold -= 1;
             self.cold.notify_one();
         }
@@ -99,21 +127,17 @@ impl Drop for Readers {
 }
 
 fn serve(queue: &Queue, connect: &ConnectReader) {
-    let mut conn: Option<Box<dyn Conn>> = None;
-    while let Some(question) = queue.next(conn.is_some()) {
-        if conn.is_none() {
-            match connect() {
-                Ok(new) => conn = Some(new),
-                Err(error) => {
+    while queue.needed() {
+        match connect() {
+            Ok(mut conn) => {
+                queue.connected();
+                while queue.next().is_some_and(|question| !question(Ok(&mut *conn))) {}
+            }
+            Err(error) => {
+                if let Some(question) = queue.not_connected() {
                     question(Err(error));
-                    continue;
                 }
             }
-        }
-        if let Some(open) = &mut conn
-            && question(Ok(&mut **open))
-        {
-            conn = None;
         }
     }
 }

@@ -129,6 +129,9 @@ impl Claim {
     }
 }
 
+/// Any question to a table has the layout read.
+const FIRST_LOOK: &str = "SELECT id FROM tenant LIMIT 1";
+
 impl Store {
     /// Opens the SQLite store of a data directory, making it when there is none.
     ///
@@ -197,12 +200,15 @@ impl Store {
             dialect: start.dialect,
         };
         let thread = std::thread::Builder::new().name("store-write".into()).spawn(move || writer.serve(receiver))?;
+        let readers = Readers::start(options.readers.max(1), &start.connect_reader)?;
+        // The first question will not have to wait for a connection, nor for the layout to be read.
+        readers.ask(Box::new(|conn| conn.and_then(|conn| conn.first(FIRST_LOOK, &[], |_| Ok(()))).is_err()));
         Ok(Arc::new(Self {
             dir: start.dir,
             edition,
             work: Mutex::new(Some(sender)),
             writer: Mutex::new(Some(thread)),
-            readers: Some(Readers::start(options.readers.max(1), &start.connect_reader)?),
+            readers: Some(readers),
             let_in: Semaphore::new(QUESTIONS),
             classes,
             intake,
