@@ -266,7 +266,7 @@ async fn backup(
 ) -> Result<Json<Value>, Problem> {
     on_host(&who)?;
     let now = app.kernel.now();
-    let engine = host.measured.engine().await.map_err(|e| failed(&e.to_string()))?.clone();
+    let engine = host.measured.engine().await.clone();
     let done = tokio::task::spawn_blocking(move || {
         crate::offline::back_up(&host.store, Some(&engine), &host.data, &body.value.to, now)
     })
@@ -288,7 +288,7 @@ struct VerifyBody {
 
 async fn verify(Extension(host): Extension<Host>, who: Caller, body: Body<VerifyBody>) -> Result<Json<Value>, Problem> {
     on_host(&who)?;
-    let engine = host.measured.engine().await.map_err(|e| failed(&e.to_string()))?;
+    let engine = host.measured.engine().await;
     let found = crate::offline::whole(&host.store, Some(engine), &host.data, &body.value.anchors).await;
     let (text, whole) = found.map_err(|e| failed(&format!("{e:#}")))?;
     Ok(Json(json!({"text": text, "whole": whole})))

@@ -126,7 +126,9 @@ fn main() -> ExitCode {
     #[expect(clippy::disallowed_methods, reason = "the one place where settings come in")]
     let environment = |name: &str| std::env::var_os(name);
     let given: Vec<_> = std::env::args_os().collect();
-    memory::few_arenas(&given, &environment);
+    if settings::serving(&given.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>()).is_some() {
+        memory::few_arenas(&given, &environment);
+    }
     let words = settings::with_file(given, &Arguments::command(), &environment);
     let arguments = match words {
         Ok(words) => Arguments::parse_from(words),

@@ -16,13 +16,8 @@ const TUNABLES: &str = "GLIBC_TUNABLES";
 /// Enough that threads seldom meet.
 const EACH_CORE: usize = 2;
 
-/// Becomes this program once more, with that setting, when one of the words is that of a server. Comes back when it is there already,
-/// or cannot be made.
+/// Becomes this program once more, with that setting. Comes back when it is there already, or cannot be made.
 pub fn few_arenas(words: &[OsString], environment: &dyn Fn(&str) -> Option<OsString>) {
-    // Not yet read with care: another command that has such a word in it loses some milliseconds.
-    if !words.iter().any(|word| word == "server" || word == "up") {
-        return;
-    }
     if cfg!(not(target_env = "gnu")) || environment(ARENAS).is_some() || environment(TUNABLES).is_some() {
         return;
     }

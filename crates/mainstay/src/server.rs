@@ -20,7 +20,7 @@ use watch::runner::Runner;
 use crate::asking::{self, Asking};
 use crate::gate::Door;
 use crate::options::{Data, Serve};
-use crate::reading::ToRead;
+use crate::reading::{Reading, ToRead};
 use crate::{courier, demo, domains, elsewhere, hands, host, listen, machine, measurements, people, samples};
 
 /// How often Mainstay notes that it is alive, so that a standstill is seen afterwards as what it is.
@@ -60,7 +60,7 @@ struct Running {
     kernel: Kernel,
     access: Arc<Access>,
     store: Arc<Store>,
-    /// Measurements of this machine; they may still be being read.
+    /// Measurements of this machine; at the start they may still be being read, for a moment.
     measured: Opening,
     /// The way to an engine elsewhere, when measurements are kept there.
     relay: Option<Arc<Remote>>,
@@ -96,7 +96,7 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
     let (measured, opener) = Opening::begin();
     let running = start(data, serve, store, known, measured, clock).await?;
     let kernel = running.kernel.clone();
-    let reading = ToRead::new(&data.data, options, &kernel, &serve.kept)?;
+    let reading = Reading::begin(ToRead::claim(&data.data, options, &kernel, &serve.kept)?, opener).await?;
     demo::prepare(serve.demo, &kernel, &running.store, address).await?;
     let alive_until = last_alive(&kernel).await;
     told_back(&system_clock, alive_until);
@@ -138,9 +138,7 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
         public_url: public_url.clone(),
     };
     let asked = asking::Asked { asking: Arc::new(asking), runner };
-    let mut probes = linked.probes();
-    probes.push(Box::new(reading.probe(&running.measured)));
-    let (app, router) = router(&running, door, asked, &rules, on_host, (signals.clone(), linked, probes));
+    let (app, router) = router(&running, door, asked, &rules, on_host, (signals.clone(), linked));
     // From the first answer on, a request to end is heeded.
     let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     listeners.serve(&app, &signals, tls.clone(), address)?;
@@ -153,10 +151,9 @@ pub async fn run(data: &Data, serve: &Serve, greet: bool) -> anyhow::Result<()> 
         }
     }
     tracing::info!(%address, data = %data.data.display(), "Mainstay serves");
-    // A request to end that comes meanwhile is heeded when they are there, since half of them cannot be closed.
+    // A request to end that comes in this moment is heeded after it.
     let ended = tokio::spawn(ended(terminate));
-    // After the records, so that these have the machine for themselves, and everything else is served meanwhile.
-    let engine = reading.read(opener).await?;
+    let engine = reading.end().await?;
     crate::watchdog::ready();
     ended.await?;
     crate::watchdog::ending();
@@ -383,7 +380,7 @@ fn router(
     asked: asking::Asked,
     rules: &Rules,
     on_host: host::Host,
-    (signals, linked, probes): (Signals, Arc<elsewhere::Linked>, Vec<Box<dyn api::app::Probe>>),
+    (signals, linked): (Signals, Arc<elsewhere::Linked>),
 ) -> (App, axum::Router) {
     let (runner, evaluated, own) = (asked.runner.clone(), rules.clone(), rules.clone());
     let (asking, measured, told) = (asked.clone(), running.measured.clone(), signals.clone());
@@ -395,7 +392,7 @@ fn router(
     let app = App {
         kernel: running.kernel.clone(),
         gate: Arc::new(door),
-        probes: Arc::new(probes),
+        probes: Arc::new(linked.probes()),
         live: Arc::new(move |record| match record.kind.as_str() {
             "check" => runner.latest(record.id),
             "rule" => evaluated.latest(record.id),

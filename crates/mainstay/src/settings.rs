@@ -8,6 +8,21 @@ use clap::Command;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+/// Flags before the subcommand that take a value.
+const BEFORE: [&str; 4] = ["--data", "--server", "--token", "--tenant"];
+
+/// Where the subcommand is, if it is one that serves.
+pub fn serving(words: &[impl AsRef<str>]) -> Option<usize> {
+    let mut at = 1;
+    loop {
+        match words.get(at)?.as_ref() {
+            flag if BEFORE.contains(&flag) => at += 2,
+            flag if flag.starts_with('-') => at += 1,
+            word => return (word == "up" || word == "server").then_some(at),
+        }
+    }
+}
+
 /// The arguments with those of the file put behind the subcommand, for subcommands that serve.
 ///
 /// # Errors
@@ -18,7 +33,7 @@ pub fn with_file(
     variables: &dyn Fn(&str) -> Option<OsString>,
 ) -> anyhow::Result<Vec<OsString>> {
     let words: Vec<String> = arguments.iter().map(|a| a.to_string_lossy().into_owned()).collect();
-    let Some(at) = words.iter().position(|w| w == "up" || w == "server") else { return Ok(arguments) };
+    let Some(at) = serving(&words) else { return Ok(arguments) };
     let path = data(&words, variables).join("mainstay.toml");
     if !path.exists() {
         return Ok(arguments);
@@ -110,6 +125,35 @@ mod tests {
         let rest = ["--allow-webhook=a:1", "--allow-webhook=b:2", "--no-agent"];
         assert_eq!(read(text, &["mainstay", "up", "--listen", "x"], None).unwrap(), rest);
         assert_eq!(read(text, &["mainstay", "up"], Some("X_LISTEN")).unwrap(), rest);
+    }
+
+    #[test]
+    fn only_the_subcommand_is_taken_for_one_that_serves() {
+        let of = |line: &str| serving(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!(of("mainstay up"), Some(1));
+        assert_eq!(of("mainstay --data x --tenant=up server --listen y"), Some(4));
+        for line in [
+            "mainstay",
+            "mainstay --data server",
+            "mainstay --data x check run snmp 192.0.2.1 --profile server",
+            "mainstay check run tcp up",
+        ] {
+            assert_eq!(of(line), None, "{line}");
+        }
+        // Every one of the flags before a subcommand that takes a value is known here.
+        let command = <crate::Arguments as clap::CommandFactory>::command();
+        let with_value = |flag: &&clap::Arg| flag.get_action().takes_values();
+        let mut all: Vec<String> = command
+            .get_arguments()
+            .filter(with_value)
+            .filter_map(|flag| Some(format!("--{}", flag.get_long()?)))
+            .collect();
+        all.sort();
+        assert_eq!(all, {
+            let mut known = BEFORE.to_vec();
+            known.sort_unstable();
+            known
+        });
     }
 
     #[test]

@@ -4,7 +4,7 @@ mod change;
 mod lookup;
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::admit::Met;
 use crate::busy::Busy;
+use crate::claim::Claim;
 use crate::error::{SeriesError, io as at};
 use crate::formats::{Batch, Limits};
 use crate::labels::{Labels, Sample};
@@ -54,21 +55,18 @@ impl Engine {
     /// # Errors
     /// [`SeriesError::Locked`] when another engine has it open; [`SeriesError::Io`] when the directory cannot be used.
     pub fn open(dir: &Path, options: Options) -> crate::Result<(Self, Recovery)> {
-        Self::open_on(dir, options, on_disk())
+        Claim::take(dir)?.open(options)
     }
 
-    /// Bytes of log that [`open`](Self::open) will read in `dir`; 0 where there is none yet.
-    pub fn log_bytes(dir: &Path) -> u64 {
-        let bytes = |(_, path): (u64, PathBuf)| fs::metadata(path).map_or(0, |found| found.len());
-        segments(&wal_dir(dir)).unwrap_or_default().into_iter().map(bytes).sum()
+    /// [`open`](Self::open), of a directory that nobody else can open.
+    pub(crate) fn open_claimed(claim: Claim, options: Options) -> crate::Result<(Self, Recovery)> {
+        Self::open_on(claim, options, on_disk())
     }
 
-    /// [`open`](Self::open), with the log on a disk of the caller's.
-    pub(crate) fn open_on(dir: &Path, mut options: Options, disk: OpenLog) -> crate::Result<(Self, Recovery)> {
-        for sub in [dir, &wal_dir(dir), &blocks_dir(dir)] {
-            fs::create_dir_all(sub).map_err(at("create", sub))?;
-        }
-        let lock = lock(dir)?;
+    /// The same, with the log on a disk of the caller's.
+    pub(crate) fn open_on(claim: Claim, mut options: Options, disk: OpenLog) -> crate::Result<(Self, Recovery)> {
+        let Claim { dir, lock } = claim;
+        let dir = dir.as_path();
         options.max_waiting_samples = options.max_waiting_samples.max(WAITING_JOBS);
         options.max_request_samples = options.max_request_samples.min(options.max_waiting_samples);
         remove_parts(&wal_dir(dir))?;
@@ -330,16 +328,6 @@ impl Drop for Engine {
         self.close();
         // In so many words: a process that was just started may hold the open file for a moment longer than we do.
         let _ = self.lock.unlock();
-    }
-}
-
-fn lock(dir: &Path) -> crate::Result<File> {
-    let path = dir.join("lock");
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(at("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(SeriesError::Locked { path: dir.to_path_buf() }),
-        Err(fs::TryLockError::Error(source)) => Err(at("lock", &path)(source)),
     }
 }
 

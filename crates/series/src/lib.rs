@@ -18,6 +18,7 @@ mod bits;
 mod block;
 mod busy;
 mod chunk;
+mod claim;
 mod contents;
 mod cut;
 mod decimate;
@@ -57,6 +58,7 @@ mod visit;
 mod wire;
 mod writer;
 
+pub use claim::Claim;
 pub use engine::Engine;
 pub use error::{Damage, DamageKind, Refusal, SeriesError};
 pub use histogram::{Bucket, CUSTOM_BUCKETS, Combined, Histogram, Incompatible, NanObservations, ResetHint};

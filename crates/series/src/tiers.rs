@@ -46,6 +46,11 @@ impl Tier {
         self.interval_ms.saturating_mul(INTERVALS)
     }
 
+    /// Where the files are that say who is in a period.
+    pub(crate) fn counts_dir(&self, dir: &Path) -> PathBuf {
+        folder_of(dir, self).join(Column::Count.name())
+    }
+
     pub(crate) fn is_sane(&self) -> bool {
         (1_000..=16 * 3_600_000).contains(&self.interval_ms)
     }
@@ -184,7 +189,7 @@ pub(crate) fn read_tiers(store: &Store, recovery: &mut Recovery) -> crate::Resul
     for tier in &store.options.tiers {
         let folder = folder_of(&store.dir, tier);
         let mut periods: BTreeMap<i64, std::sync::Arc<Period>> = BTreeMap::new();
-        let counts = folder.join(Column::Count.name());
+        let counts = tier.counts_dir(&store.dir);
         let mut files = if tier.is_sane() { files_in(&counts)? } else { Vec::new() };
         files.retain(|(name, _)| Column::OTHERS.iter().all(|column| column_path(&folder, *column, *name).exists()));
         // The last of those that begin together is the newest.
@@ -209,7 +214,7 @@ pub(crate) fn read_tiers(store: &Store, recovery: &mut Recovery) -> crate::Resul
 }
 
 /// The sealed files of a folder with start and generation, the older generation first.
-fn files_in(folder: &Path) -> crate::Result<Vec<((i64, u32), PathBuf)>> {
+pub(crate) fn files_in(folder: &Path) -> crate::Result<Vec<((i64, u32), PathBuf)>> {
     if !folder.exists() {
         return Ok(Vec::new());
     }

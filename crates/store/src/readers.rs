@@ -51,29 +51,17 @@ impl Queue {
 
     /// Waits until one more connection is needed; false at the end. The question stays: one who has a connection may be free
     /// before another is made.
-    fn needed(&self) -> bool {
+    fn needed(&self) -> Option<Connecting<'_>> {
         let mut state = self.state.lock();
         while state.questions.len() <= state.connecting {
             if state.ended {
-                return false;
+                return None;
             }
             state.cold += 1;
             self.cold.wait(&mut state);
         }
         state.connecting += 1;
-        true
-    }
-
-    /// The connection is made.
-    fn connected(&self) {
-        self.state.lock().connecting -= 1;
-    }
-
-    /// The connection cannot be made: a question that may have waited for it, to be told so.
-    fn not_connected(&self) -> Option<Question> {
-        let mut state = self.state.lock();
-        state.connecting -= 1;
-        state.questions.pop_front()
+        Some(Connecting { queue: self, is_counted: true })
     }
 
     /// Calls one who has a connection, if one is free: to make one means to read the whole layout of the database.
@@ -87,6 +75,37 @@ impl Queue {
         } else if state.cold > 0 && state.questions.len() > state.connecting {
             state.cold -= 1;
             self.cold.notify_one();
+        }
+    }
+}
+
+/// One who makes a connection.
+struct Connecting<'q> {
+    queue: &'q Queue,
+    is_counted: bool,
+}
+
+impl Connecting<'_> {
+    /// The connection is made, or cannot be: the question that waits, if nobody was free sooner. Both in one, so that nobody thinks
+    /// in between that one more is needed.
+    fn done(mut self) -> Option<Question> {
+        self.is_counted = false;
+        let mut state = self.queue.state.lock();
+        state.connecting -= 1;
+        state.questions.pop_front()
+    }
+}
+
+impl Drop for Connecting<'_> {
+    /// Who dies over it leaves its question to another one.
+    fn drop(&mut self) {
+        if self.is_counted {
+            let mut state = self.queue.state.lock();
+            state.connecting -= 1;
+            if state.cold > 0 {
+                state.cold -= 1;
+                self.queue.cold.notify_one();
+            }
         }
     }
 }
@@ -127,14 +146,18 @@ impl Drop for Readers {
 }
 
 fn serve(queue: &Queue, connect: &ConnectReader) {
-    while queue.needed() {
-        match connect() {
-            Ok(mut conn) => {
-                queue.connected();
-                while queue.next().is_some_and(|question| !question(Ok(&mut *conn))) {}
-            }
+    while let Some(connecting) = queue.needed() {
+        let connected = connect();
+        let mut next = connecting.done();
+        match connected {
+            Ok(mut conn) => loop {
+                let Some(question) = next.take().or_else(|| queue.next()) else { return };
+                if question(Ok(&mut *conn)) {
+                    break;
+                }
+            },
             Err(error) => {
-                if let Some(question) = queue.not_connected() {
+                if let Some(question) = next {
                     question(Err(error));
                 }
             }

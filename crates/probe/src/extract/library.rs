@@ -139,7 +139,7 @@ impl Library {
                 [] => format!("say {AUTO}, or one of {}", roles.collect::<Vec<_>>().join(", ")),
                 near => format!("did you mean {}?", near.join(" or ")),
             };
-            format!("there is no profile {name:?}; {hint}")
+            format!("there is no role or profile {name:?}; {hint}")
         })
     }
 
@@ -168,8 +168,7 @@ impl Library {
         let (identity, descr) = crate::extract::device::system(snapshot);
         let fits = |profile: &&Profile| {
             let when = &profile.when;
-            let is_snmp = profile.sources.values().any(|source| source.table.is_some() || !source.scalars.is_empty());
-            is_snmp
+            profile.is_snmp()
                 && (when.os.0.is_empty() || when.os.0.iter().any(|name| name == os))
                 && (when.sysobjectid.0.is_empty() || when.sysobjectid.0.iter().any(|root| identity.is_below(root)))
                 && when.sysdescr.as_ref().is_none_or(|pattern| pattern.0.is_match(&descr))
@@ -196,7 +195,7 @@ mod tests {
         assert!(matches!(library.wanted("if-mib"), Ok(Wanted::Profile(profile)) if profile.profile == "if-mib"));
         assert!(matches!(library.wanted("core-switch"), Ok(Wanted::Role(role)) if role.needs == ["port"]));
         let told = library.wanted("core-swich").unwrap_err();
-        assert!(told.starts_with("there is no profile \"core-swich\"; did you mean core-switch"), "{told}");
+        assert!(told.starts_with("there is no role or profile \"core-swich\"; did you mean core-switch"), "{told}");
         assert!(library.wanted("zzz").unwrap_err().contains("say auto, or one of core-switch, access-switch"));
     }
 

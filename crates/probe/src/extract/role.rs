@@ -30,7 +30,8 @@ impl Role {
     pub fn parse_list(file: &str, text: &str, profiles: &[Profile]) -> Result<Vec<Role>, Vec<Fault>> {
         let fault = |line, message| Fault { file: file.to_owned(), line, message };
         let roles: Vec<Role> = read(file, text)?;
-        let kinds = || profiles.iter().flat_map(|profile| &profile.rules).filter_map(|rule| rule.item.as_deref());
+        let snmp = || profiles.iter().filter(|profile| profile.is_snmp());
+        let kinds = || snmp().flat_map(|profile| &profile.rules).filter_map(|rule| rule.item.as_deref());
         let mut faults = Vec::new();
         let mut seen: Vec<&str> = profiles.iter().map(|profile| profile.profile.as_str()).collect();
         for role in &roles {

@@ -322,6 +322,11 @@ impl Profile {
         if faults.is_empty() { Ok(profile) } else { Err(faults) }
     }
 
+    /// Whether any of it is asked of an SNMP agent.
+    pub fn is_snmp(&self) -> bool {
+        self.sources.values().any(|source| source.table.is_some() || !source.scalars.is_empty())
+    }
+
     /// What the values of that map mean; nothing is in a map that does not exist, which [`Profile::parse`] refuses.
     pub fn meaning<'p>(&'p self, map: &'p StateMap, value: &str) -> Option<&'p Meaning> {
         let meanings = match map {

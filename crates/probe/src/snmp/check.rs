@@ -228,9 +228,9 @@ fn judge(peer: SocketAddr, seen: &Inspection) -> Outcome {
     let summary = match (troubles.as_slice(), seen.cut.first()) {
         // Whether it has something is not known then.
         ([], Some(cut)) if items.is_empty() => {
-            format!("{peer} answers, and tells nothing of what the profile looks for: {cut}")
+            format!("{peer} answers, and tells nothing of what was asked for: {cut}")
         }
-        ([], None) if items.is_empty() => format!("{peer} answers, and has nothing that the profile looks for"),
+        ([], None) if items.is_empty() => format!("{peer} answers, and has nothing of what was asked for{but}"),
         ([], _) => format!("{peer} ({what}): {}{but}", counts.join(", ")),
         (troubles, _) => format!("{peer} ({what}): {}{but}", troubles.join("; ")),
     };

@@ -14,7 +14,7 @@ pub struct Inspection {
     pub device: Device,
     /// What is on it.
     pub found: Extracted,
-    /// Kinds of items that a device of its role always has, and this one does not tell.
+    /// Kinds of items that a device of its role always has, and this one does not tell although all was read.
     pub missing: Vec<String>,
     /// Why some of it may be missing.
     pub cut: Vec<Cut>,
@@ -108,7 +108,9 @@ pub async fn inspect(
     let missing = match wanted {
         Wanted::Role(role) => {
             role.keep(&mut found);
-            role.missing(&found).into_iter().map(str::to_owned).collect()
+            // What was not read may be there.
+            let missing = if walked.cut.is_empty() { role.missing(&found) } else { Vec::new() };
+            missing.into_iter().map(str::to_owned).collect()
         }
         Wanted::Everything | Wanted::Profile(_) => Vec::new(),
     };

@@ -185,10 +185,10 @@ async fn a_recorded_switch_is_read_whole_in_every_version() {
     assert!(core.summary.contains("3 port") && core.reading("sensor_celsius") == Some(38.0), "{}", core.summary);
     let ups = check("snmp", &target, json!({"profile": "ups", "community": "switch"}), Duration::from_secs(20)).await;
     assert_eq!(by_port(&ups, "port_in_bytes_total"), BTreeMap::new(), "a supply is not asked for its ports");
-    let server =
-        check("snmp", &target, json!({"profile": "server", "community": "switch"}), Duration::from_secs(20)).await;
-    assert_eq!(server.state, State::Warning, "{}", server.summary);
-    assert!(server.summary.contains("it tells no processor, which its role has"), "{}", server.summary);
+    let printer =
+        check("snmp", &target, json!({"profile": "printer", "community": "switch"}), Duration::from_secs(20)).await;
+    assert_eq!(printer.state, State::Warning, "{}", printer.summary);
+    assert!(printer.summary.contains("it tells no printer, which its role has"), "{}", printer.summary);
     // Version 1 has no counters of 64 bits, so those of 32 are told.
     let v1 = json!({"profile": "auto", "version": "1", "community": "switch"});
     let old = check("snmp", &target, v1, Duration::from_secs(20)).await;

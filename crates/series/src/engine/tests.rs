@@ -55,7 +55,7 @@ fn open(dir: &Path) -> (Engine, Arc<Disk>) {
     let behind = disk.clone();
     let real = std::fs::OpenOptions::new().append(true).create_new(true).clone();
     let opener: OpenLog = Arc::new(move |path| Ok(Box::new(Behind(real.open(path)?, behind.clone()))));
-    (Engine::open_on(dir, options(), opener).unwrap().0, disk)
+    (Engine::open_on(Claim::take(dir).unwrap(), options(), opener).unwrap().0, disk)
 }
 
 fn options() -> Options {

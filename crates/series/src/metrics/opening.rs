@@ -1,7 +1,8 @@
 //! Measurements whose log is still being read: whoever asks or writes waits until they are there, and then it is as if they had
-//! always been. So a server answers for everything else at once, however much it has to read.
+//! always been. So a server answers for everything else at once.
 //!
-//! It must never answer for an engine that is not there, and never keep anybody waiting for one that will not come.
+//! It must never answer for an engine that is not there. Nor is it for long waits: whoever asks does not know that he waits, and his
+//! time for the answer runs.
 
 use std::sync::Arc;
 
@@ -16,34 +17,28 @@ use crate::matcher::Matcher;
 use crate::promql::{Answer, Limits, Query};
 use crate::writer::Appended;
 
-/// None within: it will not come.
-type Place = Arc<SetOnce<Option<Arc<Engine>>>>;
-
 /// An engine that is there, or will be.
 #[derive(Clone)]
-pub struct Opening(Place);
+pub struct Opening(Arc<SetOnce<Arc<Engine>>>);
 
-/// Who says that the engine is there; whoever drops it says that none will come.
-pub struct Opener(Place);
+/// Who says that the engine is there. Whoever cannot open it ends the program: those who wait are told nothing before that.
+pub struct Opener(Arc<SetOnce<Arc<Engine>>>);
 
 impl Opening {
     /// An engine that will be there when the other one says so.
     pub fn begin() -> (Self, Opener) {
-        let place = Place::default();
+        let place = Arc::new(SetOnce::new());
         (Self(place.clone()), Opener(place))
     }
 
     /// The engine, when it is there.
     pub fn opened(&self) -> Option<&Arc<Engine>> {
-        self.0.get().and_then(Option::as_ref)
+        self.0.get()
     }
 
     /// Waits for the engine.
-    ///
-    /// # Errors
-    /// [`MetricsError::Ended`]: it could not be opened.
-    pub async fn engine(&self) -> Result<&Arc<Engine>, MetricsError> {
-        self.0.wait().await.as_ref().ok_or(MetricsError::Ended)
+    pub async fn engine(&self) -> &Arc<Engine> {
+        self.0.wait().await
     }
 }
 
@@ -51,24 +46,18 @@ impl Opener {
     /// The engine is there: all who wait go on.
     pub fn opened(self, engine: Arc<Engine>) {
         // There is one opener, so that nothing was said before.
-        drop(self.0.set(Some(engine)));
-    }
-}
-
-impl Drop for Opener {
-    fn drop(&mut self) {
-        drop(self.0.set(None));
+        drop(self.0.set(engine));
     }
 }
 
 #[async_trait]
 impl Metrics for Opening {
     async fn write(&self, tenant: u64, batch: Batch) -> Result<Appended, MetricsError> {
-        self.engine().await?.write(tenant, batch).await
+        self.engine().await.write(tenant, batch).await
     }
 
     async fn instant(&self, tenant: u64, query: Query, at_ms: i64, limits: Limits) -> Result<Answer, MetricsError> {
-        self.engine().await?.instant(tenant, query, at_ms, limits).await
+        self.engine().await.instant(tenant, query, at_ms, limits).await
     }
 
     async fn instants(
@@ -78,10 +67,7 @@ impl Metrics for Opening {
         at_ms: i64,
         limits: Limits,
     ) -> Vec<Result<Answer, MetricsError>> {
-        match self.engine().await {
-            Ok(engine) => engine.instants(tenant, queries, at_ms, limits).await,
-            Err(_) => queries.iter().map(|_| Err(MetricsError::Ended)).collect(),
-        }
+        self.engine().await.instants(tenant, queries, at_ms, limits).await
     }
 
     async fn range(
@@ -91,11 +77,11 @@ impl Metrics for Opening {
         times: (i64, i64, i64),
         limits: Limits,
     ) -> Result<Answer, MetricsError> {
-        self.engine().await?.range(tenant, query, times, limits).await
+        self.engine().await.range(tenant, query, times, limits).await
     }
 
     async fn series(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Vec<Labels>, MetricsError> {
-        self.engine().await?.series(tenant, sets, time).await
+        self.engine().await.series(tenant, sets, time).await
     }
 
     async fn series_json(
@@ -105,11 +91,11 @@ impl Metrics for Opening {
         time: Span,
         most: usize,
     ) -> Result<SeriesList, MetricsError> {
-        self.engine().await?.series_json(tenant, sets, time, most).await
+        self.engine().await.series_json(tenant, sets, time, most).await
     }
 
     async fn label_names(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Vec<String>, MetricsError> {
-        self.engine().await?.label_names(tenant, sets, time).await
+        self.engine().await.label_names(tenant, sets, time).await
     }
 
     async fn label_values(
@@ -119,27 +105,27 @@ impl Metrics for Opening {
         sets: Vec<Vec<Matcher>>,
         time: Span,
     ) -> Result<Vec<String>, MetricsError> {
-        self.engine().await?.label_values(tenant, name, sets, time).await
+        self.engine().await.label_values(tenant, name, sets, time).await
     }
 
     async fn metadata(&self, tenant: u64, family: Option<String>) -> Result<Vec<Metadata>, MetricsError> {
-        Metrics::metadata(self.engine().await?, tenant, family).await
+        Metrics::metadata(self.engine().await, tenant, family).await
     }
 
     async fn exemplars(&self, tenant: u64, query: Query, time: Span) -> Result<Vec<SeriesExemplars>, MetricsError> {
-        Metrics::exemplars(self.engine().await?, tenant, query, time).await
+        Metrics::exemplars(self.engine().await, tenant, query, time).await
     }
 
     async fn count(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Counted, MetricsError> {
-        self.engine().await?.count(tenant, sets, time).await
+        self.engine().await.count(tenant, sets, time).await
     }
 
     async fn delete(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<(), MetricsError> {
-        Metrics::delete(self.engine().await?, tenant, sets, time).await
+        Metrics::delete(self.engine().await, tenant, sets, time).await
     }
 
     async fn import(&self, tenant: u64, batch: Batch) -> Result<Appended, MetricsError> {
-        Metrics::import(self.engine().await?, tenant, batch).await
+        Metrics::import(self.engine().await, tenant, batch).await
     }
 }
 
@@ -150,7 +136,7 @@ mod tests {
     use crate::options::Options;
 
     #[tokio::test]
-    async fn who_asks_and_who_writes_before_the_engine_is_there_waits_for_it_and_who_waits_for_none_is_told() {
+    async fn who_asks_before_the_engine_is_there_waits_for_it() {
         let dir = tempfile::tempdir().unwrap();
         let (opening, opener) = Opening::begin();
         assert!(opening.opened().is_none());
@@ -167,14 +153,5 @@ mod tests {
         opener.opened(engine);
         assert_eq!(asking.await.unwrap().unwrap(), ["up"]);
         assert_eq!(counting.await.unwrap().unwrap().samples, 1);
-
-        let (opening, opener) = Opening::begin();
-        let asked = opening.clone();
-        let asking = tokio::spawn(async move { asked.metadata(1, None).await });
-        drop(opener);
-        assert!(matches!(asking.await.unwrap(), Err(MetricsError::Ended)));
-        let query = Query::parse("up").unwrap();
-        let answers = opening.instants(1, vec![query.clone(), query], 0, Limits::default()).await;
-        assert!(answers.len() == 2 && answers.iter().all(|answer| matches!(answer, Err(MetricsError::Ended))));
     }
 }
