@@ -154,6 +154,14 @@ pub fn known(kernel: &Kernel, key: &str, flag: &str) -> anyhow::Result<TenantId>
     kernel.tenant(key).with_context(|| format!("{flag}: there is no tenant {key:?}"))
 }
 
+/// What this server is called in its own measurements: the machine's name, which stays when it listens elsewhere, and which alerts
+/// find the machine by.
+fn this_machine(own: SocketAddr) -> String {
+    let system = rustix::system::uname();
+    let name = system.nodename().to_string_lossy();
+    if name.is_empty() { own.to_string() } else { name.into_owned() }
+}
+
 impl Listeners {
     /// Serves them, and keeps Mainstay's own metrics.
     ///
@@ -176,7 +184,7 @@ impl Listeners {
             tokio::spawn(bound.serve(signals.clone()));
         }
         let page = app.metrics.clone();
-        tokio::spawn(signals::own::keep(signals.clone(), number(TenantId::HOME), own.to_string(), page));
+        tokio::spawn(signals::own::keep(signals.clone(), number(TenantId::HOME), this_machine(own), page));
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use crate::state::Signals;
 /// How often.
 const EVERY: Duration = Duration::from_secs(15);
 
-/// Stores what `page` says, in the exposition format, until it is dropped. `instance` is this server's own address.
+/// Stores what `page` says, in the exposition format, until it is dropped. `instance` is what this server is called.
 pub async fn keep(signals: Signals, tenant: u64, instance: String, page: Arc<dyn Fn() -> String + Send + Sync>) {
     let labels = [("job".to_owned(), "mainstay".to_owned()), ("instance".to_owned(), instance)];
     let mut rounds = tokio::time::interval(EVERY);
