@@ -6,7 +6,6 @@
 //! requests hold a [`Lease`] as long as they use numbers.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::Range;
@@ -523,33 +522,10 @@ impl Index {
         self.in_order(found)
     }
 
-    /// Puts series in order of their labels.
-    pub(crate) fn sort(&self, ids: &mut [SeriesId]) {
-        // Numbers are mostly in order already, at least in long runs, which this sort sees.
-        ids.sort_by(|a, b| self.by_labels(*a, *b));
-    }
-
-    /// Names and values of the labels of a series.
-    pub(crate) fn texts_of(&self, id: SeriesId) -> impl Iterator<Item = (&str, &str)> {
-        let text = |symbol: Symbol| &**self.symbols.text(symbol);
-        self.pairs_of(&self.entries[id as usize]).iter().map(move |(name, value)| (text(*name), text(*value)))
-    }
-
     /// These series of one tenant with their labels, in order of those.
     pub(crate) fn in_order(&self, mut ids: Vec<SeriesId>) -> Vec<(Labels, SeriesId)> {
         self.sort(&mut ids);
         ids.into_iter().map(|id| (self.labels(&self.entries[id as usize]), id)).collect()
-    }
-
-    /// The order of two series of a tenant. Texts are only compared where they differ.
-    fn by_labels(&self, a: SeriesId, b: SeriesId) -> Ordering {
-        let (a, b) = (self.pairs_of(&self.entries[a as usize]), self.pairs_of(&self.entries[b as usize]));
-        let text = |symbol: Symbol| self.symbols.text(symbol);
-        match a.iter().zip(b).find(|(a, b)| a != b) {
-            Some((a, b)) if a.0 == b.0 => text(a.1).cmp(text(b.1)),
-            Some((a, b)) => text(a.0).cmp(text(b.0)),
-            None => a.len().cmp(&b.len()),
-        }
     }
 }
 
@@ -580,6 +556,8 @@ fn intersection(a: &[SeriesId], b: &[SeriesId]) -> Vec<SeriesId> {
 }
 
 mod names;
+mod order;
 pub(crate) use names::Wanted;
+pub(crate) use order::Written;
 #[cfg(test)]
 mod tests;

@@ -6,11 +6,10 @@ use std::cell::Cell;
 use super::Engine;
 use crate::formats::Metadata;
 use crate::head::{WINDOW_MS, window_start};
-use crate::index::{Index, SeriesId, Wanted};
+use crate::index::{Index, SeriesId, Wanted, Written};
 use crate::labels::Labels;
 use crate::matcher::Matcher;
 use crate::metrics::{EVER, FEW_FILES, SeriesExemplars, SeriesList, Span};
-use crate::promql::json;
 use crate::store::Store;
 
 /// Names or values that are sorted on the spot.
@@ -52,7 +51,8 @@ impl Engine {
             ids.dedup();
         }
         index.sort(&mut ids);
-        SeriesList::of(&ids, most, |out, id| json::pairs(out, index.texts_of(*id)))
+        let mut last = Written::default();
+        SeriesList::of(&ids, most, |out, id| index.write(out, *id, &mut last))
     }
 
     /// The label names of those series, sorted.

@@ -7,7 +7,7 @@ fn labels(name: &str, job: &str) -> Labels {
     Labels::metric(name, &[("job", job)]).unwrap()
 }
 
-fn intern(index: &mut Index, tenant: u64, labels: &Labels) -> SeriesId {
+pub(super) fn intern(index: &mut Index, tenant: u64, labels: &Labels) -> SeriesId {
     let key = key::of(labels);
     let hash = Index::hash(index.seed(), tenant, &key);
     index.intern(tenant, hash, &key)

@@ -149,7 +149,7 @@ pub fn counted<W: Write>(out: &mut W, histogram: &Histogram) -> io::Result<()> {
 }
 
 /// A text in quotes. Nearly none needs an escape.
-fn string<W: Write>(out: &mut W, text: &str) -> io::Result<()> {
+pub(crate) fn string<W: Write>(out: &mut W, text: &str) -> io::Result<()> {
     // All bytes are looked at, many at once: to stop at the first that is found would be slower.
     let escaped = text.bytes().fold(false, |any, b| any | (b < 0x20) | (b == b'"') | (b == b'\\'));
     if !escaped {

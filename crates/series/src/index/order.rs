@@ -1,0 +1,159 @@
+//! Series in the order of their labels, and as JSON in that order. Most of them are alike: the same names, many of the same values. So
+//! texts are compared once each, not once for each comparison of two series, and what a series has in common with the one before it
+//! is copied. It must never put series in another order than their labels are in.
+
+use std::cmp::Ordering;
+use std::io;
+
+use super::{Index, SeriesId};
+use crate::promql::json;
+use crate::symbols::{BySymbol, Symbol};
+
+/// Series that are compared with each other at once.
+const FEW: usize = 32;
+
+/// A series in JSON, as it was written last.
+#[derive(Default)]
+pub(crate) struct Written<'i> {
+    pairs: &'i [(Symbol, Symbol)],
+    /// Where it begins, and from there where each of its labels ends.
+    at: usize,
+    ends: Vec<usize>,
+}
+
+impl Index {
+    /// Puts series of one tenant in order of their labels.
+    pub(crate) fn sort(&self, ids: &mut [SeriesId]) {
+        // Numbers are mostly in order already.
+        if ids.is_sorted_by(|a, b| self.by_labels(*a, *b).is_le()) {
+            return;
+        }
+        let ranked = if ids.len() < FEW { None } else { self.ranked(ids) };
+        match ranked {
+            Some(mut ranked) => {
+                ranked.sort_unstable();
+                ids.iter_mut().zip(ranked).for_each(|(place, (_, id))| *place = id);
+            }
+            None => ids.sort_by(|a, b| self.by_labels(*a, *b)),
+        }
+    }
+
+    /// Writes a series as an object of its labels.
+    ///
+    /// # Errors
+    /// None: memory takes all that is written.
+    pub(crate) fn write<'i>(&'i self, out: &mut Vec<u8>, id: SeriesId, last: &mut Written<'i>) -> io::Result<()> {
+        let pairs = self.symbols_of(id);
+        let common = pairs.iter().zip(last.pairs).take_while(|(a, b)| a == b).count();
+        let at = out.len();
+        match common.checked_sub(1).map(|label| last.ends[label]) {
+            Some(end) => out.extend_from_within(last.at..last.at + end),
+            None => out.push(b'{'),
+        }
+        last.ends.truncate(common);
+        for (place, (name, value)) in pairs.iter().enumerate().skip(common) {
+            if place > 0 {
+                out.push(b',');
+            }
+            json::string(out, self.symbols.text(*name))?;
+            out.push(b':');
+            json::string(out, self.symbols.text(*value))?;
+            last.ends.push(out.len() - at);
+        }
+        out.push(b'}');
+        (last.pairs, last.at) = (pairs, at);
+        Ok(())
+    }
+
+    fn symbols_of(&self, id: SeriesId) -> &[(Symbol, Symbol)] {
+        self.pairs_of(&self.entries[id as usize])
+    }
+
+    /// Each with a number that is in the order of its labels; none when they have other names than the first, or too many values.
+    fn ranked(&self, ids: &[SeriesId]) -> Option<Vec<(u64, SeriesId)>> {
+        let first = self.symbols_of(*ids.first()?);
+        let mut varies = vec![false; first.len()];
+        for id in ids {
+            let pairs = self.symbols_of(*id);
+            if pairs.len() != first.len() {
+                return None;
+            }
+            for ((one, other), varies) in first.iter().zip(pairs).zip(&mut varies) {
+                if one.0 != other.0 {
+                    return None;
+                }
+                *varies |= one.1 != other.1;
+            }
+        }
+        let mut ranked: Vec<(u64, SeriesId)> = ids.iter().map(|id| (0, *id)).collect();
+        let mut used = 0;
+        for place in (0..first.len()).filter(|place| varies[*place]) {
+            let mut ranks: BySymbol<u64> = ids.iter().map(|id| (self.symbols_of(*id)[place].1, 0)).collect();
+            let mut values: Vec<Symbol> = ranks.keys().copied().collect();
+            values.sort_unstable_by_key(|value| self.symbols.text(*value));
+            ranks.extend(values.into_iter().zip(0..));
+            let bits = (ranks.len() - 1).ilog2() + 1;
+            used += bits;
+            if used > u64::BITS {
+                return None;
+            }
+            for (number, id) in &mut ranked {
+                *number = *number << bits | ranks[&self.symbols_of(*id)[place].1];
+            }
+        }
+        Some(ranked)
+    }
+
+    /// The order of two series of a tenant. Texts are only compared where they differ.
+    fn by_labels(&self, a: SeriesId, b: SeriesId) -> Ordering {
+        let (a, b) = (self.symbols_of(a), self.symbols_of(b));
+        let text = |symbol: Symbol| self.symbols.text(symbol);
+        match a.iter().zip(b).find(|(a, b)| a != b) {
+            Some((a, b)) if a.0 == b.0 => text(a.1).cmp(text(b.1)),
+            Some((a, b)) => text(a.0).cmp(text(b.0)),
+            None => a.len().cmp(&b.len()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::index::tests::intern;
+    use crate::labels::Labels;
+
+    fn series() -> impl Strategy<Value = Vec<(u8, u8, u8, Option<u8>)>> {
+        let odd = prop_oneof![9 => Just(None), 1 => any::<u8>().prop_map(Some)];
+        prop::collection::vec((0..4_u8, any::<u8>(), any::<u8>(), odd), 0..120)
+    }
+
+    proptest! {
+        #[test]
+        fn series_are_in_the_order_of_their_labels_and_their_json_is_that_of_each(all in series(), alike in any::<bool>()) {
+            let mut index = Index::default();
+            let mut ids = Vec::new();
+            for (a, b, c, odd) in all {
+                let mut pairs = vec![
+                    ("a".to_owned(), format!("v\"{a}")), ("b".to_owned(), b.to_string()), ("c".to_owned(), c.to_string()),
+                ];
+                pairs.extend(odd.filter(|_| !alike).map(|odd| (format!("b{}", odd % 3), "x".to_owned())));
+                let labels = Labels::new(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))).unwrap();
+                ids.push(intern(&mut index, 1, &labels));
+            }
+            ids.sort_unstable();
+            ids.dedup();
+            let mut expected: Vec<Labels> = ids.iter().map(|id| index.labels(&index.entries[*id as usize])).collect();
+            expected.sort();
+            index.sort(&mut ids);
+            let sorted: Vec<Labels> = ids.iter().map(|id| index.labels(&index.entries[*id as usize])).collect();
+            prop_assert_eq!(&sorted, &expected);
+            let (mut last, mut out) = (Written::default(), Vec::new());
+            json::list(&mut out, &ids, |out, id| index.write(out, *id, &mut last)).unwrap();
+            let mut plain = Vec::new();
+            json::list(&mut plain, &sorted, |out, labels| json::pairs(out, labels.iter())).unwrap();
+            prop_assert_eq!(String::from_utf8(out).unwrap(), String::from_utf8(plain).unwrap());
+        }
+    }
+}
