@@ -88,20 +88,41 @@ impl Index {
         let mut ranked: Vec<(u64, SeriesId)> = ids.iter().map(|id| (0, *id)).collect();
         let mut used = 0;
         for place in (0..first.len()).filter(|place| varies[*place]) {
-            let mut ranks: BySymbol<u64> = ids.iter().map(|id| (self.symbols_of(*id)[place].1, 0)).collect();
-            let mut values: Vec<Symbol> = ranks.keys().copied().collect();
-            values.sort_unstable_by_key(|value| self.symbols.text(*value));
-            ranks.extend(values.into_iter().zip(0..));
-            let bits = (ranks.len() - 1).ilog2() + 1;
+            let (places, values) = self.values_at(place, ids);
+            let mut by_text: Vec<u32> = (0..values.len() as u32).collect();
+            by_text.sort_unstable_by_key(|value| self.symbols.text(values[*value as usize]));
+            let mut ranks = vec![0; values.len()];
+            (0..).zip(by_text).for_each(|(rank, value)| ranks[value as usize] = rank);
+            let bits = (values.len() - 1).ilog2() + 1;
             used += bits;
             if used > u64::BITS {
                 return None;
             }
-            for (number, id) in &mut ranked {
-                *number = *number << bits | ranks[&self.symbols_of(*id)[place].1];
+            for ((number, _), value) in ranked.iter_mut().zip(places) {
+                *number = *number << bits | ranks[value as usize];
             }
         }
         Some(ranked)
+    }
+
+    /// The values that the label at a place has in these series, and for each series which of them it has.
+    fn values_at(&self, place: usize, ids: &[SeriesId]) -> (Vec<u32>, Vec<Symbol>) {
+        let (mut known, mut values): (BySymbol<u32>, Vec<Symbol>) = Default::default();
+        let mut last = (Symbol::MAX, 0);
+        let each = ids.iter().map(|id| {
+            let value = self.symbols_of(*id)[place].1;
+            // Neighbours often have the same.
+            if last.0 != value {
+                let new = values.len() as u32;
+                let number = *known.entry(value).or_insert(new);
+                if number == new {
+                    values.push(value);
+                }
+                last = (value, number);
+            }
+            last.1
+        });
+        (each.collect(), values)
     }
 
     /// The order of two series of a tenant. Texts are only compared where they differ.
