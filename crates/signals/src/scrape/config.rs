@@ -100,6 +100,7 @@ struct RawJob {
     #[serde(default)]
     honor_labels: bool,
     honor_timestamps: Option<bool>,
+    enable_compression: Option<bool>,
     body_size_limit: Option<Size>,
     sample_limit: Option<usize>,
     target_limit: Option<usize>,
@@ -204,6 +205,8 @@ pub(crate) struct Job {
     pub(crate) params: BTreeMap<String, Vec<String>>,
     pub(crate) honor_labels: bool,
     pub(crate) honor_timestamps: bool,
+    /// Pages may come compressed.
+    pub(crate) compressed: bool,
     pub(crate) body_bytes: u64,
     pub(crate) sample_limit: usize,
     pub(crate) target_limit: usize,
@@ -359,6 +362,7 @@ fn check(mut raw: RawJob, global: &RawGlobal, fingerprint: u64, folder: &Path) -
         params: raw.params.into_iter().map(|(name, values)| (name, values.0)).collect(),
         honor_labels: raw.honor_labels,
         honor_timestamps: raw.honor_timestamps.unwrap_or(true),
+        compressed: raw.enable_compression.unwrap_or(true),
         body_bytes: if body == 0 { PAGE_BYTES } else { body.min(PAGE_BYTES) },
         sample_limit: most(raw.sample_limit, global.sample_limit),
         target_limit: most(raw.target_limit, global.target_limit),

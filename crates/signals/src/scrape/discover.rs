@@ -113,7 +113,7 @@ fn files(patterns: &[PathBuf]) -> Result<Vec<Group>, String> {
 
 async fn ask(url: &url::Url, fetcher: &mut Fetcher, interval: Duration) -> Result<Vec<Group>, String> {
     let headers = [("x-prometheus-refresh-interval-seconds", interval.as_secs_f64().to_string())];
-    let asking = Asking { accept: "application/json", headers: &headers, limit: LIST_BYTES };
+    let asking = Asking { accept: "application/json", compressed: true, headers: &headers, limit: LIST_BYTES };
     let page = fetcher.get(url, &asking).await.map_err(|why| format!("{url}: {why}"))?;
     parse_list(&page.body, url.as_str()).map_err(|why| format!("{url}: {why}"))
 }

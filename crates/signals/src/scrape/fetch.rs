@@ -40,6 +40,8 @@ pub(crate) struct Page {
 /// What is sent besides.
 pub(crate) struct Asking<'a> {
     pub(crate) accept: &'a str,
+    /// The body may be compressed. From this machine itself it never is: that would take both sides longer than the bytes.
+    pub(crate) compressed: bool,
     /// Further headers.
     pub(crate) headers: &'a [(&'static str, String)],
     /// Bytes of the body, decompressed.
@@ -52,6 +54,8 @@ type Driver = Pin<Box<http1::Connection<TokioIo<Box<dyn probe::env::Stream>>, Em
 struct Connection {
     /// Scheme, host and port.
     place: (String, String, u16),
+    /// The other side is this machine.
+    is_here: bool,
     sender: SendRequest<Empty<Bytes>>,
     /// Moves the bytes while something is awaited of them; none once the connection has ended. It is no task of its own: that would
     /// be woken for every piece of a page only to wake who waits for it.
@@ -136,13 +140,13 @@ impl Fetcher {
         let place = place(url);
         if let Some(mut kept) = self.kept.take().filter(|kept| kept.place == place) {
             // The other side may just have closed it: then a new one is tried.
-            if let Ok(answer) = kept.ask(request(url, asking, shown.clone())?).await {
+            if let Ok(answer) = kept.ask(request(url, asking, shown.clone(), kept.is_here)?).await {
                 self.kept = Some(kept);
                 return Ok(answer);
             }
         }
         let mut new = self.connect(place).await?;
-        let answer = new.ask(request(url, asking, shown)?).await;
+        let answer = new.ask(request(url, asking, shown, new.is_here)?).await;
         self.kept = Some(new);
         answer.map_err(|error| format!("{}: {}", url.host_str().unwrap_or_default(), chain(&error)))
     }
@@ -172,7 +176,7 @@ impl Fetcher {
             };
             let shaken = http1::Builder::new().max_buf_size(256 << 10).handshake(TokioIo::new(stream)).await;
             let (sender, driver) = shaken.map_err(|error| chain(&error))?;
-            return Ok(Connection { place, sender, driver: Some(Box::pin(driver)) });
+            return Ok(Connection { place, is_here: address.is_loopback(), sender, driver: Some(Box::pin(driver)) });
         }
         Err(failure)
     }
@@ -183,13 +187,19 @@ fn place(url: &Url) -> (String, String, u16) {
     (url.scheme().to_owned(), host.to_owned(), url.port_or_known_default().unwrap_or(80))
 }
 
-fn request(url: &Url, asking: &Asking<'_>, shown: Option<HeaderValue>) -> Result<Request<Empty<Bytes>>, String> {
+fn request(
+    url: &Url,
+    asking: &Asking<'_>,
+    shown: Option<HeaderValue>,
+    is_here: bool,
+) -> Result<Request<Empty<Bytes>>, String> {
+    let encoding = if asking.compressed && !is_here { "gzip" } else { "identity" };
     let mut built = Request::builder()
         .uri(&url[url::Position::BeforePath..url::Position::AfterQuery])
         .header(HOST, &url[url::Position::BeforeHost..url::Position::AfterPort])
         .header(USER_AGENT, concat!("Mainstay/", env!("CARGO_PKG_VERSION")))
         .header(ACCEPT, asking.accept)
-        .header(ACCEPT_ENCODING, "gzip");
+        .header(ACCEPT_ENCODING, encoding);
     if let Some(value) = shown {
         built = built.header(AUTHORIZATION, value);
     }
@@ -260,11 +270,25 @@ mod tests {
         });
         let config = Config::parse(std::path::Path::new("x"), "scrape_configs: [{job_name: j}]").unwrap();
         let mut fetcher = Fetcher::new(probe::Env::real().net, config.jobs[0].client.clone());
-        let asking = Asking { accept: "*/*", headers: &[], limit: 100 };
-        assert_eq!(fetcher.get(&url, &asking).await.unwrap().body, b"up 1");
+        assert_eq!(fetcher.get(&url, &asking(true)).await.unwrap().body, b"up 1");
         let is_kept = fetcher.kept.is_some();
         let after = if is_kept { None } else { told.recv_timeout(std::time::Duration::from_secs(10)).ok() };
         (is_kept, after)
+    }
+
+    fn asking(compressed: bool) -> Asking<'static> {
+        Asking { accept: "*/*", compressed, headers: &[], limit: 100 }
+    }
+
+    #[test]
+    fn pages_of_this_machine_are_not_compressed_and_others_when_the_job_lets_them() {
+        let url: Url = "http://[2001:db8::1]:9100/metrics".parse().unwrap();
+        for (compressed, is_here, encoding) in
+            [(true, false, "gzip"), (true, true, "identity"), (false, false, "identity"), (false, true, "identity")]
+        {
+            let request = request(&url, &asking(compressed), None, is_here).unwrap();
+            assert_eq!(request.headers()[ACCEPT_ENCODING], encoding, "{compressed} {is_here}");
+        }
     }
 
     #[tokio::test]

@@ -160,7 +160,8 @@ impl Worker {
     /// The page and its format.
     async fn fetch(&self, state: &mut State) -> Result<(Format, Vec<u8>), String> {
         let headers = [("x-prometheus-scrape-timeout-seconds", self.target.timeout.as_secs_f64().to_string())];
-        let asking = Asking { accept: &self.job.accept, headers: &headers, limit: self.job.body_bytes };
+        let Job { accept, compressed, body_bytes: limit, .. } = &*self.job;
+        let asking = Asking { accept, compressed: *compressed, headers: &headers, limit: *limit };
         let fetched = tokio::time::timeout(self.target.timeout, state.fetcher.get(&self.target.url, &asking)).await;
         let Ok(page) = fetched else {
             state.fetcher.hang_up();
