@@ -126,7 +126,8 @@ fn main() -> ExitCode {
     #[expect(clippy::disallowed_methods, reason = "the one place where settings come in")]
     let environment = |name: &str| std::env::var_os(name);
     let given: Vec<_> = std::env::args_os().collect();
-    if settings::serving(&given.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>()).is_some() {
+    let serving = settings::serving(&given.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>()).is_some();
+    if serving {
         memory::few_arenas(&given, &environment);
     }
     let words = settings::with_file(given, &Arguments::command(), &environment);
@@ -137,7 +138,6 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let serving = matches!(arguments.command, Command::Up(_) | Command::Server(_));
     log(serving);
     drop(rustls::crypto::ring::default_provider().install_default());
     // Two workers are enough for a small machine, and a large one has more cores to give.

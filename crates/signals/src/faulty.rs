@@ -33,7 +33,7 @@ impl Faulty {
 
 #[async_trait]
 impl Layer for Faulty {
-    fn inner(&self) -> &dyn Metrics {
+    async fn inner(&self) -> &dyn Metrics {
         &self.inner
     }
 

@@ -110,7 +110,7 @@ fn library(folder: &Path) -> Result<Library, Any> {
     let systems = read(&folder.join("os"))?;
     let mut profiles = read(folder)?;
     profiles.extend(read(&folder.join("vendor"))?);
-    Library::read(&borrowed(&systems), &borrowed(&profiles)).map_err(|faults| {
+    Library::read(&borrowed(&systems), &borrowed(&profiles), &[]).map_err(|faults| {
         let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
         told.join("\n").into()
     })

@@ -70,7 +70,7 @@ impl Library {
     pub fn own() -> &'static Library {
         static OWN: OnceLock<Library> = OnceLock::new();
         OWN.get_or_init(|| {
-            Library::read(SYSTEMS, PROFILES).and_then(|library| library.with_roles(&[ROLES])).unwrap_or_else(|faults| {
+            Library::read(SYSTEMS, PROFILES, &[ROLES]).unwrap_or_else(|faults| {
                 // A test reads them, so a release cannot have one that is wrong.
                 tracing::error!(?faults, "a profile of Mainstay's own is wrong");
                 Library::default()
@@ -82,7 +82,11 @@ impl Library {
     ///
     /// # Errors
     /// Every mistake in every file.
-    pub fn read(systems: &[(&str, &str)], profiles: &[(&str, &str)]) -> Result<Library, Vec<Fault>> {
+    pub fn read(
+        systems: &[(&str, &str)],
+        profiles: &[(&str, &str)],
+        roles: &[(&str, &str)],
+    ) -> Result<Library, Vec<Fault>> {
         let mut library = Library::default();
         let mut faults = Vec::new();
         for (file, text) in systems {
@@ -105,22 +109,13 @@ impl Library {
                 Err(found) => faults.extend(found),
             }
         }
-        if faults.is_empty() { Ok(library) } else { Err(faults) }
-    }
-
-    /// The library with these lists of roles, which name kinds of items of its profiles.
-    ///
-    /// # Errors
-    /// Every mistake in every list.
-    pub fn with_roles(mut self, lists: &[(&str, &str)]) -> Result<Library, Vec<Fault>> {
-        let mut faults = Vec::new();
-        for (file, text) in lists {
-            match Role::parse_list(file, text, &self.profiles) {
-                Ok(roles) => self.roles.extend(roles),
+        for (file, text) in roles {
+            match Role::parse_list(file, text, &library.profiles) {
+                Ok(roles) => library.roles.extend(roles),
                 Err(found) => faults.extend(found),
             }
         }
-        if faults.is_empty() { Ok(self) } else { Err(faults) }
+        if faults.is_empty() { Ok(library) } else { Err(faults) }
     }
 
     /// What a name asks for: `auto`, a role or a profile.
@@ -146,11 +141,6 @@ impl Library {
     /// The profile of that name.
     pub fn profile(&self, name: &str) -> Option<&Profile> {
         self.profiles.iter().find(|profile| profile.profile == name)
-    }
-
-    /// Every role.
-    pub fn roles(&self) -> &[Role] {
-        &self.roles
     }
 
     /// Every profile.
@@ -183,7 +173,7 @@ mod tests {
 
     #[test]
     fn every_profile_of_our_own_is_valid() {
-        if let Err(faults) = Library::read(SYSTEMS, PROFILES).and_then(|library| library.with_roles(&[ROLES])) {
+        if let Err(faults) = Library::read(SYSTEMS, PROFILES, &[ROLES]) {
             panic!("{}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
         }
     }

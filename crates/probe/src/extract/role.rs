@@ -67,9 +67,9 @@ impl Role {
     }
 
     /// What such a device always has and this one does not tell.
-    pub(crate) fn missing<'r>(&'r self, found: &Extracted) -> Vec<&'r str> {
+    pub(crate) fn missing(&self, found: &Extracted) -> Vec<String> {
         let tells = |need: &str| found.items.iter().any(|item| item.kind == need);
-        self.needs.iter().map(String::as_str).filter(|need| !tells(need)).collect()
+        self.needs.iter().filter(|need| !tells(need)).cloned().collect()
     }
 }
 

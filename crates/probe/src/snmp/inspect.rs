@@ -80,16 +80,12 @@ pub async fn inspect(
 ) -> Result<Inspection, SnmpError> {
     let (mut snapshot, entry) = meet(session, library).await?;
     let os = entry.map(|entry| entry.os.as_str()).unwrap_or_default();
-    let profiles = match wanted {
+    let mut profiles = match wanted {
         Wanted::Profile(profile) => vec![profile],
-        Wanted::Everything | Wanted::Role(_) => {
-            let mut fitting = library.profiles_for(os, &snapshot);
-            if let Wanted::Role(role) = wanted {
-                fitting.retain(|profile| role.reads(profile));
-            }
-            fitting
-        }
+        Wanted::Everything | Wanted::Role(_) => library.profiles_for(os, &snapshot),
     };
+    let role = if let Wanted::Role(role) = wanted { Some(role) } else { None };
+    profiles.retain(|profile| role.is_none_or(|role| role.reads(profile)));
     let mut single = objects(&profiles, &snapshot);
     let (facts, columns) = places_of_facts(entry, &snapshot);
     single.extend(facts);
@@ -105,15 +101,13 @@ pub async fn inspect(
     for (name, text) in &found.facts {
         device.facts.entry(name.clone()).or_insert_with(|| text.clone());
     }
-    let missing = match wanted {
-        Wanted::Role(role) => {
-            role.keep(&mut found);
-            // What was not read may be there.
-            let missing = if walked.cut.is_empty() { role.missing(&found) } else { Vec::new() };
-            missing.into_iter().map(str::to_owned).collect()
-        }
-        Wanted::Everything | Wanted::Profile(_) => Vec::new(),
-    };
+    let mut missing = Vec::new();
+    if let Some(role) = role {
+        role.keep(&mut found);
+        missing = role.missing(&found);
+    }
+    // What was not read may be there.
+    missing.retain(|_| walked.cut.is_empty());
     Ok(Inspection { device, found, missing, cut: walked.cut })
 }
 

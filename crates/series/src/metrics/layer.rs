@@ -14,22 +14,22 @@ use crate::writer::Appended;
 /// [`Metrics`] around others. The calls here are those that some layer changes; each forwards unless it is written anew.
 #[async_trait]
 pub trait Layer: Send + Sync + 'static {
-    /// The measurements inside.
-    fn inner(&self) -> &dyn Metrics;
+    /// The measurements inside, waited for if they are not there yet.
+    async fn inner(&self) -> &dyn Metrics;
 
     /// See [`Metrics::write`].
     async fn write(&self, tenant: u64, batch: Batch) -> Result<Appended, MetricsError> {
-        self.inner().write(tenant, batch).await
+        self.inner().await.write(tenant, batch).await
     }
 
     /// See [`Metrics::import`].
     async fn import(&self, tenant: u64, batch: Batch) -> Result<Appended, MetricsError> {
-        self.inner().import(tenant, batch).await
+        self.inner().await.import(tenant, batch).await
     }
 
     /// See [`Metrics::instant`].
     async fn instant(&self, tenant: u64, query: Query, at_ms: i64, limits: Limits) -> Result<Answer, MetricsError> {
-        self.inner().instant(tenant, query, at_ms, limits).await
+        self.inner().await.instant(tenant, query, at_ms, limits).await
     }
 
     /// See [`Metrics::instants`].
@@ -40,12 +40,12 @@ pub trait Layer: Send + Sync + 'static {
         at_ms: i64,
         limits: Limits,
     ) -> Vec<Result<Answer, MetricsError>> {
-        self.inner().instants(tenant, queries, at_ms, limits).await
+        self.inner().await.instants(tenant, queries, at_ms, limits).await
     }
 
     /// See [`Metrics::count`].
     async fn count(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Counted, MetricsError> {
-        self.inner().count(tenant, sets, time).await
+        self.inner().await.count(tenant, sets, time).await
     }
 }
 
@@ -84,11 +84,11 @@ impl<L: Layer> Metrics for L {
         times: (i64, i64, i64),
         limits: Limits,
     ) -> Result<Answer, MetricsError> {
-        self.inner().range(tenant, query, times, limits).await
+        self.inner().await.range(tenant, query, times, limits).await
     }
 
     async fn series(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Vec<Labels>, MetricsError> {
-        self.inner().series(tenant, sets, time).await
+        self.inner().await.series(tenant, sets, time).await
     }
 
     async fn series_json(
@@ -98,11 +98,11 @@ impl<L: Layer> Metrics for L {
         time: Span,
         most: usize,
     ) -> Result<SeriesList, MetricsError> {
-        self.inner().series_json(tenant, sets, time, most).await
+        self.inner().await.series_json(tenant, sets, time, most).await
     }
 
     async fn label_names(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Vec<String>, MetricsError> {
-        self.inner().label_names(tenant, sets, time).await
+        self.inner().await.label_names(tenant, sets, time).await
     }
 
     async fn label_values(
@@ -112,18 +112,18 @@ impl<L: Layer> Metrics for L {
         sets: Vec<Vec<Matcher>>,
         time: Span,
     ) -> Result<Vec<String>, MetricsError> {
-        self.inner().label_values(tenant, name, sets, time).await
+        self.inner().await.label_values(tenant, name, sets, time).await
     }
 
     async fn metadata(&self, tenant: u64, family: Option<String>) -> Result<Vec<Metadata>, MetricsError> {
-        self.inner().metadata(tenant, family).await
+        self.inner().await.metadata(tenant, family).await
     }
 
     async fn exemplars(&self, tenant: u64, query: Query, time: Span) -> Result<Vec<SeriesExemplars>, MetricsError> {
-        self.inner().exemplars(tenant, query, time).await
+        self.inner().await.exemplars(tenant, query, time).await
     }
 
     async fn delete(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<(), MetricsError> {
-        self.inner().delete(tenant, sets, time).await
+        self.inner().await.delete(tenant, sets, time).await
     }
 }

@@ -9,13 +9,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::SetOnce;
 
-use super::{Counted, Metrics, MetricsError, SeriesExemplars, SeriesList, Span};
+use super::{Layer, Metrics};
 use crate::engine::Engine;
-use crate::formats::{Batch, Metadata};
-use crate::labels::Labels;
-use crate::matcher::Matcher;
-use crate::promql::{Answer, Limits, Query};
-use crate::writer::Appended;
 
 /// An engine that is there, or will be.
 #[derive(Clone)]
@@ -51,88 +46,16 @@ impl Opener {
 }
 
 #[async_trait]
-impl Metrics for Opening {
-    async fn write(&self, tenant: u64, batch: Batch) -> Result<Appended, MetricsError> {
-        self.engine().await.write(tenant, batch).await
-    }
-
-    async fn instant(&self, tenant: u64, query: Query, at_ms: i64, limits: Limits) -> Result<Answer, MetricsError> {
-        self.engine().await.instant(tenant, query, at_ms, limits).await
-    }
-
-    async fn instants(
-        &self,
-        tenant: u64,
-        queries: Vec<Query>,
-        at_ms: i64,
-        limits: Limits,
-    ) -> Vec<Result<Answer, MetricsError>> {
-        self.engine().await.instants(tenant, queries, at_ms, limits).await
-    }
-
-    async fn range(
-        &self,
-        tenant: u64,
-        query: Query,
-        times: (i64, i64, i64),
-        limits: Limits,
-    ) -> Result<Answer, MetricsError> {
-        self.engine().await.range(tenant, query, times, limits).await
-    }
-
-    async fn series(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Vec<Labels>, MetricsError> {
-        self.engine().await.series(tenant, sets, time).await
-    }
-
-    async fn series_json(
-        &self,
-        tenant: u64,
-        sets: Vec<Vec<Matcher>>,
-        time: Span,
-        most: usize,
-    ) -> Result<SeriesList, MetricsError> {
-        self.engine().await.series_json(tenant, sets, time, most).await
-    }
-
-    async fn label_names(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Vec<String>, MetricsError> {
-        self.engine().await.label_names(tenant, sets, time).await
-    }
-
-    async fn label_values(
-        &self,
-        tenant: u64,
-        name: String,
-        sets: Vec<Vec<Matcher>>,
-        time: Span,
-    ) -> Result<Vec<String>, MetricsError> {
-        self.engine().await.label_values(tenant, name, sets, time).await
-    }
-
-    async fn metadata(&self, tenant: u64, family: Option<String>) -> Result<Vec<Metadata>, MetricsError> {
-        Metrics::metadata(self.engine().await, tenant, family).await
-    }
-
-    async fn exemplars(&self, tenant: u64, query: Query, time: Span) -> Result<Vec<SeriesExemplars>, MetricsError> {
-        Metrics::exemplars(self.engine().await, tenant, query, time).await
-    }
-
-    async fn count(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Counted, MetricsError> {
-        self.engine().await.count(tenant, sets, time).await
-    }
-
-    async fn delete(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<(), MetricsError> {
-        Metrics::delete(self.engine().await, tenant, sets, time).await
-    }
-
-    async fn import(&self, tenant: u64, batch: Batch) -> Result<Appended, MetricsError> {
-        Metrics::import(self.engine().await, tenant, batch).await
+impl Layer for Opening {
+    async fn inner(&self) -> &dyn Metrics {
+        self.engine().await
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::labels::Sample;
+    use crate::labels::{Labels, Sample};
     use crate::options::Options;
 
     #[tokio::test]
@@ -141,9 +64,11 @@ mod tests {
         let (opening, opener) = Opening::begin();
         assert!(opening.opened().is_none());
         let (asked, counted) = (opening.clone(), opening.clone());
-        let asking =
-            tokio::spawn(async move { asked.label_values(1, "__name__".into(), Vec::new(), super::super::EVER).await });
-        let counting = tokio::spawn(async move { counted.count(1, vec![Vec::new()], super::super::EVER).await });
+        let asking = tokio::spawn(async move {
+            Metrics::label_values(&asked, 1, "__name__".into(), Vec::new(), super::super::EVER).await
+        });
+        let counting =
+            tokio::spawn(async move { Metrics::count(&counted, 1, vec![Vec::new()], super::super::EVER).await });
         tokio::task::yield_now().await;
         assert!(!asking.is_finished() && !counting.is_finished());
         let engine = Arc::new(Engine::open(dir.path(), Options::default()).unwrap().0);

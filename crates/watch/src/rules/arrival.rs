@@ -34,7 +34,7 @@ impl Heard {
 
 #[async_trait]
 impl Layer for Heard {
-    fn inner(&self) -> &dyn Metrics {
+    async fn inner(&self) -> &dyn Metrics {
         &*self.inner
     }
 

@@ -22,7 +22,7 @@ struct Slow {
 
 #[async_trait::async_trait]
 impl Layer for Slow {
-    fn inner(&self) -> &dyn Metrics {
+    async fn inner(&self) -> &dyn Metrics {
         &*self.inner
     }
 
