@@ -58,6 +58,7 @@ pub const ALL: &[(&str, Parser)] = &[
     ("edge_netlink", edge_netlink),
     ("edge_hands", edge_hands),
     ("series_log", series_log),
+    ("series_lengths", series_lengths),
     ("series_block", series_block),
     ("series_remote_write", series_remote_write),
     ("series_exposition", series_exposition),
@@ -205,6 +206,11 @@ pub fn edge_hands(bytes: &[u8]) {
 /// A segment of the log of samples, found on the disk.
 pub fn series_log(bytes: &[u8]) {
     series_file("wal/0000000001.wal", bytes);
+}
+
+/// The list of how long the segments of the log are, found on the disk.
+pub fn series_lengths(bytes: &[u8]) {
+    series_file("wal/lengths", bytes);
 }
 
 /// A sealed file of chunks, found on the disk.

@@ -18,10 +18,10 @@ use parking_lot::{Mutex, RwLock};
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 
 use crate::contents::{Column, Contents, Listed, contents, encode_index};
+use crate::durable::put_in_place;
 use crate::error::{DamageKind, io as at};
 use crate::frame;
 use crate::index::{Index, SeriesId};
-use crate::log::sync_dir;
 use crate::native::{Samples, put_samples, take_samples};
 use crate::times;
 use crate::wire::{Put, Take};
@@ -124,14 +124,7 @@ pub(crate) fn write<S: Into<Samples>>(
     samples: impl FnMut(SeriesId) -> Option<S>,
 ) -> Result<Block, NotWritten> {
     let path = dir.join(file_name(&header));
-    let part = path.with_extension("part");
-    let written = write_part(&part, header, index, ids, samples);
-    if written.is_err() {
-        let _ = std::fs::remove_file(&part);
-    }
-    let mut block = written?;
-    std::fs::rename(&part, &path).map_err(at("rename", &part))?;
-    sync_dir(dir)?;
+    let mut block = put_in_place(&path, |part| write_part(part, header, index, ids, samples))?;
     block.path = path;
     Ok(block)
 }

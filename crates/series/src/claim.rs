@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::block::{HEADER_BYTES, Header, read_at};
 use crate::engine::Engine;
 use crate::error::{SeriesError, io as at};
-use crate::log::segments;
 use crate::options::{Options, Recovery};
+use crate::segments::segments;
 use crate::store::{blocks_dir, wal_dir};
 use crate::tiers::files_in;
 

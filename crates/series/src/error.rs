@@ -172,6 +172,8 @@ pub enum DamageKind {
     Unreadable,
     /// Samples in a log whose series is defined in a damaged piece of it.
     Orphaned,
+    /// The end of a log, or all of it, that was on the disk once and is not any more.
+    Gone,
 }
 
 /// One damaged piece of one file. It is never served; everything else still is.
@@ -195,6 +197,7 @@ impl std::fmt::Display for DamageKind {
             Self::Meaning => "the content has no meaning",
             Self::Unreadable => "missing, or cannot be read",
             Self::Orphaned => "samples of a series whose definition is damaged",
+            Self::Gone => "they were on the disk once and are gone",
         })
     }
 }

@@ -5,10 +5,11 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use crate::chunk::{Chunk, Point};
+use crate::durable::put_in_place;
 use crate::error::io as at;
 use crate::frame;
 use crate::index::SeriesId;
-use crate::log::{Defined, LastKey, PutKey, TAG_CHUNK, sync_dir, version_frame};
+use crate::log::{Defined, LastKey, PutKey, TAG_CHUNK, version_frame};
 use crate::record::Record;
 use crate::wire::Put;
 
@@ -42,21 +43,18 @@ struct Writing<'a> {
     outcome: io::Result<()>,
 }
 
-/// Writes the head as one segment at `path`; says how many windows and records it holds. Atomic by a rename.
-pub(crate) fn write_head(path: &Path, head: HeadCopy<'_>) -> crate::Result<usize> {
-    let part = path.with_extension("part");
-    let written = write_part(&part, head);
-    if written.is_err() {
-        // Else half a copy would hold the room that a full disk lacks.
-        let _ = fs::remove_file(&part);
+/// Writes the head as one segment at `path`, and says how long that is. A head that holds nothing leaves no file.
+pub(crate) fn write_head(path: &Path, head: HeadCopy<'_>) -> crate::Result<Option<u64>> {
+    let (length, count) = put_in_place(path, |part| write_part(part, head))?;
+    if count == 0 {
+        fs::remove_file(path).map_err(at("remove", path))?;
+        return Ok(None);
     }
-    let count = written?;
-    fs::rename(&part, path).map_err(at("rename", &part))?;
-    sync_dir(path.parent().unwrap_or(path))?;
-    Ok(count)
+    Ok(Some(length))
 }
 
-fn write_part(part: &Path, head: HeadCopy<'_>) -> crate::Result<usize> {
+/// Its length, and how many windows and records it holds.
+fn write_part(part: &Path, head: HeadCopy<'_>) -> crate::Result<(u64, usize)> {
     let out = BufWriter::with_capacity(1 << 20, File::create(part).map_err(at("create", part))?);
     let (defined, key) = (Defined::of_one(), head.key);
     let last_key = LastKey::default();
@@ -69,8 +67,8 @@ fn write_part(part: &Path, head: HeadCopy<'_>) -> crate::Result<usize> {
     let Writing { out, count, outcome, .. } = writing;
     outcome.map_err(at("write", part))?;
     let file = out.into_inner().map_err(|e| at("write", part)(e.into_error()))?;
-    file.sync_all().map_err(at("sync", part))?;
-    Ok(count)
+    let length = file.sync_all().and_then(|()| Ok(file.metadata()?.len())).map_err(at("sync", part))?;
+    Ok((length, count))
 }
 
 impl Writing<'_> {

@@ -3,7 +3,7 @@
 //! Each segment defines the series it mentions, once, so a segment needs no other, and a sample of a known series takes some
 //! six bytes. A write or sync that fails closes the segment: after a failed fsync nobody knows what the file holds, so nothing
 //! more is put behind it. Now and then the head is written as one segment that replaces those before it, so that a start
-//! reads little. [`replay`](crate::replay) reads segments.
+//! reads little. [`replay`](crate::replay) reads segments; [`segments`](crate::segments) knows which there are.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -11,11 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::chunk::Point;
+use crate::durable::sync_dir;
 use crate::error::io as at;
 use crate::frame;
 use crate::head_copy::{HeadCopy, write_head};
 use crate::index::SeriesId;
 use crate::record::Record;
+use crate::segments::{Lengths, segment_name, segments};
 use crate::start::ReadLog;
 use crate::wire::{Put, Take};
 
@@ -103,6 +105,10 @@ pub(crate) struct Log {
     since_checkpoint: u64,
     /// Bytes of the head when it was.
     copied: u64,
+    /// How long each segment is at least.
+    lengths: Lengths,
+    /// The list of the lengths on the disk says less than it could.
+    list_is_behind: bool,
 }
 
 /// Which series the open segment has defined: the count of the segment by series, so that a new one forgets them all at once.
@@ -145,10 +151,12 @@ impl Defined {
 
 impl Log {
     /// A log that goes on after what was read of it. Opens no file before the first write.
-    pub(crate) fn new(dir: PathBuf, read: &ReadLog, segment_bytes: u64, open: OpenLog) -> Self {
+    pub(crate) fn new(dir: PathBuf, read: ReadLog, segment_bytes: u64, open: OpenLog) -> Self {
         let (defined, number) = (Defined::default(), read.newest);
         let (since_checkpoint, copied) = (read.singly, read.copied);
-        Self { dir, open, number, segment: None, segment_bytes, defined, since_checkpoint, copied }
+        let (lengths, list_is_behind) = (read.lengths, read.list_is_behind);
+        let segment = None;
+        Self { dir, open, number, segment, segment_bytes, defined, since_checkpoint, copied, lengths, list_is_behind }
     }
 
     /// A number now means another series than before.
@@ -185,6 +193,8 @@ impl Log {
             return Err(at("sync", &segment.path)(error));
         }
         segment.length += bytes.len() as u64;
+        self.lengths.0.insert(self.number, segment.length);
+        self.list_is_behind = true;
         self.since_checkpoint += bytes.len() as u64;
         self.defined.new.clear();
         self.segment = Some(segment);
@@ -206,16 +216,31 @@ impl Log {
         let path = self.dir.join(segment_name(number));
         let mut file = (self.open)(&path).map_err(at("create", &path))?;
         let head = version_frame();
-        let written = file.append(&head).map_err(at("write", &path)).and_then(|()| sync_dir(&self.dir));
-        if let Err(error) = written {
+        // What is in the list is on the disk, the name included.
+        let written = file.append(&head).and_then(|()| file.sync()).map_err(at("write", &path));
+        self.lengths.0.insert(number, head.len() as u64);
+        if let Err(error) = written.and_then(|()| sync_dir(&self.dir)).and_then(|()| self.list()) {
             // Else a full disk would be filled with empty segments, one an attempt.
             let _ = fs::remove_file(&path);
+            self.lengths.0.remove(&number);
             return Err(error);
         }
         self.number = number;
         self.defined.segment += 1;
         self.defined.new.clear();
         Ok(Segment { path, file, length: head.len() as u64 })
+    }
+
+    fn list(&mut self) -> crate::Result<()> {
+        self.lengths.write(&self.dir)?;
+        self.list_is_behind = false;
+        Ok(())
+    }
+
+    /// Says how long everything is, for the time in which nobody writes.
+    pub(crate) fn end(&mut self) -> crate::Result<()> {
+        self.segment = None;
+        if self.list_is_behind { self.list() } else { Ok(()) }
     }
 
     /// The number of the newest segment, which no later one falls below.
@@ -250,11 +275,14 @@ impl Log {
         let old = self.close_segment();
         let number = old + 1;
         let path = self.dir.join(segment_name(number));
-        if write_head(&path, head)? == 0 {
-            fs::remove_file(&path).map_err(at("remove", &path))?;
-            self.copied = 0;
-        } else {
-            self.copied = fs::metadata(&path).map_err(at("copy the head to", &path))?.len();
+        let lengths = write_head(&path, head)?.map(|length| (number, length));
+        self.copied = lengths.map_or(0, |(_, length)| length);
+        // First, so that what is removed next is not missed.
+        let before = std::mem::replace(&mut self.lengths, Lengths(lengths.into_iter().collect()));
+        if let Err(error) = self.list() {
+            let _ = fs::remove_file(&path);
+            self.lengths = before;
+            return Err(error);
         }
         self.number = number;
         self.since_checkpoint = 0;
@@ -379,25 +407,4 @@ fn put_sample(out: &mut Vec<u8>, sample: &LogSample, last_id: SeriesId, last_ms:
         out.put_i64(sample.point.0.wrapping_sub(last_ms));
     }
     out.extend_from_slice(&bytes[..length]);
-}
-
-pub(crate) fn segment_name(number: u64) -> String {
-    format!("{number:010}.wal")
-}
-
-/// The segments in a folder, oldest first.
-pub(crate) fn segments(dir: &Path) -> crate::Result<Vec<(u64, PathBuf)>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).map_err(at("list", dir))? {
-        let path = entry.map_err(at("list", dir))?.path();
-        let number = path.file_name().and_then(|n| n.to_str()?.strip_suffix(".wal")?.parse().ok());
-        found.extend(number.map(|n| (n, path)));
-    }
-    found.sort_unstable();
-    Ok(found)
-}
-
-/// Makes a folder's entries durable: a file whose name is not synced is not there after a power cut.
-pub(crate) fn sync_dir(dir: &Path) -> crate::Result<()> {
-    File::open(dir).and_then(|d| d.sync_all()).map_err(at("sync", dir))
 }

@@ -15,13 +15,14 @@ use std::thread::JoinHandle;
 use crate::block::{self, Block, Header, NotWritten};
 use crate::cut::{Cut, CutsOf};
 use crate::head::{WINDOW_MS, window_start};
-use crate::head_copy::HeadCopy;
+use crate::head_copy::{HeadCopy, write_head};
 use crate::index::{Index, Place, SeriesId};
 use crate::log::LogSample;
 use crate::metrics::{EVER, Span};
 use crate::native::Samples;
 use crate::prepare::LogHistogram;
 use crate::record::Record;
+use crate::segments::{Lengths, segment_name};
 use crate::store::{Blocks, Store};
 use crate::writer::Writer;
 
@@ -158,8 +159,10 @@ impl Writer {
     pub(crate) fn snapshot(&mut self, dir: &Path) -> crate::Result<Vec<std::path::PathBuf>> {
         let store = &self.store;
         // Above every number that a sealed file says it covers, else the copy would take it for sealed.
-        let path = dir.join(crate::log::segment_name(self.log.newest() + 1));
-        store.with_head_copy(&store.needed_cuts(), |head| crate::head_copy::write_head(&path, head))?;
+        let number = self.log.newest() + 1;
+        let path = dir.join(segment_name(number));
+        let length = store.with_head_copy(&store.needed_cuts(), |head| write_head(&path, head))?;
+        Lengths(length.map(|length| (number, length)).into_iter().collect()).write(dir)?;
         Ok(store.blocks.read().values().map(|b| b.path.clone()).collect())
     }
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::durable::sync_dir;
 use crate::error::{SeriesError, io as at};
-use crate::log::sync_dir;
 use crate::store::{Store, blocks_dir, wal_dir};
 use crate::tiers::all_files;
 

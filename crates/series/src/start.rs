@@ -19,10 +19,10 @@ use crate::formats::Metadata;
 use crate::head::{Change, Part, WINDOW_MS, window_start};
 use crate::histogram::Histogram;
 use crate::index::{Index, KeyHash, Place};
-use crate::log::segments;
 use crate::native::NativePart;
 use crate::options::Recovery;
 use crate::replay::{Ahead, Replay, Taken, ToRead, read_ahead};
+use crate::segments::{Lengths, segments};
 use crate::store::{LAYOUT_BYTES, Store, shown};
 
 /// Finds the sealed files, finishes what a kill interrupted, and fills the index.
@@ -76,6 +76,10 @@ pub(crate) struct ReadLog {
     pub(crate) singly: u64,
     /// Bytes of copies of the head.
     pub(crate) copied: u64,
+    /// How long each segment is at least; of a damaged one, how long it was.
+    pub(crate) lengths: Lengths,
+    /// The list on the disk does not say all of that.
+    pub(crate) list_is_behind: bool,
 }
 
 /// Replays the log into the head, and cuts its torn end off.
@@ -83,16 +87,20 @@ pub(crate) fn read_log(store: &Arc<Store>, recovery: &mut Recovery) -> crate::Re
     // The log may be empty because everything was sealed. A number that a sealed file says it covers is never used
     // again: samples in such a segment would be taken for sealed ones.
     let covered = store.blocks.read().values().map(|b| b.header.log_upto).max().unwrap_or(0);
-    let mut read = ReadLog { newest: covered, singly: 0, copied: 0 };
+    let listed = Lengths::or_damage(&store.wal_dir(), &mut recovery.damaged);
+    // Nor is that of a segment that is lost.
+    let newest = listed.0.last_key_value().map_or(covered, |(number, _)| covered.max(*number));
+    let mut read = ReadLog { newest, singly: 0, copied: 0, lengths: listed.clone(), list_is_behind: false };
     let named = |(number, path): (u64, PathBuf)| ToRead { number, shown: shown(&store.dir, &path), path };
     let to_read: Vec<ToRead> = segments(&store.wal_dir())?.into_iter().map(named).collect();
     std::thread::scope(|scope| {
         let ahead = read_ahead(scope, to_read, store.seed).map_err(at("start the reader for", &store.dir))?;
-        let (mut into, mut taken) = (Into::new(store, 0), Taken::default());
+        let (mut into, mut taken, mut seen) = (Into::new(store, 0), Taken::default(), Vec::new());
         for arrived in ahead.arriving {
             match arrived? {
                 Ahead::Begin(number) => {
                     read.newest = read.newest.max(number);
+                    seen.push(number);
                     (into, taken) = (Into::new(store, number), Taken::default());
                 }
                 Ahead::Some(mut decoded) => {
@@ -100,29 +108,34 @@ pub(crate) fn read_log(store: &Arc<Store>, recovery: &mut Recovery) -> crate::Re
                     // Where it cannot go back to, nobody needs it.
                     let _ = ahead.back.try_send(decoded);
                 }
-                Ahead::End { path, bytes, damaged } => {
+                Ahead::End { path, bytes, mut damaged } => {
                     *(if into.singly { &mut read.singly } else { &mut read.copied }) += bytes;
                     recovery.segments += 1;
                     recovery.samples += into.samples;
                     into.hold();
-                    repair(&path, &damaged, recovery)?;
-                    recovery.damaged.extend(damaged);
+                    let torn = listed.judge(into.segment, bytes, &mut damaged);
+                    recovery.cut_bytes += torn.map_or(0, |before| bytes - before);
+                    let length = torn.unwrap_or(bytes);
+                    let is_more = read.lengths.raise(into.segment, length);
+                    if is_more || torn.is_some() {
+                        settle(&path, length)?;
+                    }
+                    read.list_is_behind |= is_more;
+                    recovery.damaged.append(&mut damaged);
                 }
             }
         }
+        recovery.damaged.extend(listed.missing(&seen));
         Ok(())
     })?;
     Ok(read)
 }
 
-/// Cuts the torn end of a segment off.
-fn repair(path: &Path, damaged: &[Damage], recovery: &mut Recovery) -> crate::Result<()> {
-    for torn in damaged.iter().filter(|d| d.kind == DamageKind::TornTail) {
-        recovery.cut_bytes += torn.length;
-        let file = File::options().write(true).open(path).map_err(at("open", path))?;
-        file.set_len(torn.offset).and_then(|()| file.sync_all()).map_err(at("repair", path))?;
-    }
-    Ok(())
+/// Makes a segment that a kill left end where it does now: without its torn end, and on the disk. What was read of it is
+/// shown from here on, and a repeat of it is acknowledged without being written again.
+fn settle(path: &Path, length: u64) -> crate::Result<()> {
+    let file = File::options().write(true).open(path).map_err(at("open", path))?;
+    file.set_len(length).and_then(|()| file.sync_all()).map_err(at("repair", path))
 }
 
 /// A segment on its way into the head.

@@ -8,8 +8,8 @@ use serde::Serialize;
 use crate::block;
 use crate::decode::Closely;
 use crate::error::{Damage, DamageKind, io as at};
-use crate::log::segments;
 use crate::replay::{Counted, replay};
+use crate::segments::{Lengths, segments};
 use crate::store::{Store, blocks_dir, shown, wal_dir};
 use crate::tiers::all_files;
 
@@ -122,25 +122,39 @@ impl VerifyReport {
     }
 
     fn log(&mut self, dir: &Path, end: End) -> crate::Result<()> {
-        for (_, path) in segments(&wal_dir(dir))? {
+        let folder = wal_dir(dir);
+        let mut listed = Lengths::or_damage(&folder, &mut self.damaged);
+        let mut seen = Vec::new();
+        for (number, path) in segments(&folder)? {
             match File::open(&path) {
-                Ok(file) => self.segment(&shown(dir, &path), file, end).map_err(at("read", &path))?,
+                Ok(file) => {
+                    let (bytes, mut damaged) = self.segment(&shown(dir, &path), file).map_err(at("read", &path))?;
+                    listed.judge(number, bytes, &mut damaged);
+                    let told = |d: &Damage| end == End::Settled || d.kind != DamageKind::TornTail;
+                    self.damaged.extend(damaged.into_iter().filter(told));
+                    seen.push(number);
+                }
                 // The writer cut the log meanwhile; what it held is sealed.
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
                 Err(e) => return Err(at("open", &path)(e)),
             }
         }
+        if end == End::Moving {
+            // What was removed meanwhile was taken off the list before.
+            let now = Lengths::or_damage(&folder, &mut Vec::new());
+            listed.0.retain(|number, _| now.0.contains_key(number));
+        }
+        self.damaged.extend(listed.missing(&seen));
         Ok(())
     }
 
-    fn segment(&mut self, shown: &str, file: File, end: End) -> std::io::Result<()> {
+    /// Its length and what is damaged of it.
+    fn segment(&mut self, shown: &str, file: File) -> std::io::Result<(u64, Vec<Damage>)> {
         let mut counted = Counted::default();
         let (bytes, damaged) = replay(shown, file, Closely::Yes, &mut counted)?;
         self.files += 1;
         self.bytes += bytes;
         self.samples += counted.samples;
-        let told = |d: &Damage| end == End::Settled || d.kind != DamageKind::TornTail;
-        self.damaged.extend(damaged.into_iter().filter(told));
-        Ok(())
+        Ok((bytes, damaged))
     }
 }

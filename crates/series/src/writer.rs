@@ -126,6 +126,9 @@ impl Writer {
         {
             tracing::warn!(%error, "could not copy the head at the end; the next start reads the log instead");
         }
+        if let Err(error) = self.log.end() {
+            tracing::warn!(%error, "could not say how long the log is: should its end be lost while the engine is stopped, nobody sees it");
+        }
     }
 
     /// Takes everything that waits behind `first`, up to a limit, and writes it as one group. True when told to stop.

@@ -40,7 +40,7 @@ each_parser! {
     filter span schedule user_class cursor calendar apply import_cell probe_target probe_dns probe_http probe_ntp probe_tls
     probe_host probe_systemd probe_caches probe_mail probe_udp probe_ssh probe_ssh_session probe_statsd probe_traceroute probe_sql probe_directory probe_brokers probe_agents
     probe_devices probe_snmp probe_snmp_trap probe_extract receive_logs receive_flows receive_reports
-    edge_files edge_netlink edge_hands series_log series_block series_remote_write series_exposition series_families series_otlp series_lines signals_requests promql signals_import probe_fingerprint probe_mdns probe_netbios probe_sweep relay_answer relay_queue rule_file rule_tests rule_text probe_starter
+    edge_files edge_netlink edge_hands series_log series_lengths series_block series_remote_write series_exposition series_families series_otlp series_lines signals_requests promql signals_import probe_fingerprint probe_mdns probe_netbios probe_sweep relay_answer relay_queue rule_file rule_tests rule_text probe_starter
     scrape_config scrape_page probe_interfaces probe_machines receive_pushes
 }
 

@@ -11,6 +11,9 @@ use crate::world::{HOUR, SECOND, T0, World, all, copy, put, sample};
 /// Where a sealed file's chunks begin: behind its header.
 const CHUNKS_AT: usize = 82;
 
+/// Bytes of a segment's first frame, its version: on the disk before anything is acknowledged.
+const FIRST_FRAME: usize = 18;
+
 type Points = BTreeMap<Labels, BTreeMap<i64, u64>>;
 
 fn by_series(found: &[SeriesData]) -> Points {
@@ -41,11 +44,12 @@ async fn a_log_cut_at_any_byte_keeps_everything_acknowledged_before_the_cut() {
         let log = &world.wal_files()[0];
         acknowledged.push((fs::metadata(log).unwrap().len(), by_series(&all(&engine, 1))));
     }
+    let killed = copy(world.dir.path());
     drop(engine);
     let whole = fs::read(&world.wal_files()[0]).unwrap();
     let truth = &acknowledged[11].1;
-    for cut in 0..=whole.len() {
-        let dir = copy(world.dir.path());
+    for cut in FIRST_FRAME..=whole.len() {
+        let dir = copy(killed.path());
         let log = dir.path().join("wal").join(world.wal_files()[0].file_name().unwrap());
         fs::write(&log, &whole[..cut]).unwrap();
         let (engine, recovery) = world.open_copy(dir.path());
@@ -53,14 +57,73 @@ async fn a_log_cut_at_any_byte_keeps_everything_acknowledged_before_the_cut() {
         let empty = Points::new();
         let before = acknowledged.iter().rev().find(|(length, _)| *length <= cut as u64).map_or(&empty, |(_, p)| p);
         assert_eq!(&found, before, "cut at {cut}");
-        let clean = cut == 0 || recovery.cut_bytes == 0;
-        assert_eq!(recovery.damaged.is_empty(), clean, "cut at {cut}: what was cut off is told");
+        assert_eq!(recovery.damaged.is_empty(), recovery.cut_bytes == 0, "cut at {cut}: what was cut off is told");
         nothing_wrong(&found, truth, "after a cut");
         put(&engine, 1, vec![sample("after", "x", T0, 1.0)]).await;
         drop(engine);
         let (engine, recovery) = world.open_copy(dir.path());
         assert_eq!(recovery.damaged, [], "cut at {cut}: repaired once, clean for ever");
         assert_eq!(count(&by_series(&all(&engine, 1))), count(before) + 1, "cut at {cut}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_lost_its_end_while_nobody_wrote_is_told_of_until_a_copy_of_the_head_replaces_it() {
+    let world = World::new();
+    let (engine, _) = world.open();
+    for i in 0..4 {
+        put(&engine, 1, vec![sample("m", "x", T0 + i, i as f64)]).await;
+    }
+    let truth = by_series(&all(&engine, 1));
+    let killed = copy(world.dir.path());
+    drop(engine);
+    let name = world.wal_files()[0].file_name().unwrap().to_owned();
+    let whole = fs::read(&world.wal_files()[0]).unwrap();
+    for (of, known) in [(world.dir.path(), whole.len()), (killed.path(), FIRST_FRAME)] {
+        // None: the file itself is gone.
+        for cut in [None].into_iter().chain((0..known).map(Some)) {
+            let dir = copy(of);
+            let log = dir.path().join("wal").join(&name);
+            match cut {
+                Some(cut) => fs::write(&log, &whole[..cut]).unwrap(),
+                None => fs::remove_file(&log).unwrap(),
+            }
+            let told = series::verify_directory(dir.path()).unwrap().damaged;
+            let gone = |d: &series::Damage| {
+                d.kind == DamageKind::Gone && d.offset <= cut.unwrap_or(0) as u64 && d.offset + d.length == known as u64
+            };
+            assert!(told.len() == 1 && told.iter().all(gone), "cut at {cut:?} of {known}: {told:?}");
+            for start in 0..3 {
+                let (engine, recovery) = world.open_copy(dir.path());
+                nothing_wrong(&by_series(&all(&engine, 1)), &truth, "after a cut");
+                assert_eq!(recovery.damaged, told, "cut at {cut:?} of {known}, start {start}");
+                assert_eq!(engine.verify().unwrap().damaged, told, "cut at {cut:?} of {known}, start {start}");
+            }
+            let (engine, _) = world.open_copy(dir.path());
+            put(&engine, 1, vec![sample("m", "y", T0, 1.0)]).await;
+            assert_eq!(engine.verify().unwrap().damaged, told, "cut at {cut:?} of {known}: also behind a new segment");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_flipped_byte_of_the_list_of_lengths_is_found_and_costs_nothing() {
+    let world = World::new();
+    let (engine, _) = world.open();
+    put(&engine, 1, vec![sample("m", "x", T0, 1.0)]).await;
+    let truth = by_series(&all(&engine, 1));
+    drop(engine);
+    let whole = fs::read(world.dir.path().join("wal/lengths")).unwrap();
+    let flipped = |at: usize| [&whole[..at], &[whole[at] ^ (1 << (at % 8))], &whole[at + 1..]].concat();
+    for bytes in (0..whole.len()).flat_map(|at| [flipped(at), whole[..at].to_vec()]) {
+        let dir = copy(world.dir.path());
+        fs::write(dir.path().join("wal/lengths"), &bytes).unwrap();
+        let told = series::verify_directory(dir.path()).unwrap().damaged;
+        assert!(told.len() == 1 && told[0].file == "wal/lengths", "{bytes:?}: {told:?}");
+        let (engine, recovery) = world.open_copy(dir.path());
+        assert_eq!((by_series(&all(&engine, 1)), &recovery.damaged), (truth.clone(), &told), "{bytes:?}");
+        drop(engine);
+        assert!(series::verify_directory(dir.path()).unwrap().is_clean(), "it is written anew at the end");
     }
 }
 

@@ -194,7 +194,7 @@ async fn a_copy_made_while_samples_arrive_opens_and_holds_what_was_acknowledged_
         put(&engine, 2, vec![one]).await;
     }
     let report = copying.await.unwrap().unwrap();
-    assert_eq!(report.files, 4, "three sealed files and the head");
+    assert_eq!(report.files, 5, "three sealed files, the head, and how long it is");
     let (copied, recovery) = world.open_copy(target.path());
     assert_eq!(recovery.damaged, []);
     assert_eq!(all(&copied, 1), truth);

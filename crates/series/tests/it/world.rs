@@ -41,7 +41,9 @@ impl World {
     }
 
     pub fn wal_files(&self) -> Vec<PathBuf> {
-        files(&self.dir.path().join("wal"))
+        let mut found = files(&self.dir.path().join("wal"));
+        found.retain(|path| path.extension().is_some_and(|extension| extension == "wal"));
+        found
     }
 
     pub fn block_files(&self) -> Vec<PathBuf> {
