@@ -3,10 +3,13 @@
 use serde_json::Value;
 use std::fmt;
 
+/// The code of a command whose reader has gone away, as a shell tells it of every program that a closed pipe ended: 128 and SIGPIPE.
+const CLOSED: u8 = 141;
+
 /// Why a command did not do it.
 #[derive(Debug)]
 pub struct Failure {
-    /// 1 failed, 2 usage, 3 not found, 4 refused by policy, 5 conflict.
+    /// 1 failed, 2 usage, 3 not found, 4 refused by policy, 5 conflict, 141 nobody reads on.
     pub code: u8,
     /// Sentences for people.
     pub text: String,
@@ -21,6 +24,16 @@ impl Failure {
     /// The command was written wrongly.
     pub fn usage(text: impl Into<String>) -> Self {
         Self { code: 2, text: text.into() }
+    }
+
+    /// Whoever read the output has read enough, as `head` has. The command ends; nobody is told, for nothing is wrong.
+    pub fn closed() -> Self {
+        Self { code: CLOSED, text: "nobody reads the output any more".into() }
+    }
+
+    /// True when there is nothing to say about it.
+    pub fn is_quiet(&self) -> bool {
+        self.code == CLOSED
     }
 
     /// From a problem document of the server.

@@ -1,4 +1,6 @@
 //! How answers are shown: aligned tables on a terminal, tab-separated on a pipe, JSON, YAML or CSV when asked.
+//!
+//! All of it may be read by a program that has soon read enough: that ends the command, quietly. So nothing is printed past this.
 
 use serde_json::Value;
 use std::io::{IsTerminal, Write};
@@ -22,11 +24,10 @@ pub enum Format {
 /// Writes rows under a header.
 ///
 /// # Errors
-/// A closed pipe is the end, not a failure; anything else is.
+/// What cannot be written.
 pub fn table(header: &[String], rows: &[Vec<String>]) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
     let text = if std::io::stdout().is_terminal() { aligned(header, rows) } else { tabbed(header, rows) };
-    written(out.write_all(text.as_bytes()))
+    line(&text)
 }
 
 fn tabbed(header: &[String], rows: &[Vec<String>]) -> String {
@@ -69,24 +70,45 @@ pub fn aligned(header: &[String], rows: &[Vec<String>]) -> String {
 pub fn value(value: &Value, format: Format) -> Result<(), Failure> {
     let text = match format {
         Format::Yaml => yaml_serde::to_string(value).map_err(|e| Failure::new(e.to_string()))?,
-        _ => format!("{}\n", serde_json::to_string_pretty(value).map_err(|e| Failure::new(e.to_string()))?),
+        _ => return json(value),
     };
     line(&text)
+}
+
+/// Writes a value as JSON.
+///
+/// # Errors
+/// What cannot be written.
+pub fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    say(&serde_json::to_string_pretty(value).map_err(|e| Failure::new(e.to_string()))?)
+}
+
+/// Writes a sentence, and ends its line.
+///
+/// # Errors
+/// As [`bytes`].
+pub fn say(text: &str) -> Result<(), Failure> {
+    line(&format!("{text}\n"))
 }
 
 /// Writes text as it is.
 ///
 /// # Errors
-/// What cannot be written.
+/// As [`bytes`].
 pub fn line(text: &str) -> Result<(), Failure> {
-    written(std::io::stdout().lock().write_all(text.as_bytes()))
+    bytes(text.as_bytes())
 }
 
-fn written(result: std::io::Result<()>) -> Result<(), Failure> {
-    match result {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => Ok(other?),
-    }
+/// Writes a piece of a file as it is.
+///
+/// # Errors
+/// [`Failure::closed`] when nobody reads on; else what cannot be written, such as a full disk.
+pub fn bytes(piece: &[u8]) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(piece).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Failure::closed(),
+        _ => error.into(),
+    })
 }
 
 /// Writes rows as CSV.

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, bail};
 use clap::Args;
+use cli::output;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -60,9 +61,9 @@ pub async fn run(asked: Discover) -> anyhow::Result<u8> {
     if asked.dry_run {
         let lines = outline(&plan);
         if asked.output == Form::Json {
-            println!("{}", serde_json::to_string_pretty(&serde_json::json!({ "would": lines }))?);
+            output::json(&serde_json::json!({ "would": lines }))?;
         } else {
-            lines.iter().for_each(|line| println!("would send {line}"));
+            lines.iter().try_for_each(|line| output::say(&format!("would send {line}")))?;
         }
         return Ok(0);
     }
@@ -76,9 +77,9 @@ pub async fn run(asked: Discover) -> anyhow::Result<u8> {
     shown.end();
     let found = found?;
     if asked.output == Form::Json {
-        println!("{}", serde_json::to_string_pretty(&found)?);
+        output::json(&found)?;
     } else {
-        print!("{}", table(&found));
+        output::line(&table(&found))?;
     }
     Ok(if found.hosts.is_empty() { 3 } else { 0 })
 }

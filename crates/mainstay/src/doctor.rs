@@ -1,5 +1,6 @@
 //! `mainstay doctor`: what is wrong with this installation, what is about to be, and what to do about it. It looks and mends nothing.
 
+use cli::output;
 use kernel::clock::format_duration;
 use kernel::{Clock, SystemClock, Time};
 use probe::env::ADDRESS_POLICY_OF;
@@ -43,10 +44,13 @@ impl Say {
 }
 
 /// Prints a finding and, unless it is well, what to do; and whether it is a fault.
-fn say(how: Say, what: &str, then: &str) -> bool {
+///
+/// # Errors
+/// It cannot be printed.
+fn say(how: Say, what: &str, then: &str) -> Result<bool, cli::Failure> {
     let then = if how == Say::Ok || then.is_empty() { String::new() } else { format!("\n      {then}") };
-    println!("{} {what}{then}", how.word());
-    how == Say::Fault
+    output::say(&format!("{} {what}{then}", how.word()))?;
+    Ok(how == Say::Fault)
 }
 
 /// Says what is wrong with this installation; 1 when something is. A warning is no fault.
@@ -57,15 +61,15 @@ pub async fn doctor(data: &Data) -> anyhow::Result<u8> {
     let mut bad = false;
     let there = data.data.exists();
     let folder = format!("data directory {}", data.data.display());
-    bad |= say(Say::checked(there), &folder, "mainstay up makes it; --data names another");
+    bad |= say(Say::checked(there), &folder, "mainstay up makes it; --data names another")?;
     if there {
         for (how, what, then) in backups(&data.data, SystemClock::default().now()) {
-            bad |= say(how, &what, &then);
+            bad |= say(how, &what, &then)?;
         }
     }
     match local(data) {
         Ok(client) => bad |= server(&client).await?,
-        Err(error) => bad |= say(Say::Fault, "the server does not run here", &error.to_string()),
+        Err(error) => bad |= say(Say::Fault, "the server does not run here", &error.to_string())?,
     }
     Ok(u8::from(bad))
 }
@@ -76,41 +80,41 @@ async fn server(client: &cli::Client) -> anyhow::Result<bool> {
     match client.json("GET", "/readyz", None).await {
         Ok(ready) => {
             let version = ready.get("version").and_then(Value::as_str).unwrap_or_default();
-            say(Say::Ok, &format!("server {version} is ready"), "");
+            say(Say::Ok, &format!("server {version} is ready"), "")?;
         }
-        Err(error) => bad |= say(Say::Fault, "the server is not ready", &error.to_string()),
+        Err(error) => bad |= say(Say::Fault, "the server is not ready", &error.to_string())?,
     }
     let channels = client.json("GET", "/api/v1/records/channel?filter=enabled%3Atrue&limit=1", None).await?;
     let any = channels.get("total").and_then(Value::as_u64).unwrap_or(0) > 0;
     let then = "nobody will be paged: add a channel, then mainstay channel test KEY";
-    bad |= say(Say::checked(any), "a channel is there to page people", then);
+    bad |= say(Say::checked(any), "a channel is there to page people", then)?;
     let unknown = client.json("GET", "/api/v1/records/check?filter=state%3AUNKNOWN&limit=20", None).await?;
     let records = unknown.get("records").and_then(Value::as_array).into_iter().flatten();
     let keys: Vec<&str> = records.filter_map(|r| r.get("key").and_then(Value::as_str)).collect();
     let then = format!("unknown: {}", keys.join(", "));
-    bad |= say(Say::checked(keys.is_empty()), "every check has a fresh answer", &then);
+    bad |= say(Say::checked(keys.is_empty()), "every check has a fresh answer", &then)?;
     for (key, why) in kept_back(&unknown) {
-        bad |= say(Say::Fault, &format!("check {key} is kept from its target"), &why);
+        bad |= say(Say::Fault, &format!("check {key} is kept from its target"), &why)?;
     }
     for (well, what, then) in crate::asking::findings(&client.json("GET", "/api/v1/asking", None).await?) {
-        bad |= say(if well { Say::Ok } else { Say::Warn }, &what, &then);
+        bad |= say(if well { Say::Ok } else { Say::Warn }, &what, &then)?;
     }
     let agents = client.json("GET", "/api/v1/records/agent?limit=20", None).await?;
     for agent in agents.get("records").and_then(Value::as_array).into_iter().flatten() {
         for blind in agent["fields"]["cannot_see"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             let what = format!("{} cannot see everything", agent["key"].as_str().unwrap_or_default());
-            bad |= say(Say::Fault, &what, blind);
+            bad |= say(Say::Fault, &what, blind)?;
         }
     }
     let failed = client.json("GET", "/api/v1/records/notification?filter=state%3Afailed&limit=1", None).await?;
     let none = failed.get("total").and_then(Value::as_u64) == Some(0);
     let then = "mainstay get notification --filter state:failed";
-    bad |= say(Say::checked(none), "no message failed to go out", then);
+    bad |= say(Say::checked(none), "no message failed to go out", then)?;
     let controllers = client.json("GET", "/api/v1/controllers", None).await?;
     for controller in controllers.get("controllers").and_then(Value::as_array).into_iter().flatten() {
         if let Some(error) = controller.get("last_error").and_then(Value::as_str) {
             let what = format!("controller {} failed", controller["name"].as_str().unwrap_or_default());
-            bad |= say(Say::Fault, &what, error);
+            bad |= say(Say::Fault, &what, error)?;
         }
     }
     Ok(bad)

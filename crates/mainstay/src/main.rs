@@ -152,9 +152,11 @@ fn main() -> ExitCode {
     match runtime.block_on(run(arguments)) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            let code = error.downcast_ref::<cli::Failure>().map_or(1, |f| f.code);
-            eprintln!("mainstay: {error:#}");
-            ExitCode::from(code)
+            let failure = error.downcast_ref::<cli::Failure>();
+            if !failure.is_some_and(cli::Failure::is_quiet) {
+                eprintln!("mainstay: {error:#}");
+            }
+            ExitCode::from(failure.map_or(1, |f| f.code))
         }
     }
 }
@@ -163,7 +165,9 @@ fn log(serving: bool) {
     use tracing_subscriber::EnvFilter;
     let default = if serving { "info" } else { "warn" };
     let filter = EnvFilter::try_from_env("MAINSTAY_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    // What cannot be written is lost: to say so in the same place would end the thread that said it.
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    lines.log_internal_errors(false).init();
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<u8> {
@@ -188,7 +192,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Command::Dump => offline::dump(data).await?,
         Command::Reference { to } => reference::write(&to, &Arguments::command())?,
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "mainstay", &mut std::io::stdout())
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "mainstay", &mut text);
+            cli::output::bytes(&text)?;
         }
         Command::Client(command) => {
             let client = client(data, arguments.server, arguments.token, arguments.tenant)?;

@@ -1,6 +1,7 @@
 //! Verify, anchor, backup, restore, dump: by the running server over its local socket, else on the data directory itself.
 
 use anyhow::{Context, bail};
+use cli::output;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,7 +49,7 @@ pub async fn verify(data: &Data, anchor: Option<&Path>) -> anyhow::Result<u8> {
             whole(&store, None, &data.data, &anchors).await?
         }
     };
-    println!("{text}");
+    output::say(&text)?;
     Ok(u8::from(!whole))
 }
 
@@ -119,7 +120,7 @@ pub async fn anchor(data: &Data) -> anyhow::Result<()> {
         None => offline(data)?.heads().await?,
     };
     for head in heads {
-        println!("{} {} {}", head.tenant.0, head.seq, head.hash);
+        output::say(&format!("{} {} {}", head.tenant.0, head.seq, head.hash))?;
     }
     Ok(())
 }
@@ -134,7 +135,7 @@ pub async fn backup(data: &Data, to: &Path) -> anyhow::Result<()> {
         Some(answer) => answer["text"].as_str().unwrap_or_default().to_owned(),
         None => back_up(&*offline(data)?, None, &data.data, &to, kernel::Clock::now(&kernel::SystemClock::default()))?,
     };
-    println!("{text}");
+    output::say(&text)?;
     Ok(())
 }
 
@@ -229,7 +230,12 @@ fn files(folder: &Path, name: &str, all: &mut Vec<(PathBuf, String)>) -> anyhow:
 pub fn restore(data: &Data, from: &Path, replace: bool) -> anyhow::Result<()> {
     crate::server::data_directory(&data.data)?;
     let manifest = store::restore(from, &data.data, replace)?;
-    println!("restored {} files, as of {}, into {}", manifest.files.len(), manifest.taken, data.data.display());
+    output::say(&format!(
+        "restored {} files, as of {}, into {}",
+        manifest.files.len(),
+        manifest.taken,
+        data.data.display()
+    ))?;
     Ok(())
 }
 
@@ -238,6 +244,6 @@ pub fn restore(data: &Data, from: &Path, replace: bool) -> anyhow::Result<()> {
 /// # Errors
 /// A server holds the directory, or it cannot be read.
 pub async fn dump(data: &Data) -> anyhow::Result<()> {
-    print!("{}", offline(data)?.dump().await?);
+    output::line(&offline(data)?.dump().await?)?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Commands on the host itself: they open the data directory when no server holds it, or ask the server over its local socket.
 
 use clap::{Subcommand, ValueEnum};
+use cli::output;
 use serde_json::{Value, json};
 
 use crate::courier::client_tls;
@@ -107,23 +108,23 @@ pub async fn admin(data: &Data, command: Admin, tenant: Option<String>) -> anyho
     match command {
         Admin::Reset => {
             let answer = client.json("POST", "/api/v1/host/reset", Some(&json!({}))).await?;
-            println!("{}", answer.get("link").and_then(Value::as_str).unwrap_or_default());
-            println!("Whoever opens this link within 30 minutes becomes an administrator.");
+            output::say(answer.get("link").and_then(Value::as_str).unwrap_or_default())?;
+            output::say("Whoever opens this link within 30 minutes becomes an administrator.")?;
         }
         Admin::Token(TokenCommand::Create { role, name, days, use_for, output }) => {
             let body = json!({"name": name, "use_for": use_for, "roles": role, "days": days});
             let made = client.json("POST", "/api/v1/tokens", Some(&body)).await?;
             match output {
-                Form::Json => println!("{made}"),
-                Form::Text => println!("{}", made.get("token").and_then(Value::as_str).unwrap_or_default()),
+                Form::Json => output::say(&made.to_string())?,
+                Form::Text => output::say(made.get("token").and_then(Value::as_str).unwrap_or_default())?,
             }
         }
         Admin::Token(TokenCommand::List) => {
-            println!("{}", serde_json::to_string_pretty(&client.json("GET", "/api/v1/tokens", None).await?)?)
+            output::json(&client.json("GET", "/api/v1/tokens", None).await?)?;
         }
         Admin::Token(TokenCommand::Revoke { id }) => {
             client.json("DELETE", &format!("/api/v1/tokens/{}", cli::client::escaped(&id)), None).await?;
-            println!("revoked {id}");
+            output::say(&format!("revoked {id}"))?;
         }
     }
     Ok(())
@@ -146,7 +147,7 @@ pub async fn channel(data: &Data, command: ChannelCommand) -> anyhow::Result<()>
                     Some(&json!({"secret": secret})),
                 )
                 .await?;
-            println!("kept, for the server that {channel} names now; changing that server drops it");
+            output::say(&format!("kept, for the server that {channel} names now; changing that server drops it"))?;
         }
         ChannelCommand::Test { channel, to } => {
             let answer = client
@@ -156,7 +157,7 @@ pub async fn channel(data: &Data, command: ChannelCommand) -> anyhow::Result<()>
                     Some(&json!({"to": to})),
                 )
                 .await?;
-            println!("accepted: {}", answer.get("receipt").and_then(Value::as_str).unwrap_or_default());
+            output::say(&format!("accepted: {}", answer.get("receipt").and_then(Value::as_str).unwrap_or_default()))?;
         }
     }
     Ok(())
@@ -170,6 +171,6 @@ pub async fn access(data: &Data, command: AccessCommand) -> anyhow::Result<()> {
     let AccessCommand::Explain { person, operation, class, key } = command;
     let body = json!({"person": person, "operation": operation, "class": class, "key": key});
     let answer = local(data)?.json("POST", "/api/v1/host/explain", Some(&body)).await?;
-    println!("{}", answer.get("text").and_then(Value::as_str).unwrap_or_default());
+    output::say(answer.get("text").and_then(Value::as_str).unwrap_or_default())?;
     Ok(())
 }

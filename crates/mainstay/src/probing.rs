@@ -2,6 +2,7 @@
 
 use anyhow::bail;
 use clap::{Subcommand, ValueEnum};
+use cli::output;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -67,20 +68,26 @@ pub async fn run(check: Check) -> anyhow::Result<u8> {
             if dry_run {
                 let lines = probe::rehearse(&prepared).await;
                 if output == Form::Json {
-                    println!("{}", serde_json::to_string_pretty(&json!({ "would": lines }))?);
+                    output::json(&json!({ "would": lines }))?;
                 } else {
-                    lines.iter().for_each(|line| println!("would {line}"));
+                    lines.iter().try_for_each(|line| output::say(&format!("would {line}")))?;
                 }
                 return Ok(0);
             }
             let outcome = prepared.run(&probe::Env::real()).await;
             if output == Form::Json {
-                println!("{}", serde_json::to_string_pretty(&outcome)?);
+                output::json(&outcome)?;
             } else {
-                println!("{}: {}", outcome.state, outcome.summary);
+                output::say(&format!("{}: {}", outcome.state, outcome.summary))?;
                 for reading in &outcome.readings {
                     let labels: Vec<String> = reading.labels.iter().map(|(n, v)| format!("{n}={v}")).collect();
-                    println!("  {} {} {} {}", reading.name, reading.value, reading.unit, labels.join(" "));
+                    output::say(&format!(
+                        "  {} {} {} {}",
+                        reading.name,
+                        reading.value,
+                        reading.unit,
+                        labels.join(" ")
+                    ))?;
                 }
             }
             Ok(u8::try_from(outcome.state.exit_code()).unwrap_or(3))
@@ -121,23 +128,23 @@ fn list(only: Option<&str>, output: Form) -> anyhow::Result<()> {
             Some(protocol) => vec![described(protocol)],
             None => probe::protocols().iter().map(described).collect(),
         };
-        println!("{}", serde_json::to_string_pretty(&all)?);
+        output::json(&all)?;
         return Ok(());
     }
     if let Some(protocol) = only {
-        println!("{}: {}\n\ntarget: {}\n", protocol.name, protocol.help, protocol.target);
+        output::say(&format!("{}: {}\n\ntarget: {}\n", protocol.name, protocol.help, protocol.target))?;
         for (name, schema) in properties(&(protocol.schema)()) {
             let help = schema.get("description").and_then(Value::as_str).unwrap_or_default().replace('\n', " ");
             let default = schema.get("default").filter(|default| !is_nothing(default));
             let default = default.map(|default| format!(" Default: {default}.")).unwrap_or_default();
-            println!("  {name:<28} {help}{default}");
+            output::say(&format!("  {name:<28} {help}{default}"))?;
         }
         return Ok(());
     }
     for protocol in probe::protocols() {
-        println!("{:<10} {}", protocol.name, protocol.help.replace('\n', " "));
+        output::say(&format!("{:<10} {}", protocol.name, protocol.help.replace('\n', " ")))?;
         let names: Vec<String> = properties(&(protocol.schema)()).into_iter().map(|(n, _)| n).collect();
-        println!("{:<10} {}", "", names.join(", "));
+        output::say(&format!("{:<10} {}", "", names.join(", ")))?;
     }
     Ok(())
 }

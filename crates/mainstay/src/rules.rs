@@ -6,7 +6,7 @@ mod replay;
 
 use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
-use cli::{Client, Failure};
+use cli::{Client, Failure, output};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -83,7 +83,7 @@ pub fn run_local(command: &RulesCommand) -> anyhow::Result<u8> {
     match command {
         RulesCommand::Test { files } => test(files),
         RulesCommand::Import { files, .. } => {
-            print!("{}", documents(files)?);
+            output::line(&documents(files)?)?;
             Ok(0)
         }
         _ => anyhow::bail!("this command needs a server"),
@@ -158,7 +158,7 @@ async fn import(client: &Client, files: &[PathBuf], dry_run: bool) -> anyhow::Re
     let answer = client.json("POST", "/api/v1/apply", Some(&body)).await?;
     let word = |of: &Value, name: &str| of.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     for change in answer.get("plan").and_then(Value::as_array).into_iter().flatten() {
-        println!("{:<10} {} {}", word(change, "action"), word(change, "kind"), word(change, "name"));
+        output::say(&format!("{:<10} {} {}", word(change, "action"), word(change, "kind"), word(change, "name")))?;
     }
     let errors = answer.get("errors").and_then(Value::as_array).cloned().unwrap_or_default();
     if errors.is_empty() {
@@ -187,7 +187,7 @@ async fn export(client: &Client, filter: &str) -> anyhow::Result<()> {
             break;
         }
     }
-    print!("{}", file::export(&rules)?);
+    output::line(&file::export(&rules)?)?;
     Ok(())
 }
 
@@ -197,9 +197,9 @@ fn test(files: &[PathBuf]) -> anyhow::Result<u8> {
     for path in files {
         let report = test_one(path)?;
         let word = if report.failed.is_empty() { "ok" } else { "FAILED" };
-        println!("{}: {word}, {} of {} as expected", path.display(), passed(&report), report.looked_at);
+        output::say(&format!("{}: {word}, {} of {} as expected", path.display(), passed(&report), report.looked_at))?;
         for one in &report.failed {
-            println!("  {}", one.to_string().replace('\n', "\n  "));
+            output::say(&format!("  {}", one.to_string().replace('\n', "\n  ")))?;
         }
         failed |= !report.failed.is_empty();
     }

@@ -421,24 +421,26 @@ fn own_metrics(engine: &series::Engine) -> String {
 /// What `up` prints: the address, and the one-time link while nobody can sign in.
 async fn greeting(running: &Running, url: &str) -> String {
     let mut link = url.to_owned();
-    println!("\n  Mainstay is up: {url}");
+    let mut text = format!("\n  Mainstay is up: {url}\n");
     match running.access.open_first_bootstrap().await {
         Ok(Some(token)) => {
             link = format!("{url}/bootstrap?token={}", token.as_str());
-            println!("  First sign-in (once, within 30 minutes): {link}\n");
+            text += &format!("  First sign-in (once, within 30 minutes): {link}\n\n");
         }
         Ok(None) => {
-            println!("  Sign in with your name and password; `mainstay admin reset` makes a new first sign-in.\n")
+            text += "  Sign in with your name and password; `mainstay admin reset` makes a new first sign-in.\n\n";
         }
-        Err(error) => eprintln!("  The first sign-in could not be prepared: {error}\n"),
+        Err(error) => text += &format!("  The first sign-in could not be prepared: {error}\n\n"),
     }
     let channels = running
         .kernel
         .list(&Session::system(TenantId::HOME), "channel", &kernel::read::ListAsk { limit: 1, ..Default::default() })
         .await;
     if channels.is_ok_and(|c| c.records.is_empty()) {
-        println!("  Nobody will be paged: there is no channel yet. docs/guides/paging.md shows how to add one.\n");
+        text += "  Nobody will be paged: there is no channel yet. docs/guides/paging.md shows how to add one.\n\n";
     }
+    // It serves also when nobody reads that.
+    drop(cli::output::line(&text));
     link
 }
 

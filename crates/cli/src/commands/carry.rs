@@ -1,7 +1,6 @@
 //! Commands that carry many records in or out: apply, export, import.
 
 use serde_json::{Value, json};
-use std::io::Write;
 
 use crate::client::{Client, escaped};
 use crate::failure::Failure;
@@ -63,12 +62,7 @@ pub(super) async fn export(
     for class in classes {
         let filter = filter.as_deref().map(|f| format!("&filter={}", escaped(f))).unwrap_or_default();
         let address = format!("/api/v1/export/{}?format={}{filter}", escaped(&class), escaped(form));
-        client
-            .stream(&address, |chunk| {
-                std::io::stdout().lock().write_all(chunk)?;
-                Ok(())
-            })
-            .await?;
+        client.stream(&address, output::bytes).await?;
     }
     Ok(())
 }

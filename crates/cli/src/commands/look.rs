@@ -1,7 +1,6 @@
 //! Commands that only look: lists, records, impact, search, the journal, classes and controllers.
 
 use serde_json::{Value, json};
-use std::io::Write;
 
 use super::path;
 use crate::client::{Client, escaped};
@@ -136,7 +135,6 @@ pub(super) async fn journal(client: &Client, follow: bool, limit: usize, format:
                 let event: String = rest.drain(..end + 2).collect();
                 if let Some(data) = event.lines().find_map(|l| l.strip_prefix("data:")) {
                     output::line(&entry_line(&serde_json::from_str(data.trim_start()).unwrap_or(Value::Null), format))?;
-                    std::io::stdout().flush()?;
                 }
             }
             Ok(())

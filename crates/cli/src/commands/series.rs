@@ -1,7 +1,6 @@
 //! Commands on measurements: a PromQL query as a table, and an export as the server writes it. Nothing is computed here.
 
 use serde_json::Value;
-use std::io::Write;
 
 use crate::client::{Client, escaped};
 use crate::failure::Failure;
@@ -135,8 +134,7 @@ pub(super) async fn export(
     for (name, time) in [("from", from), ("to", to)] {
         path.extend(time.map(|time| format!("&{name}={}", escaped(&time))));
     }
-    let put = |chunk: &[u8]| Ok(std::io::stdout().lock().write_all(chunk)?);
-    client.stream(&path, put).await
+    client.stream(&path, output::bytes).await
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Method, header};
 use axum::response::{IntoResponse, Response};
-use cli::{Client, Failure};
+use cli::{Client, Failure, output};
 use kernel::Time;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -191,8 +191,8 @@ pub(super) async fn run(
         return Err(Failure::new("the server ended before the result came").into());
     };
     match output {
-        Form::Json => println!("{last:#}"),
-        Form::Text => print!("{}", table(rule, &last, result)),
+        Form::Json => output::json(&last)?,
+        Form::Text => output::line(&table(rule, &last, result))?,
     }
     Ok(())
 }

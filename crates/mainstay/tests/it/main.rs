@@ -15,6 +15,7 @@ mod configuration;
 mod credentials;
 mod doctor;
 mod fuzz;
+mod output;
 mod schema;
 mod signals;
 mod survives;

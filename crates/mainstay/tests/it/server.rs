@@ -112,9 +112,7 @@ impl Server {
 
     /// Runs the command line with something on its standard input.
     pub fn cli_with_input(&self, words: &[&str], input: &str) -> Output {
-        let mut command = command_line(&self.data, words);
-        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = piped.spawn().expect("the program starts");
+        let mut child = piped(&self.data, words);
         let mut stdin = child.stdin.take().expect("it is piped");
         stdin.write_all(input.as_bytes()).expect("the program reads its input");
         drop(stdin);
@@ -173,6 +171,13 @@ impl Drop for Server {
 /// Runs the command line on a data directory.
 pub fn cli(data: &Path, words: &[&str]) -> Output {
     command_line(data, words).stdin(Stdio::null()).output().expect("the program starts")
+}
+
+/// Starts the command line with pipes at all its ends.
+pub fn piped(data: &Path, words: &[&str]) -> Child {
+    let mut command = command_line(data, words);
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    piped.spawn().expect("the program starts")
 }
 
 fn command_line(data: &Path, words: &[&str]) -> Command {
