@@ -88,20 +88,29 @@ pub struct SeriesExemplars {
 /// Series as a list of JSON objects, label names and values each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeriesList {
-    /// The list.
+    /// The list, behind what it was to be written behind.
     pub json: Vec<u8>,
     /// There are more.
     pub cut: bool,
 }
 
 impl SeriesList {
-    /// Of the first `most` of these, or of all when that is 0.
-    pub(crate) fn of<T>(all: &[T], most: usize, each: impl FnMut(&mut Vec<u8>, &T) -> io::Result<()>) -> Self {
+    /// Of the first `most` of these, or of all when that is 0, behind a `beginning`.
+    ///
+    /// # Errors
+    /// What `each` says.
+    pub(crate) fn of<T>(
+        beginning: &[u8],
+        all: &[T],
+        most: usize,
+        each: impl FnMut(&mut Vec<u8>, &T) -> io::Result<()>,
+    ) -> io::Result<Self> {
         let first = &all[..if most == 0 { all.len() } else { all.len().min(most) }];
-        // What most series take.
-        let mut json = Vec::with_capacity(2 + 128 * first.len());
-        json::list(&mut json, first, each).expect("memory takes all that is written");
-        Self { json, cut: first.len() < all.len() }
+        // What most series take, and an end.
+        let mut json = Vec::with_capacity(beginning.len() + 64 + 128 * first.len());
+        json.extend_from_slice(beginning);
+        json::list(&mut json, first, each)?;
+        Ok(Self { json, cut: first.len() < all.len() })
     }
 }
 
@@ -162,7 +171,7 @@ pub trait Metrics: Send + Sync + 'static {
     /// [`MetricsError`].
     async fn series(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Vec<Labels>, MetricsError>;
 
-    /// The same as JSON, the first `most` of them; 0 for all.
+    /// The same as JSON, the first `most` of them; 0 for all. They are written behind the `beginning` of an answer.
     ///
     /// # Errors
     /// [`MetricsError`].
@@ -172,9 +181,11 @@ pub trait Metrics: Send + Sync + 'static {
         sets: Vec<Vec<Matcher>>,
         time: Span,
         most: usize,
+        beginning: &'static [u8],
     ) -> Result<SeriesList, MetricsError> {
         let found = self.series(tenant, sets, time).await?;
-        Ok(SeriesList::of(&found, most, |out, labels| json::pairs(out, labels.iter())))
+        let list = SeriesList::of(beginning, &found, most, |out, labels| json::pairs(out, labels.iter()));
+        Ok(list.expect("memory takes all that is written"))
     }
 
     /// Their label names, sorted.
@@ -286,8 +297,12 @@ impl Metrics for std::sync::Arc<Engine> {
         sets: Vec<Vec<Matcher>>,
         time: Span,
         most: usize,
+        beginning: &'static [u8],
     ) -> Result<SeriesList, MetricsError> {
-        beside(self, move |engine| engine.series_json(tenant, &of(&sets), time, most)).await
+        if let Some(list) = quick::series_json(self, tenant, &sets, time, most, beginning) {
+            return Ok(list);
+        }
+        beside(self, move |engine| engine.series_json(tenant, &of(&sets), time, most, beginning)).await
     }
 
     async fn label_names(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Vec<String>, MetricsError> {

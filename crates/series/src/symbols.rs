@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::io;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
+
+use crate::promql::json;
 
 /// A text, in this process only.
 pub(crate) type Symbol = u32;
@@ -34,6 +37,8 @@ impl Hasher for Spread {
 #[derive(Debug, Default)]
 pub(crate) struct Symbols {
     texts: Vec<Arc<str>>,
+    /// Which of them are in JSON as they are.
+    plain: Vec<bool>,
     table: HashTable<Symbol>,
 }
 
@@ -49,6 +54,7 @@ impl Symbols {
         }
         let symbol = self.texts.len() as Symbol;
         self.texts.push(text.into());
+        self.plain.push(!json::needs_escape(text));
         let texts = &self.texts;
         let hash_of = |symbol: &Symbol| xxh3_64(texts[*symbol as usize].as_bytes());
         self.table.insert_unique(xxh3_64(text.as_bytes()), symbol, hash_of);
@@ -72,6 +78,15 @@ impl Symbols {
 
     pub(crate) fn text(&self, symbol: Symbol) -> &Arc<str> {
         &self.texts[symbol as usize]
+    }
+
+    /// Writes a text as JSON.
+    ///
+    /// # Errors
+    /// None: memory takes all that is written.
+    pub(crate) fn write(&self, out: &mut Vec<u8>, symbol: Symbol) -> io::Result<()> {
+        let text = self.text(symbol);
+        if self.plain[symbol as usize] { json::plain(out, text) } else { json::string(out, text) }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -12,6 +12,8 @@ use series::MetricsError;
 use series::promql::{ParseError, QueryError};
 use tokio::sync::mpsc;
 
+/// What stands before the data.
+pub const BEGINNING: &[u8] = b"{\"status\":\"success\",\"data\":";
 /// Bytes that are written before they are sent on.
 const PIECE: usize = 64 << 10;
 /// An answer of so many small things at most (names, values) is written on the spot: it takes less time than to wake a thread for it.
@@ -137,6 +139,17 @@ impl Remarks {
     pub fn truncated(&mut self) {
         self.warnings.push("results truncated due to limit".into());
     }
+
+    /// Ends an answer behind its data.
+    fn end(&self, out: &mut impl Write) -> io::Result<()> {
+        for (name, texts) in [("warnings", &self.warnings), ("infos", &self.infos)] {
+            if !texts.is_empty() {
+                write!(out, ",\"{name}\":")?;
+                serde_json::to_writer(&mut *out, texts)?;
+            }
+        }
+        out.write_all(b"}")
+    }
 }
 
 /// Leaves only the first `limit`, when there is one, and says so.
@@ -164,22 +177,24 @@ pub async fn envelope(
     data: impl FnOnce(&mut Pieces) -> io::Result<()> + Send + 'static,
 ) -> Response {
     let write = move |out: &mut Pieces| {
-        out.write_all(b"{\"status\":\"success\",\"data\":")?;
+        out.write_all(BEGINNING)?;
         data(out)?;
-        for (name, texts) in [("warnings", &remarks.warnings), ("infos", &remarks.infos)] {
-            if !texts.is_empty() {
-                write!(out, ",\"{name}\":")?;
-                serde_json::to_writer(&mut *out, texts)?;
-            }
-        }
-        out.write_all(b"}")
+        remarks.end(out)
     };
     if many > FEW {
         return streamed("application/json", write).await;
     }
-    let mut whole = Pieces { to: None, held: Vec::with_capacity(1024) };
-    match write(&mut whole) {
-        Ok(()) => body("application/json", Body::from(whole.held)),
+    let mut pieces = Pieces { to: None, held: Vec::with_capacity(1024) };
+    match write(&mut pieces) {
+        Ok(()) => body("application/json", Body::from(pieces.held)),
+        Err(error) => Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string()).into_response(),
+    }
+}
+
+/// An answer that stands in memory already, from [`BEGINNING`] to its data.
+pub fn whole(mut begun: Vec<u8>, remarks: &Remarks) -> Response {
+    match remarks.end(&mut begun) {
+        Ok(()) => body("application/json", Body::from(begun)),
         Err(error) => Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string()).into_response(),
     }
 }

@@ -5,9 +5,8 @@ use axum::Extension;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 use series::formats::MetricKind;
-use std::io::Write;
 
-use crate::answer::{Pieces, Refusal, Remarks, cut, data, envelope, names};
+use crate::answer::{BEGINNING, Refusal, Remarks, cut, data, names, whole};
 use crate::asked::Asked;
 use crate::caller::Reader;
 use crate::selector::{sets, unescaped};
@@ -29,13 +28,12 @@ pub async fn series(Extension(signals): Extension<Signals>, who: Reader, asked: 
         return Err(Refusal::bad_data("no match[] parameter provided"));
     }
     let (span, limit) = (span(&asked)?, asked.limit("limit")?);
-    let found = signals.metrics().series_json(who.tenant, sets, span, limit).await?;
+    let found = signals.metrics().series_json(who.tenant, sets, span, limit, BEGINNING).await?;
     let mut remarks = Remarks::default();
     if found.cut {
         remarks.truncated();
     }
-    // It is written already: no more than a copy is left to do.
-    Ok(envelope(found.json.len() >> 10, remarks, move |out: &mut Pieces| out.write_all(&found.json)).await)
+    Ok(whole(found.json, &remarks))
 }
 
 /// `/labels`.

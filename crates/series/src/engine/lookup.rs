@@ -2,6 +2,7 @@
 
 use parking_lot::RwLockReadGuard;
 use std::cell::Cell;
+use std::io;
 
 use super::Engine;
 use crate::formats::Metadata;
@@ -12,8 +13,10 @@ use crate::matcher::Matcher;
 use crate::metrics::{EVER, FEW_FILES, SeriesExemplars, SeriesList, Span};
 use crate::store::Store;
 
-/// Names or values that are sorted on the spot.
+/// Names, values or series that are sorted on the spot.
 const FEW_TEXTS: usize = 1000;
+/// Bytes of them as JSON that are written on the spot.
+const FEW_BYTES: usize = 256 << 10;
 /// Series that are looked at on the spot to find them.
 const FEW_LOOKS: usize = 5000;
 
@@ -41,9 +44,16 @@ impl Engine {
         index.in_order(ids).into_iter().map(|(labels, _)| labels).collect()
     }
 
-    /// The series that any of the sets means in a time, in order, as JSON: the first of them, or all when `most` is 0. They are
+    /// The series that any of the sets means in a time, in order, as JSON behind a `beginning`: the first of them, or all when `most` is 0. They are
     /// written from the index as they are, since labels by themselves would only be taken apart again.
-    pub(crate) fn series_json(&self, tenant: u64, sets: &[&[Matcher]], time: Span, most: usize) -> SeriesList {
+    pub(crate) fn series_json(
+        &self,
+        tenant: u64,
+        sets: &[&[Matcher]],
+        time: Span,
+        most: usize,
+        beginning: &[u8],
+    ) -> SeriesList {
         let index = self.store.index.read();
         let mut ids: Vec<_> = sets.iter().flat_map(|set| self.store.ids_in(&index, tenant, set, time)).collect();
         if sets.len() > 1 {
@@ -52,7 +62,28 @@ impl Engine {
         }
         index.sort(&mut ids);
         let mut last = Written::default();
-        SeriesList::of(&ids, most, |out, id| index.write(out, *id, &mut last))
+        let list = SeriesList::of(beginning, &ids, most, |out, id| index.write(out, *id, &mut last));
+        list.expect("memory takes all that is written")
+    }
+
+    /// The same of one set, when they are few, short and soon known.
+    pub(crate) fn few_series_json(
+        &self,
+        tenant: u64,
+        set: &[Matcher],
+        time: Span,
+        most: usize,
+        beginning: &[u8],
+    ) -> Option<SeriesList> {
+        let index = self.few_to_look_at(time).filter(|index| index.means_few(tenant, set, FEW_TEXTS))?;
+        let mut ids = self.store.ids_in(&index, tenant, set, time);
+        index.sort(&mut ids);
+        let mut last = Written::default();
+        let list = SeriesList::of(beginning, &ids, most, |out, id| match out.len() {
+            ..FEW_BYTES => index.write(out, *id, &mut last),
+            _ => Err(io::ErrorKind::FileTooLarge.into()),
+        });
+        list.ok()
     }
 
     /// The label names of those series, sorted.

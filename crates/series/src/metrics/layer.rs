@@ -97,8 +97,9 @@ impl<L: Layer> Metrics for L {
         sets: Vec<Vec<Matcher>>,
         time: Span,
         most: usize,
+        beginning: &'static [u8],
     ) -> Result<SeriesList, MetricsError> {
-        self.inner().await.series_json(tenant, sets, time, most).await
+        self.inner().await.series_json(tenant, sets, time, most, beginning).await
     }
 
     async fn label_names(&self, tenant: u64, sets: Vec<Vec<Matcher>>, time: Span) -> Result<Vec<String>, MetricsError> {

@@ -2,13 +2,13 @@
 //!
 //! It must never hold up those who share the thread. Whatever means more than a few series or samples, takes more than some
 //! milliseconds or fails is given up, and asked again where it has a thread of its own; and only on half of the cores is anything
-//! read so at a time, so that a disk that stands still leaves the others. Names and values are told from memory, on any of them.
+//! read so at a time, so that a disk that stands still leaves the others. Names, values and series are told from memory, on any of them.
 
 use crate::busy::OneBusy;
 use crate::engine::Engine;
 use crate::error::SeriesError;
 use crate::matcher::{MatchOp, Matcher};
-use crate::metrics::Span;
+use crate::metrics::{SeriesList, Span};
 use crate::promql::{
     Answer, Each, EachThinned, EngineSource, Limits, Query, QueryError, Select, Selected, Settings, Source, Told,
 };
@@ -48,10 +48,8 @@ impl When {
 
 /// The answer, when the question is a small one.
 pub(super) fn answered(engine: &Engine, tenant: u64, query: &Query, when: When, limits: &Limits) -> Option<Answer> {
-    let selectors = query.expr().selectors();
-    let by_value = |op: MatchOp| matches!(op, MatchOp::Eq | MatchOp::Ne);
-    // What a counted query costs is told once, and an expression is tried on as many values as there are.
-    if limits.tally.is_some() || !selectors.iter().flat_map(|s| &s.matchers).all(|m| by_value(m.op())) {
+    // What a counted query costs is told once.
+    if limits.tally.is_some() || !query.expr().selectors().iter().all(|s| by_value(&s.matchers)) {
         return None;
     }
     let _place = place(engine)?;
@@ -64,13 +62,33 @@ pub(super) fn answered(engine: &Engine, tenant: u64, query: &Query, when: When, 
     when.ask(query, &Small(EngineSource { engine, tenant }), &limits).ok()
 }
 
-/// The label names of all series of a time, when they are few and soon known. No place is taken for them: they are looked up in
-/// memory alone, where no disk can stand still.
+/// Whether none of them is an expression, which is tried on as many values as there are.
+fn by_value(matchers: &[Matcher]) -> bool {
+    matchers.iter().all(|matcher| matches!(matcher.op(), MatchOp::Eq | MatchOp::Ne))
+}
+
+/// The series that one set of matchers means in a time, as JSON, when they are few and soon known. No place is taken for them,
+/// nor for names and values: they are looked up in memory alone, where no disk can stand still.
+pub(super) fn series_json(
+    engine: &Engine,
+    tenant: u64,
+    sets: &[Vec<Matcher>],
+    time: Span,
+    most: usize,
+    beginning: &[u8],
+) -> Option<SeriesList> {
+    match sets {
+        [set] if by_value(set) => engine.few_series_json(tenant, set, time, most, beginning),
+        _ => None,
+    }
+}
+
+/// The label names of all series of a time, when they are few and soon known.
 pub(super) fn label_names(engine: &Engine, tenant: u64, sets: &[Vec<Matcher>], time: Span) -> Option<Vec<String>> {
     if sets.is_empty() { engine.few_label_names(tenant, time) } else { None }
 }
 
-/// The values of one of their labels, when they are few and soon known. It takes no place either.
+/// The values of one of their labels, when they are few and soon known.
 pub(super) fn label_values(
     engine: &Engine,
     tenant: u64,
@@ -211,6 +229,47 @@ mod tests {
             let small = Small(EngineSource { engine: &engine, tenant: 1 });
             small.visit(&what, &mut |_| panic!("it holds a sample")).unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn few_series_are_listed_on_the_spot_and_alike() {
+        let (_dir, engine) = engine().await;
+        let long = |n: i64| Sample {
+            labels: Labels::metric("long", &[("n", &n.to_string()), ("text", &"x".repeat(2000))]).unwrap(),
+            at_ms: n * MINUTE,
+            value: 1.0,
+        };
+        engine.append(1, (0..110).map(long).collect()).await.unwrap();
+        let many = |n: i64| Sample {
+            labels: Labels::metric("many", &[("n", &n.to_string())]).unwrap(),
+            at_ms: MINUTE,
+            value: 1.0,
+        };
+        engine.append(1, (0..1_001).map(many).collect()).await.unwrap();
+        let name = |name: &str| Matcher::eq("__name__", name);
+        let expression = Matcher::new("host", MatchOp::Re, "7").unwrap();
+        for (set, time, quick) in [
+            (vec![name("m")], (0, 120 * MINUTE), true),
+            (vec![name("m"), Matcher::eq("even", "1")], (0, 120 * MINUTE), true),
+            (vec![name("m")], (300 * MINUTE, 400 * MINUTE), true),
+            (vec![name("nothing")], (0, 120 * MINUTE), true),
+            (vec![name("long")], (0, 120 * MINUTE), true),
+            (vec![name("many")], (0, 120 * MINUTE), false),
+            (vec![name("m"), expression], (0, 120 * MINUTE), false),
+        ] {
+            for most in [0, 7] {
+                let list = series_json(&engine, 1, std::slice::from_ref(&set), time, most, b"behind ");
+                assert_eq!(list.is_some(), quick, "{set:?} {time:?}");
+                let expected = engine.series_json(1, &[&set], time, most, b"behind ");
+                assert!(list.is_none_or(|list| list == expected), "{set:?} {time:?} {most}");
+            }
+        }
+        engine.append(1, (200..230).map(|n| Sample { at_ms: MINUTE, ..long(n) }).collect()).await.unwrap();
+        assert!(series_json(&engine, 1, &[vec![name("long")]], (0, 120 * MINUTE), 0, b"").is_none(), "it is long");
+        assert!(
+            series_json(&engine, 1, &[vec![name("m")], vec![name("n")]], (0, MINUTE), 0, b"").is_none(),
+            "two sets"
+        );
     }
 
     #[tokio::test]

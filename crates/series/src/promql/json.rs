@@ -148,17 +148,22 @@ pub fn counted<W: Write>(out: &mut W, histogram: &Histogram) -> io::Result<()> {
     out.write_all(if first { b"}" } else { b"]}" })
 }
 
+/// Whether there is a control character, a quote or a backslash.
+pub(crate) fn needs_escape(text: &str) -> bool {
+    // All bytes are looked at, many at once: to stop at the first that is found would be slower.
+    text.bytes().fold(false, |any, b| any | (b < 0x20) | (b == b'"') | (b == b'\\'))
+}
+
 /// A text in quotes. Nearly none needs an escape.
 pub(crate) fn string<W: Write>(out: &mut W, text: &str) -> io::Result<()> {
-    // All bytes are looked at, many at once: to stop at the first that is found would be slower.
-    let escaped = text.bytes().fold(false, |any, b| any | (b < 0x20) | (b == b'"') | (b == b'\\'));
-    if !escaped {
-        out.write_all(b"\"")?;
-        out.write_all(text.as_bytes())?;
-        out.write_all(b"\"")
-    } else {
-        Ok(serde_json::to_writer(out, text)?)
-    }
+    if needs_escape(text) { Ok(serde_json::to_writer(out, text)?) } else { plain(out, text) }
+}
+
+/// A text in quotes that needs no escape.
+pub(crate) fn plain<W: Write>(out: &mut W, text: &str) -> io::Result<()> {
+    out.write_all(b"\"")?;
+    out.write_all(text.as_bytes())?;
+    out.write_all(b"\"")
 }
 
 fn float_pair<W: Write>(out: &mut W, at_ms: i64, value: f64) -> io::Result<()> {
@@ -321,6 +326,15 @@ mod tests {
             for value in [f64::from_bits(bits), whole as f64 / 10_f64.powi(digits), (whole % 100_000) as f64 / 10_f64.powi(digits)] {
                 prop_assert_eq!(written(value), json_float(value));
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_written_as_the_general_way_writes_it(text in r#"[a-z\x00-\x25"\\é\x7f\u{80}-\u{ffff}]{0,40}"#) {
+            let mut out = Vec::new();
+            string(&mut out, &text).unwrap();
+            prop_assert_eq!(String::from_utf8(out).unwrap(), serde_json::to_string(&text).unwrap());
         }
     }
 

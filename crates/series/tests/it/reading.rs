@@ -202,7 +202,7 @@ async fn series_as_json_are_the_series() {
     ] {
         let time = (0, 10_000);
         let (found, mut series) = (
-            metrics.series_json(1, sets.clone(), time, most).await.expect("it is there"),
+            metrics.series_json(1, sets.clone(), time, most, b"").await.expect("it is there"),
             metrics.series(1, sets.clone(), time).await.expect("it is there"),
         );
         let cut = most > 0 && series.len() > most;
