@@ -237,9 +237,11 @@ impl Log {
         Ok(())
     }
 
-    /// Says how long everything is, for the time in which nobody writes.
-    pub(crate) fn end(&mut self) -> crate::Result<()> {
-        self.segment = None;
+    /// Brings the list up to date: what is in it is missed when it is gone.
+    ///
+    /// # Errors
+    /// The disk refuses; the list that there is stays.
+    pub(crate) fn keep_list(&mut self) -> crate::Result<()> {
         if self.list_is_behind { self.list() } else { Ok(()) }
     }
 

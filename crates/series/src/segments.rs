@@ -1,8 +1,8 @@
 //! Which segments the log has, and the list of how long each is at least.
 //!
 //! A frame that is missing from the end of a file leaves no trace in it, and neither does a file that is missing. The list
-//! says what was there when it was written: at each new segment, at each copy of the head and at an orderly end. What the open
-//! segment has gained since is not in it, so nothing that a kill leaves behind is taken for damage.
+//! says what was there when it was written: at each new segment, at each copy of the head, every half minute and at an orderly
+//! end. What the open segment has gained since is not in it, so nothing that a kill leaves behind is taken for damage.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

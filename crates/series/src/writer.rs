@@ -126,9 +126,7 @@ impl Writer {
         {
             tracing::warn!(%error, "could not copy the head at the end; the next start reads the log instead");
         }
-        if let Err(error) = self.log.end() {
-            tracing::warn!(%error, "could not say how long the log is: should its end be lost while the engine is stopped, nobody sees it");
-        }
+        self.keep_list();
     }
 
     /// Takes everything that waits behind `first`, up to a limit, and writes it as one group. True when told to stop.
@@ -193,8 +191,17 @@ impl Writer {
         // A clock that was set back makes it due at once.
         let now = self.store.now_ms();
         due |= !(self.tended_ms..self.tended_ms.saturating_add(TEND_EVERY_MS)).contains(&now);
-        if due && let Err(error) = self.tend_beside() {
-            tell(&error);
+        if due {
+            self.keep_list();
+            if let Err(error) = self.tend_beside() {
+                tell(&error);
+            }
+        }
+    }
+
+    fn keep_list(&mut self) {
+        if let Err(error) = self.log.keep_list() {
+            tracing::warn!(%error, "could not say how long the log is: should its end be lost, nobody would see it");
         }
     }
 

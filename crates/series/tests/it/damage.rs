@@ -107,6 +107,31 @@ async fn a_log_that_lost_its_end_while_nobody_wrote_is_told_of_until_a_copy_of_t
 }
 
 #[tokio::test]
+async fn what_was_in_the_log_for_half_a_minute_is_missed_after_a_kill() {
+    let world = World::new();
+    let (engine, _) = world.open();
+    put(&engine, 1, vec![sample("m", "x", T0, 1.0)]).await;
+    let fresh = copy(world.dir.path());
+    world.now(T0 + 31 * SECOND);
+    put(&engine, 1, vec![sample("m", "x", T0 + 1, 1.0)]).await;
+    let kept = fs::metadata(&world.wal_files()[0]).unwrap().len();
+    // The writer has looked after everything else when it answers again.
+    put(&engine, 1, vec![sample("m", "x", T0 + 2, 1.0)]).await;
+    let killed = copy(world.dir.path());
+    drop(engine);
+    let name = world.wal_files()[0].file_name().unwrap().to_owned();
+    let told = |of: &std::path::Path, length: u64| {
+        let dir = copy(of);
+        fs::File::options().write(true).open(dir.path().join("wal").join(&name)).unwrap().set_len(length).unwrap();
+        series::verify_directory(dir.path()).unwrap().damaged.into_iter().map(|d| d.kind).collect::<Vec<_>>()
+    };
+    assert_eq!(told(killed.path(), kept), [], "what came since may be torn by a kill");
+    assert_eq!(told(killed.path(), kept - 1), [DamageKind::Gone]);
+    assert_eq!(told(fresh.path(), FIRST_FRAME as u64), []);
+    assert_eq!(told(killed.path(), FIRST_FRAME as u64), [DamageKind::Gone], "cut between two frames");
+}
+
+#[tokio::test]
 async fn every_flipped_byte_of_the_list_of_lengths_is_found_and_costs_nothing() {
     let world = World::new();
     let (engine, _) = world.open();
