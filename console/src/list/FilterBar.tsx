@@ -1,5 +1,5 @@
 import { ListFilter, X } from 'lucide-react'
-import { useEffect, useId, useRef, useState, type KeyboardEvent, type RefObject } from 'react'
+import { useEffect, useId, useLayoutEffect, useRef, useState, type KeyboardEvent, type RefObject } from 'react'
 import { Problem } from '../api/http'
 import type { ClassDef } from '../api/types'
 import { mistake, suggest, unfinished } from '../lib/filter'
@@ -26,7 +26,14 @@ export function FilterBar({ cls, text, onText, input, error }: Props) {
   const [caret, setCaret] = useState<number | null>(null)
   const [chosen, setChosen] = useState(-1)
   const listId = useId()
+  // Where the caret goes with the text that was taken. In the same moment: whoever types on is not overtaken by it.
+  const placed = useRef<number | null>(null)
 
+  useLayoutEffect(() => {
+    if (placed.current === null) return
+    input.current?.setSelectionRange(placed.current, placed.current)
+    placed.current = null
+  })
   useEffect(() => {
     if (text === pushed.current) return
     pushed.current = text
@@ -59,11 +66,9 @@ export function FilterBar({ cls, text, onText, input, error }: Props) {
   function takeOffer(n: number): void {
     const offer = offers[n]
     if (!offer) return
+    placed.current = offer.caret
     change(offer.text, offer.caret)
-    const el = input.current
-    el?.focus()
-    // After React has written the text, or the caret would jump to the end.
-    requestAnimationFrame(() => el?.setSelectionRange(offer.caret, offer.caret))
+    input.current?.focus()
   }
 
   function onKey(event: KeyboardEvent<HTMLInputElement>): void {
